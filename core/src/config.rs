@@ -1,0 +1,354 @@
+//! What a model and a training run consist of, as data, and the presets.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::ConfigError;
+
+/// Everything that the shape of a model depends on. It travels in the weights file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// Image height in pixels.
+    pub height: usize,
+    /// Image width in pixels.
+    pub width: usize,
+    /// Dimension of the latent f.
+    pub latent_dim: usize,
+    /// Labels that the model can be conditioned on; 0 for an unconditional model.
+    pub classes: usize,
+    /// The encoder.
+    pub encoder: ResNetConfig,
+    /// The decoder.
+    pub decoder: ResNetConfig,
+    /// The ScoreNet.
+    pub score_net: ScoreNetConfig,
+    /// The noise schedule.
+    pub schedule: ScheduleConfig,
+}
+
+/// A stack of residual blocks between two dense layers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResNetConfig {
+    /// Features of the residual stream.
+    pub width: usize,
+    /// Residual blocks.
+    pub layers: usize,
+    /// Layer normalisation at the start of each block.
+    pub layer_norm: bool,
+}
+
+/// The network that predicts the noise.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScoreNetConfig {
+    /// Dimension of the time embedding, of the class embedding and of the condition.
+    pub embedding_dim: usize,
+    /// Features of the residual stream.
+    pub width: usize,
+    /// Residual blocks.
+    pub layers: usize,
+    /// Layer normalisation at the start of each block.
+    pub layer_norm: bool,
+}
+
+impl ScoreNetConfig {
+    /// Its residual blocks.
+    pub fn blocks(&self) -> ResNetConfig {
+        ResNetConfig { width: self.width, layers: self.layers, layer_norm: self.layer_norm }
+    }
+}
+
+/// The noise schedule: its form and where its endpoints are, or start.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScheduleConfig {
+    /// The form.
+    pub kind: ScheduleKind,
+    /// γ(0). The default, −13.3, leaves z_0 ≈ f (σ_0 = 0.0013).
+    pub gamma_min: f64,
+    /// γ(1). The default, 5, leaves z_1 ≈ N(0, I) (α_1 = 0.08). The paper's 0.1–1.0 can do neither: at γ = 0.1 half
+    /// of the variance is noise already, and at γ = 1 a quarter is still signal.
+    pub gamma_max: f64,
+}
+
+/// The form of γ(t).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum ScheduleKind {
+    /// Linear, endpoints fixed.
+    Linear,
+    /// Linear, both endpoints learned.
+    LearnedLinear,
+    /// A monotone network.
+    Monotonic {
+        /// Hidden units H.
+        hidden: usize,
+        /// Whether the endpoints are learned too.
+        learn_endpoints: bool,
+    },
+}
+
+impl ScheduleKind {
+    /// Whether γ_min and γ_max are trained.
+    pub fn learns_endpoints(&self) -> bool {
+        matches!(self, ScheduleKind::LearnedLinear | ScheduleKind::Monotonic { learn_endpoints: true, .. })
+    }
+}
+
+/// How a model is trained: the loss, the optimizer and its schedule.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainingConfig {
+    /// Images used, the first in name order; all where absent.
+    pub max_images: Option<usize>,
+    /// Optimizer steps.
+    pub steps: u64,
+    /// Images a step.
+    pub batch: usize,
+    /// Peak learning rate.
+    pub learning_rate: f64,
+    /// Steps of linear warmup from zero.
+    pub warmup_steps: u64,
+    /// Learning rate at the end, as a fraction of the peak.
+    pub final_fraction: f64,
+    /// AdamW's β_1.
+    pub beta_1: f32,
+    /// AdamW's β_2.
+    pub beta_2: f32,
+    /// AdamW's ε.
+    pub epsilon: f32,
+    /// AdamW's decoupled weight decay.
+    pub weight_decay: f32,
+    /// Largest norm of the whole gradient, in nats a pixel; larger ones are scaled down.
+    pub clip_norm: f64,
+    /// Discrete time of so many steps in the diffusion loss; continuous time where absent.
+    pub diffusion_steps: Option<u32>,
+    /// Weights of the loss terms.
+    pub objective: ObjectiveWeights,
+    /// Probability that a label is hidden, so that guidance has an unconditional prediction.
+    pub label_dropout: f64,
+}
+
+/// The trained objective: reconstruction + rate · (latent + diffusion) + the paper's two auxiliary losses.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ObjectiveWeights {
+    /// Weight of latent + diffusion; 1 trains the variational bound itself.
+    pub rate: f64,
+    /// Weight of the mean squared error between x and the decoder's mean.
+    pub mse: f64,
+    /// Weight of the gradient difference between x and the decoder's mean.
+    pub gradient_difference: f64,
+}
+
+/// A named model with the way it is trained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Preset {
+    /// The paper's networks at 256×256.
+    Paper,
+    /// A small model at 64×64 for a first run and for tests: trains in about a minute on a CPU.
+    Quick,
+}
+
+impl Preset {
+    /// Every preset.
+    pub const ALL: [Preset; 2] = [Preset::Paper, Preset::Quick];
+
+    /// The name used on the command line and in file names.
+    pub fn name(self) -> &'static str {
+        match self {
+            Preset::Paper => "paper",
+            Preset::Quick => "quick",
+        }
+    }
+
+    /// The model.
+    pub fn model(self) -> ModelConfig {
+        let (side, latent_dim, width, layers, score_layers, embedding_dim, hidden) = match self {
+            //                side latent width layers score embedding hidden
+            Preset::Paper => (256, 64, 128, 6, 10, 128, 32),
+            Preset::Quick => (64, 16, 64, 2, 3, 32, 8),
+        };
+        let blocks = |layers| ResNetConfig { width, layers, layer_norm: false };
+        ModelConfig {
+            height: side,
+            width: side,
+            latent_dim,
+            classes: 0,
+            encoder: blocks(layers),
+            decoder: blocks(layers),
+            score_net: ScoreNetConfig { embedding_dim, width, layers: score_layers, layer_norm: false },
+            schedule: ScheduleConfig {
+                kind: ScheduleKind::Monotonic { hidden, learn_endpoints: false },
+                gamma_min: -13.3,
+                gamma_max: 5.0,
+            },
+        }
+    }
+
+    /// The training.
+    pub fn training(self) -> TrainingConfig {
+        let paper = TrainingConfig {
+            max_images: Some(1341),
+            steps: 20_000,
+            batch: 64,
+            learning_rate: 8e-4,
+            warmup_steps: 250,
+            final_fraction: 1e-5,
+            beta_1: 0.9,
+            beta_2: 0.99,
+            epsilon: 1e-8,
+            weight_decay: 1e-4,
+            clip_norm: 1.0,
+            diffusion_steps: None,
+            objective: ObjectiveWeights { rate: 1.0, mse: 0.0, gradient_difference: 0.0 },
+            label_dropout: 0.1,
+        };
+        match self {
+            Preset::Paper => paper,
+            Preset::Quick => TrainingConfig {
+                max_images: None,
+                steps: 1000,
+                batch: 32,
+                learning_rate: 2e-3,
+                warmup_steps: 50,
+                ..paper
+            },
+        }
+    }
+}
+
+impl ModelConfig {
+    /// Pixels of an image, the dimensions that bits per dimension are counted over.
+    pub fn pixels(&self) -> usize {
+        self.height * self.width
+    }
+
+    /// Checks that every size can be built and that the schedule increases.
+    ///
+    /// # Errors
+    /// The first field out of its range, with the range.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        within("height", self.height, 2, 4096)?;
+        within("width", self.width, 2, 4096)?;
+        within("latent_dim", self.latent_dim, 1, 65_536)?;
+        within("classes", self.classes, 0, 10_000)?;
+        within("encoder.width", self.encoder.width, 1, 16_384)?;
+        within("encoder.layers", self.encoder.layers, 0, 256)?;
+        within("decoder.width", self.decoder.width, 1, 16_384)?;
+        within("decoder.layers", self.decoder.layers, 0, 256)?;
+        within("score_net.width", self.score_net.width, 1, 16_384)?;
+        within("score_net.layers", self.score_net.layers, 0, 256)?;
+        within("score_net.embedding_dim", self.score_net.embedding_dim, 4, 16_384)?;
+        if self.score_net.embedding_dim % 2 != 0 {
+            return Err(refuse("score_net.embedding_dim", self.score_net.embedding_dim, "an even number is accepted"));
+        }
+        if let ScheduleKind::Monotonic { hidden, .. } = self.schedule.kind {
+            within("schedule.hidden", hidden, 1, 65_536)?;
+        }
+        let ScheduleConfig { gamma_min, gamma_max, .. } = self.schedule;
+        let bounds = "numbers from -30 to 30 with gamma_min < gamma_max are accepted";
+        if !(-30.0..=30.0).contains(&gamma_min) {
+            return Err(refuse("schedule.gamma_min", gamma_min, bounds));
+        }
+        if !(-30.0..=30.0).contains(&gamma_max) || gamma_max <= gamma_min {
+            return Err(refuse("schedule.gamma_max", gamma_max, bounds));
+        }
+        Ok(())
+    }
+}
+
+impl TrainingConfig {
+    /// Checks the ranges.
+    ///
+    /// # Errors
+    /// The first field out of its range, with the range.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        if self.max_images == Some(0) {
+            return Err(refuse("max_images", 0, "at least 1 is accepted"));
+        }
+        if self.steps == 0 {
+            return Err(refuse("steps", 0, "at least 1 is accepted"));
+        }
+        within("batch", self.batch, 1, 65_536)?;
+        let fraction = "a number from 0 to 1 is accepted";
+        for (field, value) in [
+            ("learning_rate", self.learning_rate),
+            ("final_fraction", self.final_fraction),
+            ("beta_1", f64::from(self.beta_1)),
+            ("beta_2", f64::from(self.beta_2)),
+            ("label_dropout", self.label_dropout),
+        ] {
+            if !(0.0..=1.0).contains(&value) {
+                return Err(refuse(field, value, fraction));
+            }
+        }
+        for (field, value) in [
+            ("epsilon", f64::from(self.epsilon)),
+            ("weight_decay", f64::from(self.weight_decay)),
+            ("objective.rate", self.objective.rate),
+            ("objective.mse", self.objective.mse),
+            ("objective.gradient_difference", self.objective.gradient_difference),
+        ] {
+            if !(value >= 0.0 && value.is_finite()) {
+                return Err(refuse(field, value, "a number of at least 0 is accepted"));
+            }
+        }
+        if !(self.clip_norm > 0.0) {
+            return Err(refuse("clip_norm", self.clip_norm, "a number above 0 is accepted"));
+        }
+        if self.diffusion_steps == Some(0) {
+            return Err(refuse("diffusion_steps", 0, "at least 1 is accepted"));
+        }
+        Ok(())
+    }
+
+    /// Learning rate of a step: linear warmup from zero times a cosine from the peak to `final_fraction` of it.
+    pub fn learning_rate_at(&self, step: u64) -> f64 {
+        let (step, warmup, total) = (step as f64, self.warmup_steps as f64, self.steps as f64);
+        let warm = if warmup > 0.0 { (step / warmup).min(1.0) } else { 1.0 };
+        let progress = if total > warmup { ((step - warmup) / (total - warmup)).clamp(0.0, 1.0) } else { 0.0 };
+        let cosine = 0.5 * (1.0 + (std::f64::consts::PI * progress).cos());
+        self.learning_rate * warm * (self.final_fraction + (1.0 - self.final_fraction) * cosine)
+    }
+}
+
+fn refuse(field: &'static str, value: impl std::fmt::Display, accepted: &str) -> ConfigError {
+    ConfigError { field, value: value.to_string(), accepted: accepted.to_owned() }
+}
+
+fn within(field: &'static str, value: usize, low: usize, high: usize) -> Result<(), ConfigError> {
+    if (low..=high).contains(&value) {
+        return Ok(());
+    }
+    Err(refuse(field, value, &format!("{low} to {high} is accepted")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn presets_are_valid_and_survive_json() {
+        for preset in Preset::ALL {
+            let model = preset.model();
+            model.validate().expect(preset.name());
+            preset.training().validate().expect(preset.name());
+            let text = serde_json::to_string(&model).expect("a configuration is JSON");
+            assert_eq!(model, serde_json::from_str(&text).expect(&text));
+        }
+    }
+
+    #[test]
+    fn absurd_sizes_are_refused_by_name() {
+        let mut config = Preset::Paper.model();
+        config.decoder.width = usize::MAX;
+        let error = config.validate().expect_err("too wide");
+        assert!(error.to_string().contains("decoder.width"), "{error}");
+        config = Preset::Paper.model();
+        config.schedule.gamma_max = f64::NAN;
+        assert!(config.validate().is_err());
+    }
+}

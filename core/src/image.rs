@@ -1,0 +1,230 @@
+//! Images as they leave the software: grey values, and PNG files that say, visibly and in their metadata, that they
+//! are synthetic.
+
+use font8x8::UnicodeFonts;
+use serde::{Deserialize, Serialize};
+
+/// What stands in every picture that leaves the software.
+pub const LABEL: &str = "SYNTHETIC - NOT FOR DIAGNOSIS";
+
+/// IPTC's term for media made by a trained model.
+pub const DIGITAL_SOURCE_TYPE: &str = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia";
+
+const GLYPH: usize = 8;
+
+/// A grey value in [0, 1] as 8 bits: the one rounding used everywhere.
+pub fn to_u8(value: f32) -> u8 {
+    (value.clamp(0.0, 1.0) * 255.0).round() as u8
+}
+
+/// 8 bits as a grey value in [0, 1]: the pixel scaling that the model is trained on.
+pub fn to_unit(value: u8) -> f32 {
+    f32::from(value) / 255.0
+}
+
+/// An 8-bit grey image, row by row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GreyImage {
+    /// Width in pixels.
+    pub width: usize,
+    /// Height in pixels.
+    pub height: usize,
+    /// `width · height` grey values.
+    pub pixels: Vec<u8>,
+}
+
+/// How an image came about, for its metadata.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The software and its version.
+    pub software: String,
+    /// Name of the weights.
+    pub weights: String,
+    /// Their SHA-256.
+    pub weights_sha256: String,
+    /// Everything else needed to make the image again, such as seed, sampler and steps, as name and value.
+    pub settings: Vec<(String, String)>,
+}
+
+impl GreyImage {
+    /// An image of one grey value.
+    pub fn filled(width: usize, height: usize, value: u8) -> Self {
+        Self { width, height, pixels: vec![value; width * height] }
+    }
+
+    /// Grey values in [0, 1], row by row.
+    pub fn from_unit(width: usize, values: &[f32]) -> Self {
+        let height = values.len() / width.max(1);
+        Self { width, height, pixels: values[..width * height].iter().map(|&v| to_u8(v)).collect() }
+    }
+
+    /// Copies `image` to this place; what falls outside is dropped.
+    pub fn paste(&mut self, image: &GreyImage, left: usize, top: usize) {
+        for (row, source) in image.pixels.chunks_exact(image.width.max(1)).enumerate() {
+            if top + row >= self.height || left >= self.width {
+                break;
+            }
+            let count = image.width.min(self.width - left);
+            let start = (top + row) * self.width + left;
+            self.pixels[start..start + count].copy_from_slice(&source[..count]);
+        }
+    }
+
+    /// Equal images side by side in rows of `columns`, with a gap of 2 pixels.
+    pub fn grid(images: &[GreyImage], columns: usize) -> Self {
+        const GAP: usize = 2;
+        let Some(first) = images.first() else { return Self::filled(0, 0, 0) };
+        let columns = columns.clamp(1, images.len());
+        let rows = images.len().div_ceil(columns);
+        let (w, h) = (first.width + GAP, first.height + GAP);
+        let mut grid = Self::filled(columns * w - GAP, rows * h - GAP, 255);
+        for (i, image) in images.iter().enumerate() {
+            grid.paste(image, i % columns * w, i / columns * h);
+        }
+        grid
+    }
+
+    /// Writes text in the 8×8 font; what falls outside is dropped.
+    pub fn text(&mut self, text: &str, left: usize, top: usize, value: u8) {
+        for (i, c) in text.chars().enumerate() {
+            let Some(glyph) = font8x8::BASIC_FONTS.get(c) else { continue };
+            for (y, row) in glyph.iter().enumerate() {
+                for x in (0..GLYPH).filter(|x| row >> x & 1 == 1) {
+                    let (px, py) = (left + i * GLYPH + x, top + y);
+                    if px < self.width && py < self.height {
+                        self.pixels[py * self.width + px] = value;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The image with [`LABEL`] in it: over the lowest rows where it fits into the width, else on lines below.
+    #[must_use]
+    pub fn labelled(&self) -> Self {
+        let label_width = LABEL.chars().count() * GLYPH;
+        if self.width >= label_width && self.height > 4 * GLYPH {
+            let mut image = self.clone();
+            let top = self.height - GLYPH - 2;
+            for pixel in &mut image.pixels[top * self.width..] {
+                *pixel /= 3;
+            }
+            image.text(LABEL, (self.width - label_width) / 2, top + 1, 255);
+            return image;
+        }
+        let longest = LABEL.split(' ').map(str::len).max().unwrap_or(0);
+        let width = self.width.max(longest * GLYPH);
+        let mut lines: Vec<String> = Vec::new();
+        for word in LABEL.split(' ') {
+            match lines.last_mut() {
+                Some(line) if (line.len() + 1 + word.len()) * GLYPH <= width => {
+                    line.push(' ');
+                    line.push_str(word);
+                }
+                _ => lines.push(word.to_owned()),
+            }
+        }
+        let mut image = Self::filled(width, self.height + lines.len() * (GLYPH + 1) + 1, 0);
+        image.paste(self, 0, 0);
+        for (i, line) in lines.iter().enumerate() {
+            image.text(line, 0, self.height + 1 + i * (GLYPH + 1), 255);
+        }
+        image
+    }
+
+    /// A grey PNG whose metadata says that the picture is synthetic and how it was made.
+    ///
+    /// # Errors
+    /// The encoder's: an empty image, or text that PNG cannot hold.
+    pub fn to_png(&self, origin: &Origin) -> Result<Vec<u8>, png::EncodingError> {
+        let mut bytes = Vec::new();
+        let (width, height) = (self.width as u32, self.height as u32);
+        let mut encoder = png::Encoder::new(&mut bytes, width, height);
+        encoder.set_color(png::ColorType::Grayscale);
+        encoder.set_depth(png::BitDepth::Eight);
+        for (key, value) in synthetic_metadata(origin) {
+            encoder.add_itxt_chunk(key, value)?;
+        }
+        let mut writer = encoder.write_header()?;
+        writer.write_image_data(&self.pixels)?;
+        writer.finish()?;
+        Ok(bytes)
+    }
+}
+
+/// PNG text entries that mark a picture as synthetic: keyword and text.
+pub fn synthetic_metadata(origin: &Origin) -> Vec<(String, String)> {
+    let settings: Vec<String> = origin.settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let description = format!(
+        "Synthetic chest X-ray, not for diagnosis. Drawn by a diffusion model; no patient was imaged. Weights {} \
+         (SHA-256 {}). {}",
+        origin.weights,
+        origin.weights_sha256,
+        settings.join(", ")
+    );
+    vec![
+        ("Title".into(), LABEL.into()),
+        ("Description".into(), description.clone()),
+        ("Software".into(), origin.software.clone()),
+        ("XML:com.adobe.xmp".into(), xmp(origin, &description)),
+    ]
+}
+
+fn xmp(origin: &Origin, description: &str) -> String {
+    format!(
+        r#"<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?>
+<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+<rdf:Description rdf:about="" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
+ xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:xmp="http://ns.adobe.com/xap/1.0/"
+ Iptc4xmpExt:DigitalSourceType="{DIGITAL_SOURCE_TYPE}" xmp:CreatorTool="{}">
+<dc:description><rdf:Alt><rdf:li xml:lang="x-default">{}</rdf:li></rdf:Alt></dc:description>
+</rdf:Description></rdf:RDF></x:xmpmeta>
+<?xpacket end="r"?>"#,
+        escape_xml(&origin.software),
+        escape_xml(description)
+    )
+}
+
+fn escape_xml(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn eight_bits_survive_the_pixel_scaling() {
+        assert!((0..=255).all(|v| to_u8(to_unit(v)) == v));
+        assert_eq!((to_u8(-1.0), to_u8(2.0), to_u8(f32::NAN)), (0, 255, 0));
+    }
+
+    #[test]
+    fn the_label_is_drawn_at_any_size() {
+        let full = GreyImage::filled(256, 256, 90);
+        let labelled = full.labelled();
+        assert_eq!((labelled.width, labelled.height), (256, 256));
+        assert_ne!(labelled, full);
+        for side in [2, 64, 200] {
+            let image = GreyImage::filled(side, side, 90);
+            let labelled = image.labelled();
+            assert!(labelled.height > side && labelled.pixels.contains(&255));
+            assert_eq!(labelled.pixels[..side], image.pixels[..side], "the picture itself stays whole");
+        }
+    }
+
+    #[test]
+    fn a_png_decodes_to_its_pixels_and_says_that_it_is_synthetic() {
+        let image = GreyImage { width: 3, height: 2, pixels: vec![0, 1, 2, 253, 254, 255] };
+        let origin = Origin { software: "a <test> & \"more\"".into(), ..Origin::default() };
+        let bytes = image.to_png(&origin).expect("encodes");
+        let mut reader = png::Decoder::new(std::io::Cursor::new(bytes)).read_info().expect("decodes");
+        let mut pixels = vec![0; 6];
+        reader.next_frame(&mut pixels).expect("has a frame");
+        assert_eq!(pixels, image.pixels);
+        let texts: Vec<_> =
+            reader.info().utf8_text.iter().map(|t| (t.keyword.clone(), t.get_text().expect("text"))).collect();
+        assert!(texts.iter().any(|(key, text)| key == "Title" && text == LABEL));
+        assert!(texts.iter().any(|(key, text)| key.starts_with("XML") && text.contains("trainedAlgorithmicMedia")));
+    }
+}

@@ -1,0 +1,262 @@
+//! The model: its networks, its losses, and what a sampler asks of it.
+
+use burn::module::Module;
+use burn::tensor::{Int, Tensor, TensorData, activation::sigmoid, backend::Backend};
+
+use crate::config::ModelConfig;
+use crate::error::{BackendError, ConfigError, WeightsError};
+use crate::loss::{self, LossTerms};
+use crate::math;
+use crate::nn::{Decoder, Encoder, ScoreNet, time_embedding};
+use crate::params::ParamBuilder;
+use crate::schedule::{NoiseSchedule, ScheduleParams};
+
+/// All that is trained.
+#[derive(Module, Debug)]
+pub struct Networks<B: Backend> {
+    /// The noise schedule's parameters.
+    pub schedule: ScheduleParams<B>,
+    /// Predicts the noise.
+    pub score_net: ScoreNet<B>,
+    /// Latents to images.
+    pub decoder: Decoder<B>,
+    /// Images to latents; sampling does without it.
+    pub encoder: Option<Encoder<B>>,
+}
+
+/// γ at the times that a batch's loss needs.
+#[derive(Clone, Debug)]
+pub struct BatchGammas<B: Backend> {
+    /// γ(0), `[1]`.
+    pub min: Tensor<B, 1>,
+    /// γ(1), `[1]`.
+    pub max: Tensor<B, 1>,
+    /// γ(t_i), `[B]`.
+    pub at_t: Tensor<B, 1>,
+    /// What weighs ‖ε − ε̂‖² at t_i.
+    pub rate: DiffusionRate<B>,
+}
+
+/// What the weight of the diffusion loss follows from.
+#[derive(Clone, Debug)]
+pub enum DiffusionRate<B: Backend> {
+    /// Continuous time: ½ γ′(t).
+    Continuous {
+        /// γ′(t_i), `[B]`.
+        gamma_prime: Tensor<B, 1>,
+    },
+    /// Discrete time: ½ T expm1(γ_t − γ_s).
+    Discrete {
+        /// γ(t_i − 1/T), `[B]`.
+        gamma_s: Tensor<B, 1>,
+        /// T.
+        steps: u32,
+    },
+}
+
+/// The noise that a batch's loss needs, each `[B, latent_dim]`.
+#[derive(Clone, Debug)]
+pub struct LatentNoise<B: Backend> {
+    /// ε_0 of z_0, which the decoder sees.
+    pub at_zero: Tensor<B, 2>,
+    /// ε of z_t.
+    pub at_t: Tensor<B, 2>,
+}
+
+impl<B: Backend> Networks<B> {
+    /// Fresh networks with their encoder; the same seed gives the same weights on every backend.
+    ///
+    /// # Errors
+    /// A configuration that cannot be built.
+    pub fn new(config: &ModelConfig, seed: u64, device: &B::Device) -> Result<Self, ConfigError> {
+        config.validate()?;
+        let mut p = ParamBuilder::from_seed(seed, device);
+        match Self::build(config, &mut p) {
+            Ok(mut networks) => {
+                networks.encoder = p.scope("encoder", |p| Encoder::build(config, p)).ok();
+                Ok(networks)
+            }
+            Err(WeightsError::Config(error)) => Err(error),
+            Err(_) => unreachable!("parameters from a seed cannot fail to be found"),
+        }
+    }
+
+    /// Everything but the encoder.
+    pub(crate) fn build(config: &ModelConfig, p: &mut ParamBuilder<'_, B>) -> Result<Self, WeightsError> {
+        Ok(Self {
+            schedule: p.scope("schedule", |p| ScheduleParams::build(&config.schedule, p))?,
+            score_net: p.scope("score_net", |p| ScoreNet::build(config, p))?,
+            decoder: p.scope("decoder", |p| Decoder::build(config, p))?,
+            encoder: None,
+        })
+    }
+
+    /// Starts the decoder at the logits of a mean image `[H·W]` of values in [0, 1], instead of at grey.
+    #[must_use]
+    pub fn with_decoder_mean(mut self, mean: &[f64], device: &B::Device) -> Self {
+        let logits: Vec<f32> = mean
+            .iter()
+            .map(|&m| {
+                let m = m.clamp(1e-3, 1.0 - 1e-3);
+                (m / (1.0 - m)).ln() as f32
+            })
+            .collect();
+        let shape = [logits.len()];
+        let bias = Tensor::from_data(TensorData::new(logits, shape), device);
+        let output = &mut self.decoder.net.output;
+        output.bias = output.bias.take().map(|param| param.map(|_| bias.require_grad()));
+        self
+    }
+
+    /// γ and its rate at times t_i, as functions of the schedule's parameters.
+    ///
+    /// `steps` selects discrete time; then every t_i is a positive multiple of 1/T.
+    pub fn gammas(&self, times: &[f64], steps: Option<u32>, device: &B::Device) -> BatchGammas<B> {
+        self.gammas_with_endpoints(times, steps, self.schedule.gamma_min.val(), self.schedule.gamma_max.val(), device)
+    }
+
+    pub(crate) fn gammas_with_endpoints(
+        &self,
+        times: &[f64],
+        steps: Option<u32>,
+        min: Tensor<B, 1>,
+        max: Tensor<B, 1>,
+        device: &B::Device,
+    ) -> BatchGammas<B> {
+        let at = |times: Vec<f32>| {
+            let shape = [times.len()];
+            let times = Tensor::from_data(TensorData::new(times, shape), device);
+            self.schedule.at_with_endpoints(times, min.clone(), max.clone())
+        };
+        let at_t = at(times.iter().map(|&t| t as f32).collect());
+        let rate = match steps {
+            None => DiffusionRate::Continuous { gamma_prime: at_t.gamma_prime },
+            Some(steps) => {
+                let earlier = times.iter().map(|&t| (t - 1.0 / f64::from(steps)).max(0.0) as f32).collect();
+                DiffusionRate::Discrete { gamma_s: at(earlier).gamma, steps }
+            }
+        };
+        BatchGammas { min, max, at_t: at_t.gamma, rate }
+    }
+
+    /// The loss terms of images x `[B, H·W]` in [0, 1].
+    ///
+    /// `encoder` is passed apart because [`Networks::encoder`] may be absent.
+    pub fn losses(
+        &self,
+        config: &ModelConfig,
+        encoder: &Encoder<B>,
+        x: Tensor<B, 2>,
+        classes: Option<Tensor<B, 1, Int>>,
+        gammas: BatchGammas<B>,
+        noise: LatentNoise<B>,
+    ) -> LossTerms<B> {
+        let BatchGammas { min, max, at_t, rate } = gammas;
+        let f = encoder.forward(x.clone()); // [B, D]
+
+        let z_0 = loss::diffuse(f.clone(), noise.at_zero, min.clone());
+        let logits = self.decoder.forward(z_0 / alpha(min.clone())); // [B, H·W]
+
+        let z_t = loss::diffuse(f.clone(), noise.at_t.clone(), at_t.clone());
+        let tau = (at_t.clone() - min.clone()) / (max.clone() - min);
+        let embedded = time_embedding(tau, config.score_net.embedding_dim);
+        let predicted = self.score_net.forward(z_t, embedded, classes);
+        let weight = match rate {
+            DiffusionRate::Continuous { gamma_prime } => gamma_prime * 0.5,
+            DiffusionRate::Discrete { gamma_s, steps } => expm1(at_t - gamma_s) * (0.5 * f64::from(steps)),
+        };
+
+        let mean = sigmoid(logits.clone());
+        let [batch, _] = mean.dims();
+        let image = [batch, config.height, config.width];
+        LossTerms {
+            reconstruction: loss::bernoulli_nll(logits, x.clone()),
+            latent: loss::latent_kl(f, max),
+            diffusion: loss::diffusion_loss(noise.at_t, predicted, weight),
+            mse: loss::mse(x.clone(), mean.clone()),
+            gradient_difference: loss::gradient_difference(x.reshape(image), mean.reshape(image)),
+        }
+    }
+}
+
+/// α(γ) `[1]` as `[1, 1]`.
+fn alpha<B: Backend>(gamma: Tensor<B, 1>) -> Tensor<B, 2> {
+    sigmoid(gamma.neg()).sqrt().unsqueeze()
+}
+
+/// e^x − 1 for small x, by e^x − 1 = 2 e^(x/2) sinh(x/2).
+fn expm1<B: Backend>(x: Tensor<B, 1>) -> Tensor<B, 1> {
+    let half = x * 0.5;
+    half.clone().exp() * half.sinh() * 2.0
+}
+
+/// A model ready to sample: networks with the schedule's numbers at hand.
+#[derive(Clone, Debug)]
+pub struct Vdm<B: Backend> {
+    /// What it was built from.
+    pub config: ModelConfig,
+    /// The networks.
+    pub networks: Networks<B>,
+    /// The noise schedule, read from the networks.
+    pub schedule: NoiseSchedule,
+}
+
+/// What to condition the noise prediction on.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Condition {
+    /// The label, below the model's number of classes; none for the unconditional prediction.
+    pub class: Option<usize>,
+    /// Guidance weight w in ε̂ = (1 + w) ε̂_cond − w ε̂_uncond; 0 is the plain conditional prediction.
+    pub guidance: f64,
+}
+
+impl<B: Backend> Vdm<B> {
+    /// Reads the schedule from the networks.
+    ///
+    /// # Errors
+    /// The device cannot be read.
+    pub async fn new(config: ModelConfig, networks: Networks<B>) -> Result<Self, BackendError> {
+        let schedule = networks.schedule.read().await?;
+        Ok(Self { config, networks, schedule })
+    }
+
+    /// f of images x `[B, H·W]`; none if the encoder is not loaded.
+    pub fn encode(&self, x: Tensor<B, 2>) -> Option<Tensor<B, 2>> {
+        self.networks.encoder.as_ref().map(|encoder| encoder.forward(x))
+    }
+
+    /// The decoder's mean image `[B, H·W]` for latents f `[B, D]`.
+    pub fn decode(&self, f: Tensor<B, 2>) -> Tensor<B, 2> {
+        sigmoid(self.networks.decoder.forward(f))
+    }
+
+    /// z_t = α f + σ ε at one time t for the whole batch.
+    pub fn diffuse(&self, f: Tensor<B, 2>, noise: Tensor<B, 2>, t: f64) -> Tensor<B, 2> {
+        let gamma = self.schedule.gamma(t);
+        f * math::alpha_squared(gamma).sqrt() + noise * math::sigma_squared(gamma).sqrt()
+    }
+
+    /// ε̂ for z `[B, D]` at γ, with classifier-free guidance where a class is given.
+    pub fn predict_noise(&self, z: Tensor<B, 2>, gamma: f64, condition: Condition) -> Tensor<B, 2> {
+        let device = z.device();
+        let [batch, _] = z.dims();
+        // Embedded on the host: a GPU's sine of an argument near 1000 need not be exact.
+        let dim = self.config.score_net.embedding_dim;
+        let embedded: Vec<f32> =
+            math::time_embedding(self.schedule.tau(gamma), dim).into_iter().map(|v| v as f32).collect();
+        let embedded = Tensor::from_data(TensorData::new(embedded, [1, dim]), &device);
+        let labels = |class: usize| Tensor::<B, 1, Int>::full([batch], class as i64, &device);
+        let unconditional = |z, embedded| self.networks.score_net.forward(z, embedded, None);
+        match condition.class {
+            None => unconditional(z, embedded),
+            Some(class) if condition.guidance == 0.0 => {
+                self.networks.score_net.forward(z, embedded, Some(labels(class)))
+            }
+            Some(class) => {
+                let w = condition.guidance;
+                let with = self.networks.score_net.forward(z.clone(), embedded.clone(), Some(labels(class)));
+                with * (1.0 + w) - unconditional(z, embedded) * w
+            }
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! The gradient of a training step.
+//!
+//! The networks and the schedule are trained on different quantities. In continuous time the bound depends on the
+//! schedule's endpoints only, so its interior is trained to lower the *variance* of the loss estimate instead
+//! (Kingma et al. 2021, appendix H): on the squared diffusion loss, whose gradient is 2 L_i ∂L_i/∂η. One backward pass
+//! serves both: γ and its rate enter the loss as leaves, and their gradients are then carried into the schedule's
+//! parameters, plainly for the endpoints, and times 2 L_i (over the batch's mean L) for the interior. In discrete time
+//! the bound does depend on the interior, and all of the schedule takes the plain gradient.
+
+use burn::module::{AutodiffModule, Module, ModuleVisitor, Param};
+use burn::optim::GradientsParams;
+use burn::tensor::{Int, Tensor, backend::AutodiffBackend};
+
+use crate::config::{ModelConfig, ObjectiveWeights, ScheduleKind};
+use crate::loss::LossTerms;
+use crate::model::{BatchGammas, DiffusionRate, LatentNoise, Networks};
+use crate::nn::Encoder;
+
+/// A batch to train on.
+#[derive(Clone, Debug)]
+pub struct Batch<B: AutodiffBackend> {
+    /// Images `[B, H·W]` in [0, 1].
+    pub x: Tensor<B, 2>,
+    /// Labels `[B]`, where the model has classes.
+    pub classes: Option<Tensor<B, 1, Int>>,
+    /// Diffusion times, one an image.
+    pub times: Vec<f64>,
+    /// The noise.
+    pub noise: LatentNoise<B>,
+}
+
+/// The loss terms and the gradient of the weighted objective, averaged over the batch and counted in nats a pixel.
+pub fn gradients<B: AutodiffBackend>(
+    networks: &Networks<B>,
+    encoder: &Encoder<B>,
+    config: &ModelConfig,
+    diffusion_steps: Option<u32>,
+    weights: &ObjectiveWeights,
+    batch: Batch<B>,
+) -> (LossTerms<B::InnerBackend>, GradientsParams) {
+    let device = batch.x.device();
+    let pixels = config.pixels() as f64;
+    let leaves = as_leaves(networks.gammas(&batch.times, diffusion_steps, &device));
+    let terms = networks.losses(config, encoder, batch.x, batch.classes, leaves.clone(), batch.noise);
+    let rate = (terms.latent.clone() + terms.diffusion.clone()) * weights.rate;
+    let mut per_image = (terms.reconstruction.clone() + rate) / pixels;
+    if weights.mse > 0.0 {
+        per_image = per_image + terms.mse.clone() * weights.mse;
+    }
+    if weights.gradient_difference > 0.0 {
+        per_image = per_image + terms.gradient_difference.clone() * weights.gradient_difference;
+    }
+    let mut grads = per_image.mean().backward();
+
+    let trains_schedule = config.schedule.kind != ScheduleKind::Linear;
+    let schedule = trains_schedule.then(|| {
+        schedule_gradients(networks, config, diffusion_steps, &batch.times, &leaves, &terms.diffusion, &grads)
+    });
+    let mut gradients = GradientsParams::from_module(&mut grads, networks);
+    if let Some(mut schedule) = schedule {
+        let mut merge = Merge { from: &mut schedule, into: &mut gradients };
+        networks.schedule.valid().visit(&mut merge);
+    }
+    let terms = LossTerms {
+        reconstruction: terms.reconstruction.inner(),
+        latent: terms.latent.inner(),
+        diffusion: terms.diffusion.inner(),
+        mse: terms.mse.inner(),
+        gradient_difference: terms.gradient_difference.inner(),
+    };
+    (terms, gradients)
+}
+
+fn as_leaves<B: AutodiffBackend>(gammas: BatchGammas<B>) -> BatchGammas<B> {
+    let leaf = |t: Tensor<B, 1>| t.detach().require_grad();
+    BatchGammas {
+        min: leaf(gammas.min),
+        max: leaf(gammas.max),
+        at_t: leaf(gammas.at_t),
+        rate: match gammas.rate {
+            DiffusionRate::Continuous { gamma_prime } => DiffusionRate::Continuous { gamma_prime: leaf(gamma_prime) },
+            DiffusionRate::Discrete { gamma_s, steps } => DiffusionRate::Discrete { gamma_s: leaf(gamma_s), steps },
+        },
+    }
+}
+
+/// Carries the gradients at the leaves into the schedule's parameters.
+fn schedule_gradients<B: AutodiffBackend>(
+    networks: &Networks<B>,
+    config: &ModelConfig,
+    diffusion_steps: Option<u32>,
+    times: &[f64],
+    leaves: &BatchGammas<B>,
+    diffusion: &Tensor<B, 1>,
+    grads: &B::Gradients,
+) -> GradientsParams {
+    let schedule = &networks.schedule;
+    let device = diffusion.device();
+    let learned = config.schedule.kind.learns_endpoints();
+    let endpoint = |param: &Param<Tensor<B, 1>>| if learned { param.val() } else { param.val().detach() };
+    let (min, max) = (endpoint(&schedule.gamma_min), endpoint(&schedule.gamma_max));
+
+    let pull = |leaf: &Tensor<B, 1>, value: Tensor<B, 1>, factor: Option<&Tensor<B, 1>>| -> Tensor<B, 1> {
+        let gradient = match leaf.grad(grads) {
+            Some(gradient) => Tensor::from_inner(gradient),
+            None => leaf.zeros_like().detach(),
+        };
+        let gradient = match factor {
+            Some(factor) => gradient * factor.clone(),
+            None => gradient,
+        };
+        (gradient * value).sum()
+    };
+
+    let mut surrogate = pull(&leaves.min, min.clone(), None) + pull(&leaves.max, max.clone(), None);
+    match &leaves.rate {
+        DiffusionRate::Discrete { gamma_s, .. } => {
+            let now = networks.gammas_with_endpoints(times, diffusion_steps, min, max, &device);
+            surrogate = surrogate + pull(&leaves.at_t, now.at_t, None);
+            if let DiffusionRate::Discrete { gamma_s: value, .. } = now.rate {
+                surrogate = surrogate + pull(gamma_s, value, None);
+            }
+        }
+        DiffusionRate::Continuous { gamma_prime } => {
+            let times: Vec<f32> = times.iter().map(|&t| t as f32).collect();
+            let (position, slope) = schedule.position(Tensor::from_floats(times.as_slice(), &device));
+            let range = max - min.clone();
+            // The endpoints, with the interior held: the bound's own gradient.
+            let value = min.clone() + range.clone() * position.clone().detach();
+            surrogate = surrogate + pull(&leaves.at_t, value, None);
+            surrogate = surrogate + pull(gamma_prime, range.clone() * slope.clone().detach(), None);
+            // The interior, with the endpoints held: the gradient of the squared loss.
+            let loss = diffusion.clone().detach();
+            let factor = loss.clone() * 2.0 / (loss.mean() + 1e-12);
+            let (min, range) = (min.detach(), range.detach());
+            surrogate = surrogate + pull(&leaves.at_t, min + range.clone() * position, Some(&factor));
+            surrogate = surrogate + pull(gamma_prime, range * slope, Some(&factor));
+        }
+    }
+    let mut schedule_grads = surrogate.backward();
+    GradientsParams::from_module(&mut schedule_grads, schedule)
+}
+
+struct Merge<'a> {
+    from: &'a mut GradientsParams,
+    into: &'a mut GradientsParams,
+}
+
+impl<B: burn::tensor::backend::Backend> ModuleVisitor<B> for Merge<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
+        if let Some(gradient) = self.from.remove::<B, D>(param.id) {
+            self.into.register::<B, D>(param.id, gradient);
+        }
+    }
+}
+
+/// Scales the whole gradient down to a norm of at most `max_norm`; returns the norm before, `[1]`.
+pub fn clip_global_norm<B: AutodiffBackend, M: AutodiffModule<B>>(
+    gradients: &mut GradientsParams,
+    module: &M,
+    max_norm: f64,
+    device: &B::Device,
+) -> Tensor<B::InnerBackend, 1> {
+    let module = module.valid();
+    let mut sum = SumOfSquares { gradients, sum: Tensor::zeros([1], device) };
+    module.visit(&mut sum);
+    let norm = sum.sum.sqrt();
+    let factor = (norm.clone() + 1e-12).recip().mul_scalar(max_norm).clamp_max(1.0);
+    module.visit(&mut Scale { gradients, factor });
+    norm
+}
+
+struct SumOfSquares<'a, B: burn::tensor::backend::Backend> {
+    gradients: &'a GradientsParams,
+    sum: Tensor<B, 1>,
+}
+
+impl<B: burn::tensor::backend::Backend> ModuleVisitor<B> for SumOfSquares<'_, B> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
+        if let Some(gradient) = self.gradients.get::<B, D>(param.id) {
+            self.sum = self.sum.clone() + gradient.square().sum();
+        }
+    }
+}
+
+struct Scale<'a, B: burn::tensor::backend::Backend> {
+    gradients: &'a mut GradientsParams,
+    factor: Tensor<B, 1>,
+}
+
+impl<B: burn::tensor::backend::Backend> ModuleVisitor<B> for Scale<'_, B> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
+        if let Some(gradient) = self.gradients.remove::<B, D>(param.id) {
+            let factor = self.factor.clone().reshape([1i32; D]);
+            self.gradients.register::<B, D>(param.id, gradient * factor);
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! Reverse-time sampling as steps that the host drives: progress, previews and cancelling stay outside.
+
+use burn::tensor::{Tensor, TensorData, backend::Backend};
+use serde::{Deserialize, Serialize};
+
+use crate::config::ModelConfig;
+use crate::error::ConfigError;
+use crate::math::{alpha_squared, sigma_squared};
+use crate::model::{Condition, Vdm};
+use crate::noise::{NoiseStream, Purpose};
+
+/// How z_s follows from z_t.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sampler {
+    /// Draws from p(z_s | z_t) (Kingma et al. 2021, appendix A.4): fresh noise at each step.
+    Ancestral,
+    /// Deterministic (Song et al. 2021).
+    Ddim,
+    /// Second-order multistep solver (Lu et al. 2022): the fewest steps.
+    #[default]
+    #[serde(rename = "dpmpp-2m")]
+    DpmSolver2M,
+}
+
+impl Sampler {
+    /// Every sampler.
+    pub const ALL: [Sampler; 3] = [Sampler::DpmSolver2M, Sampler::Ddim, Sampler::Ancestral];
+
+    /// The name used on the command line, in addresses and in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Sampler::Ancestral => "ancestral",
+            Sampler::Ddim => "ddim",
+            Sampler::DpmSolver2M => "dpmpp-2m",
+        }
+    }
+
+    /// The sampler of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|sampler| sampler.name() == name)
+    }
+}
+
+/// The coefficients of a step from γ_t to γ_s < γ_t, in float64.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepGammas {
+    /// γ_t.
+    pub gamma_t: f64,
+    /// γ_s.
+    pub gamma_s: f64,
+}
+
+/// z_s = `z`·z_t + `eps`·ε̂ + `noise`·ε.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AncestralCoefficients {
+    /// Factor of z_t.
+    pub z: f64,
+    /// Factor of ε̂.
+    pub eps: f64,
+    /// Factor of the fresh noise.
+    pub noise: f64,
+}
+
+/// z_s = `f_hat`·f̂ + `eps`·ε̂.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DdimCoefficients {
+    /// Factor of f̂.
+    pub f_hat: f64,
+    /// Factor of ε̂.
+    pub eps: f64,
+}
+
+/// z_s = `z`·z_t + `f_hat`·f̂ + `f_hat_previous`·f̂_prev.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DpmSolver2MCoefficients {
+    /// Factor of z_t.
+    pub z: f64,
+    /// Factor of f̂.
+    pub f_hat: f64,
+    /// Factor of the step before's f̂.
+    pub f_hat_previous: f64,
+}
+
+impl StepGammas {
+    /// f̂ = (z_t − σ_t ε̂) / α_t, as the factors of z_t and ε̂.
+    pub fn clean(&self) -> (f64, f64) {
+        let alpha = alpha_squared(self.gamma_t).sqrt();
+        (1.0 / alpha, -sigma_squared(self.gamma_t).sqrt() / alpha)
+    }
+
+    /// With c = −expm1(γ_s − γ_t): z_s = (α_s/α_t)(z_t − σ_t c ε̂) + σ_s √c ε.
+    pub fn ancestral(&self) -> AncestralCoefficients {
+        let c = -(self.gamma_s - self.gamma_t).exp_m1();
+        let ratio = (alpha_squared(self.gamma_s) / alpha_squared(self.gamma_t)).sqrt();
+        AncestralCoefficients {
+            z: ratio,
+            eps: -ratio * sigma_squared(self.gamma_t).sqrt() * c,
+            noise: (sigma_squared(self.gamma_s) * c).sqrt(),
+        }
+    }
+
+    /// z_s = α_s f̂ + σ_s ε̂.
+    pub fn ddim(&self) -> DdimCoefficients {
+        DdimCoefficients { f_hat: alpha_squared(self.gamma_s).sqrt(), eps: sigma_squared(self.gamma_s).sqrt() }
+    }
+
+    /// λ = −γ/2, h = λ_s − λ_t, r = (λ_t − λ_prev)/h, D = (1 + 1/(2r)) f̂ − (1/(2r)) f̂_prev,
+    /// z_s = (σ_s/σ_t) z_t − α_s expm1(−h) D; the first step has no previous γ and takes D = f̂.
+    pub fn dpm_solver_2m(&self, gamma_previous: Option<f64>) -> DpmSolver2MCoefficients {
+        let h = (self.gamma_t - self.gamma_s) / 2.0;
+        let scale = -alpha_squared(self.gamma_s).sqrt() * (-h).exp_m1();
+        let half_over_r = gamma_previous.map_or(0.0, |previous| 0.5 * h / ((previous - self.gamma_t) / 2.0));
+        DpmSolver2MCoefficients {
+            z: (sigma_squared(self.gamma_s) / sigma_squared(self.gamma_t)).sqrt(),
+            f_hat: scale * (1.0 + half_over_r),
+            f_hat_previous: -scale * half_over_r,
+        }
+    }
+}
+
+/// How to sample.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SamplingOptions {
+    /// The sampler.
+    pub sampler: Sampler,
+    /// Network evaluations from t = 1 to t = 0.
+    pub steps: usize,
+    /// Class and guidance.
+    pub condition: Condition,
+}
+
+impl SamplingOptions {
+    /// The most steps that are taken.
+    pub const MAX_STEPS: usize = 100_000;
+
+    /// Checks the options against a model.
+    ///
+    /// # Errors
+    /// The option that does not fit, with what does.
+    pub fn validate(&self, config: &ModelConfig) -> Result<(), ConfigError> {
+        let refuse = |field, value: String, accepted: String| Err(ConfigError { field, value, accepted });
+        if !(1..=Self::MAX_STEPS).contains(&self.steps) {
+            return refuse("steps", self.steps.to_string(), format!("1 to {} is accepted", Self::MAX_STEPS));
+        }
+        if !(-1.0..=100.0).contains(&self.condition.guidance) {
+            return refuse("guidance", self.condition.guidance.to_string(), "-1 to 100 is accepted".into());
+        }
+        match self.condition.class {
+            Some(class) if config.classes == 0 => {
+                refuse("class", class.to_string(), "these weights have no classes".into())
+            }
+            Some(class) if class >= config.classes => {
+                refuse("class", class.to_string(), format!("0 to {} is accepted", config.classes - 1))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A step that was taken.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Step {
+    /// Number of the step, from 1.
+    pub number: usize,
+    /// Steps in all.
+    pub of: usize,
+    /// The time that the latent is at now.
+    pub t: f64,
+    /// γ there.
+    pub gamma: f64,
+}
+
+/// Samples on their way from t to 0, one seed an image.
+#[derive(Clone, Debug)]
+pub struct Trajectory<B: Backend> {
+    options: SamplingOptions,
+    seeds: Vec<u64>,
+    times: Vec<f64>,
+    gammas: Vec<f64>,
+    position: usize,
+    z: Tensor<B, 2>,
+    f_hat: Option<Tensor<B, 2>>,
+}
+
+/// Noise `[seeds, dim]`, each row from its own seed: an image does not depend on the others of its batch.
+pub fn seeded_noise<B: Backend>(
+    seeds: &[u64],
+    purpose: Purpose,
+    index: u64,
+    dim: usize,
+    device: &B::Device,
+) -> Tensor<B, 2> {
+    let values: Vec<f32> = seeds.iter().flat_map(|&seed| NoiseStream::new(seed, purpose, index).normals(dim)).collect();
+    Tensor::from_data(TensorData::new(values, [seeds.len(), dim]), device)
+}
+
+impl<B: Backend> Trajectory<B> {
+    /// Starts from z_1 ~ N(0, I), drawn from the seeds.
+    ///
+    /// # Errors
+    /// Options that do not fit the model.
+    pub fn from_noise(
+        model: &Vdm<B>,
+        options: SamplingOptions,
+        seeds: &[u64],
+        device: &B::Device,
+    ) -> Result<Self, ConfigError> {
+        let z = seeded_noise(seeds, Purpose::Prior, 0, model.config.latent_dim, device);
+        Self::from_latent(model, options, seeds, z, 1.0)
+    }
+
+    /// Starts from z_t `[seeds, D]` at time `t` ∈ (0, 1], in ⌈steps · t⌉ steps: "denoise from here".
+    ///
+    /// # Errors
+    /// Options that do not fit the model.
+    pub fn from_latent(
+        model: &Vdm<B>,
+        options: SamplingOptions,
+        seeds: &[u64],
+        z: Tensor<B, 2>,
+        t: f64,
+    ) -> Result<Self, ConfigError> {
+        options.validate(&model.config)?;
+        if !(t > 0.0 && t <= 1.0) {
+            return Err(ConfigError {
+                field: "t",
+                value: t.to_string(),
+                accepted: "a time above 0, at most 1, is accepted".into(),
+            });
+        }
+        let steps = ((options.steps as f64 * t).ceil() as usize).max(1);
+        let times: Vec<f64> = (0..=steps).map(|i| t * (1.0 - i as f64 / steps as f64)).collect();
+        let gammas = times.iter().map(|&t| model.schedule.gamma(t)).collect();
+        Ok(Self { options, seeds: seeds.to_vec(), times, gammas, position: 0, z, f_hat: None })
+    }
+
+    /// Steps in all.
+    pub fn steps(&self) -> usize {
+        self.times.len() - 1
+    }
+
+    /// The time that the latent is at.
+    pub fn t(&self) -> f64 {
+        self.times[self.position]
+    }
+
+    /// z_t, `[B, D]`.
+    pub fn z(&self) -> &Tensor<B, 2> {
+        &self.z
+    }
+
+    /// The last step's f̂, the predicted clean latent `[B, D]`; none before the first step.
+    pub fn f_hat(&self) -> Option<&Tensor<B, 2>> {
+        self.f_hat.as_ref()
+    }
+
+    /// Takes the next step, or none if t = 0 is reached.
+    pub fn step(&mut self, model: &Vdm<B>) -> Option<Step> {
+        let i = self.position;
+        if i >= self.steps() {
+            return None;
+        }
+        let gammas = StepGammas { gamma_t: self.gammas[i], gamma_s: self.gammas[i + 1] };
+        let z = self.z.clone();
+        let eps_hat = model.predict_noise(z.clone(), gammas.gamma_t, self.options.condition);
+        let (z_factor, eps_factor) = gammas.clean();
+        let f_hat = z.clone() * z_factor + eps_hat.clone() * eps_factor;
+        self.z = match self.options.sampler {
+            Sampler::Ancestral => {
+                let c = gammas.ancestral();
+                let [_, dim] = z.dims();
+                let fresh = seeded_noise::<B>(&self.seeds, Purpose::Step, i as u64, dim, &z.device());
+                z * c.z + eps_hat * c.eps + fresh * c.noise
+            }
+            Sampler::Ddim => {
+                let c = gammas.ddim();
+                f_hat.clone() * c.f_hat + eps_hat * c.eps
+            }
+            Sampler::DpmSolver2M => {
+                let c = gammas.dpm_solver_2m((i > 0).then(|| self.gammas[i - 1]));
+                let next = z * c.z + f_hat.clone() * c.f_hat;
+                match self.f_hat.take() {
+                    Some(previous) => next + previous * c.f_hat_previous,
+                    None => next,
+                }
+            }
+        };
+        self.f_hat = Some(f_hat);
+        self.position += 1;
+        Some(Step { number: i + 1, of: self.steps(), t: self.times[i + 1], gamma: self.gammas[i + 1] })
+    }
+
+    /// The decoder's mean images `[B, H·W]` of z_0 / α_0; of the present z_t / α_t before the end.
+    pub fn decode(&self, model: &Vdm<B>) -> Tensor<B, 2> {
+        let alpha = alpha_squared(self.gammas[self.position]).sqrt();
+        model.decode(self.z.clone() / alpha)
+    }
+
+    /// The decoder's mean images of the predicted clean latent: what the model believes at this step.
+    pub fn decode_prediction(&self, model: &Vdm<B>) -> Tensor<B, 2> {
+        match &self.f_hat {
+            Some(f_hat) => model.decode(f_hat.clone()),
+            None => self.decode(model),
+        }
+    }
+}

@@ -1,0 +1,366 @@
+//! The file of weights: safetensors, f32 or f16, with the configuration and provenance in its metadata.
+//!
+//! Safetensors' metadata is a map from strings to strings without an order. All of ours is one JSON object under the
+//! key `medical-vdm`, so that the same weights give the same bytes, and the same hash:
+//!
+//! | field | value |
+//! | --- | --- |
+//! | `format_version` | `1` |
+//! | `part` | `sampling` (decoder, ScoreNet, schedule) or `encoder` |
+//! | `config` | [`ModelConfig`] |
+//! | `provenance` | [`Provenance`] |
+//! | `sampling_sha256` | in an encoder's file: the hash of the sampling file that it belongs to; else null |
+//!
+//! A model is two files, since sampling does without the encoder. Tensors are row-major and little endian; a dense
+//! layer's `weight` is `[inputs, outputs]`, so that y = x W + b.
+
+use std::collections::HashMap;
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::{Tensor, backend::Backend};
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::config::ModelConfig;
+use crate::error::{BackendError, WeightsError};
+use crate::model::Networks;
+use crate::nn::Encoder;
+use crate::params::ParamBuilder;
+
+/// The version of the format that is written and read.
+pub const FORMAT_VERSION: u32 = 1;
+const METADATA_KEY: &str = "medical-vdm";
+
+/// Where weights come from.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// The name of the model, usually its preset's.
+    pub name: String,
+    /// What it was trained on, in words.
+    pub data: String,
+    /// How many images.
+    pub images: u64,
+    /// Optimizer steps taken.
+    pub training_steps: u64,
+    /// The seed of the training.
+    pub seed: u64,
+    /// The day, as YYYY-MM-DD.
+    pub date: String,
+    /// Licence of the weights.
+    pub license: String,
+    /// Whom to thank and cite.
+    pub acknowledgement: String,
+    /// The software and its version.
+    pub software: String,
+    /// Names of the classes, in the order of their labels.
+    #[serde(default)]
+    pub class_names: Vec<String>,
+}
+
+/// Which of a model's two files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Part {
+    /// Decoder, ScoreNet and schedule: all that sampling needs.
+    Sampling,
+    /// The encoder.
+    Encoder,
+}
+
+impl Part {
+    /// The name in the metadata.
+    pub fn name(self) -> &'static str {
+        match self {
+            Part::Sampling => "sampling",
+            Part::Encoder => "encoder",
+        }
+    }
+}
+
+/// How numbers are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precision {
+    /// 4 bytes a number, exact.
+    F32,
+    /// 2 bytes a number, 11 significant bits.
+    F16,
+}
+
+#[derive(Serialize)]
+struct Metadata<'a> {
+    format_version: u32,
+    part: Part,
+    config: &'a ModelConfig,
+    provenance: &'a Provenance,
+    sampling_sha256: Option<&'a str>,
+}
+
+/// What a file says of itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Header {
+    /// Which of the two files it is.
+    pub part: Part,
+    /// The model's configuration, validated.
+    pub config: ModelConfig,
+    /// Where it comes from.
+    pub provenance: Provenance,
+    /// In an encoder's file, the hash of the sampling file that it belongs to.
+    pub sampling_sha256: Option<String>,
+    /// Name, type and shape of each tensor, by name.
+    pub tensors: Vec<TensorInfo>,
+}
+
+/// A tensor of a file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TensorInfo {
+    /// Its name.
+    pub name: String,
+    /// Its type as safetensors names it.
+    pub dtype: String,
+    /// Its shape.
+    pub shape: Vec<usize>,
+}
+
+/// SHA-256 of bytes in lower-case hexadecimal.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn parse(bytes: &[u8]) -> Result<SafeTensors<'_>, WeightsError> {
+    let actual = bytes.len() as u64;
+    let Some(prefix) = bytes.first_chunk::<8>() else {
+        return Err(WeightsError::Truncated { needed: 8, actual });
+    };
+    let header = u64::from_le_bytes(*prefix);
+    // A header of this many bytes cannot be one; safetensors itself refuses more.
+    if header > 100_000_000 {
+        return Err(WeightsError::NotSafetensors(format!("its first 8 bytes give a header of {header} bytes")));
+    }
+    if header + 8 > actual {
+        // Text and images fail here too: say what it is rather than what is missing.
+        if bytes.get(8) != Some(&b'{') {
+            return Err(WeightsError::NotSafetensors("its header does not start with `{`".into()));
+        }
+        return Err(WeightsError::Truncated { needed: header + 8, actual });
+    }
+    SafeTensors::deserialize(bytes).map_err(|error| match error {
+        safetensors::SafeTensorError::MetadataIncompleteBuffer => {
+            let needed = SafeTensors::read_metadata(bytes)
+                .map(|(n, metadata)| {
+                    let end = metadata.tensors().values().map(|info| info.data_offsets.1).max().unwrap_or(0);
+                    (n + 8 + end) as u64
+                })
+                .unwrap_or(header + 8);
+            if needed > actual {
+                WeightsError::Truncated { needed, actual }
+            } else {
+                WeightsError::NotSafetensors(format!("it has {actual} bytes where its header describes {needed}"))
+            }
+        }
+        other => WeightsError::NotSafetensors(other.to_string()),
+    })
+}
+
+/// Reads what a file says of itself, without building anything.
+///
+/// # Errors
+/// All that [`load`] checks before it allocates.
+pub fn read_header(bytes: &[u8]) -> Result<Header, WeightsError> {
+    let file = parse(bytes)?;
+    let (_, metadata) =
+        SafeTensors::read_metadata(bytes).map_err(|error| WeightsError::NotSafetensors(error.to_string()))?;
+    let text = metadata
+        .metadata()
+        .as_ref()
+        .and_then(|entries| entries.get(METADATA_KEY))
+        .ok_or(WeightsError::NoMetadata(METADATA_KEY))?;
+    let unreadable =
+        |key, error: serde_json::Error| WeightsError::UnreadableMetadata { key, reason: error.to_string() };
+    let mut fields: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(text).map_err(|error| unreadable(METADATA_KEY, error))?;
+    let mut take = |key| fields.remove(key).ok_or(WeightsError::NoMetadata(key));
+    let version = take("format_version")?;
+    if version.as_u64() != Some(u64::from(FORMAT_VERSION)) {
+        return Err(WeightsError::UnknownVersion { found: version.to_string(), known: FORMAT_VERSION });
+    }
+    let part = serde_json::from_value(take("part")?).map_err(|error| unreadable("part", error))?;
+    let config: ModelConfig = serde_json::from_value(take("config")?).map_err(|error| unreadable("config", error))?;
+    config.validate()?;
+    let provenance = serde_json::from_value(take("provenance")?).map_err(|error| unreadable("provenance", error))?;
+    let sampling_sha256 = match fields.remove("sampling_sha256") {
+        None => None,
+        Some(value) => serde_json::from_value(value).map_err(|error| unreadable("sampling_sha256", error))?,
+    };
+
+    let mut tensors: Vec<TensorInfo> = file
+        .tensors()
+        .into_iter()
+        .map(|(name, view)| TensorInfo { name, dtype: format!("{:?}", view.dtype()), shape: view.shape().to_vec() })
+        .collect();
+    tensors.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(Header { part, config, provenance, sampling_sha256, tensors })
+}
+
+/// Builds the networks of a sampling file, without an encoder.
+///
+/// # Errors
+/// One for each way in which a file can be wrong, see [`WeightsError`].
+pub fn load<B: Backend>(bytes: &[u8], device: &B::Device) -> Result<(Header, Networks<B>), WeightsError> {
+    let header = read_header(bytes)?;
+    expect_part(&header, Part::Sampling)?;
+    let file = parse(bytes)?;
+    let mut p = ParamBuilder::from_file(&file, device);
+    let networks = Networks::build(&header.config, &mut p)?;
+    p.finish()?;
+    Ok((header, networks))
+}
+
+/// Builds the encoder of an encoder's file.
+///
+/// # Errors
+/// As [`load`], and where it belongs to another sampling file than the one with the hash `sampling_sha256`.
+pub fn load_encoder<B: Backend>(
+    bytes: &[u8],
+    sampling_sha256: &str,
+    device: &B::Device,
+) -> Result<Encoder<B>, WeightsError> {
+    let header = read_header(bytes)?;
+    expect_part(&header, Part::Encoder)?;
+    let named = header.sampling_sha256.ok_or(WeightsError::NoMetadata("sampling_sha256"))?;
+    if named != sampling_sha256 {
+        return Err(WeightsError::EncoderMismatch { named, actual: sampling_sha256.to_owned() });
+    }
+    let file = parse(bytes)?;
+    let mut p = ParamBuilder::from_file(&file, device);
+    let encoder = p.scope("encoder", |p| Encoder::build(&header.config, p))?;
+    p.finish()?;
+    Ok(encoder)
+}
+
+fn expect_part(header: &Header, wanted: Part) -> Result<(), WeightsError> {
+    if header.part == wanted {
+        return Ok(());
+    }
+    Err(WeightsError::WrongPart { found: header.part.name().into(), wanted: wanted.name().into() })
+}
+
+/// The bytes of the sampling file.
+///
+/// # Errors
+/// The device cannot be read; a value that is not finite, or too large for f16.
+pub fn save<B: Backend>(
+    networks: &Networks<B>,
+    config: &ModelConfig,
+    provenance: &Provenance,
+    precision: Precision,
+) -> Result<Vec<u8>, WeightsError> {
+    let mut collector = Collector::new(precision);
+    let sampling = Networks { encoder: None, ..networks.clone() };
+    sampling.visit(&mut collector);
+    collector.finish(Part::Sampling, config, provenance, None)
+}
+
+/// The bytes of the encoder's file, tied to the sampling file with the hash `sampling_sha256`.
+///
+/// # Errors
+/// As [`save`].
+pub fn save_encoder<B: Backend>(
+    encoder: &Encoder<B>,
+    config: &ModelConfig,
+    provenance: &Provenance,
+    sampling_sha256: &str,
+    precision: Precision,
+) -> Result<Vec<u8>, WeightsError> {
+    let mut collector = Collector::new(precision);
+    collector.path.push("encoder".into());
+    encoder.visit(&mut collector);
+    collector.finish(Part::Encoder, config, provenance, Some(sampling_sha256))
+}
+
+struct Collector {
+    precision: Precision,
+    path: Vec<String>,
+    tensors: Vec<(String, Vec<usize>, Vec<u8>)>,
+    error: Option<WeightsError>,
+}
+
+impl Collector {
+    fn new(precision: Precision) -> Self {
+        Self { precision, path: Vec::new(), tensors: Vec::new(), error: None }
+    }
+
+    fn encode(&self, name: &str, values: impl Iterator<Item = f32>) -> Result<Vec<u8>, WeightsError> {
+        let mut bytes = Vec::new();
+        for (index, value) in values.enumerate() {
+            let name = || name.to_owned();
+            if !value.is_finite() {
+                return Err(WeightsError::NotFinite { name: name(), index, value });
+            }
+            match self.precision {
+                Precision::F32 => bytes.extend(value.to_le_bytes()),
+                Precision::F16 => {
+                    let half = half::f16::from_f32(value);
+                    if !half.is_finite() {
+                        return Err(WeightsError::TooLargeForHalf { name: name(), index, value });
+                    }
+                    bytes.extend(half.to_le_bytes());
+                }
+            }
+        }
+        Ok(bytes)
+    }
+
+    fn finish(
+        self,
+        part: Part,
+        config: &ModelConfig,
+        provenance: &Provenance,
+        sampling_sha256: Option<&str>,
+    ) -> Result<Vec<u8>, WeightsError> {
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        let metadata = Metadata { format_version: FORMAT_VERSION, part, config, provenance, sampling_sha256 };
+        let metadata = serde_json::to_string(&metadata)
+            .map_err(|error| WeightsError::UnreadableMetadata { key: METADATA_KEY, reason: error.to_string() })?;
+        let metadata = HashMap::from([(METADATA_KEY.to_owned(), metadata)]);
+        let dtype = match self.precision {
+            Precision::F32 => Dtype::F32,
+            Precision::F16 => Dtype::F16,
+        };
+        let views = self
+            .tensors
+            .iter()
+            .map(|(name, shape, bytes)| Ok((name.clone(), TensorView::new(dtype, shape.clone(), bytes)?)))
+            .collect::<Result<Vec<_>, safetensors::SafeTensorError>>();
+        views
+            .and_then(|views| safetensors::serialize(views, Some(metadata)))
+            .map_err(|error| WeightsError::NotSafetensors(error.to_string()))
+    }
+}
+
+impl<B: Backend> ModuleVisitor<B> for Collector {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
+        if self.error.is_some() {
+            return;
+        }
+        let name = self.path.join(".");
+        let encoded = match param.val().try_into_data() {
+            Ok(data) => self.encode(&name, data.iter::<f32>()),
+            Err(error) => Err(BackendError::new(error).into()),
+        };
+        match encoded {
+            Ok(bytes) => self.tensors.push((name, param.dims().to_vec(), bytes)),
+            Err(error) => self.error = Some(error),
+        }
+    }
+}
