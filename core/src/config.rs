@@ -65,10 +65,11 @@ impl ScoreNetConfig {
 pub struct ScheduleConfig {
     /// The form.
     pub kind: ScheduleKind,
-    /// γ(0). The default, −13.3, leaves z_0 ≈ f (σ_0 = 0.0013).
+    /// γ(0). The presets' −5 leaves z_0 ≈ f (α_0² = 0.993). Lower values cost nats of diffusion loss for digits of f
+    /// that the decoder has no use for.
     pub gamma_min: f64,
-    /// γ(1). The default, 5, leaves z_1 ≈ N(0, I) (α_1 = 0.08). The paper's 0.1–1.0 can do neither: at γ = 0.1 half
-    /// of the variance is noise already, and at γ = 1 a quarter is still signal.
+    /// γ(1). The presets' 5 leaves z_1 ≈ N(0, I) (α_1² = 0.007). The paper's range 0.1–1.0 can do neither: at γ = 0.1
+    /// half of the variance is noise already, and at γ = 1 a quarter is still signal.
     pub gamma_max: f64,
 }
 
@@ -106,6 +107,8 @@ pub struct TrainingConfig {
     pub steps: u64,
     /// Images a step.
     pub batch: usize,
+    /// Diffusion times drawn an image and step.
+    pub times_per_image: usize,
     /// Peak learning rate.
     pub learning_rate: f64,
     /// Steps of linear warmup from zero.
@@ -120,7 +123,7 @@ pub struct TrainingConfig {
     pub epsilon: f32,
     /// AdamW's decoupled weight decay.
     pub weight_decay: f32,
-    /// Largest norm of the whole gradient, in nats a pixel; larger ones are scaled down.
+    /// Largest norm of the gradient of the whole objective, in nats a pixel; larger ones are scaled down.
     pub clip_norm: f64,
     /// Discrete time of so many steps in the diffusion loss; continuous time where absent.
     pub diffusion_steps: Option<u32>,
@@ -182,7 +185,7 @@ impl Preset {
             score_net: ScoreNetConfig { embedding_dim, width, layers: score_layers, layer_norm: false },
             schedule: ScheduleConfig {
                 kind: ScheduleKind::Monotonic { hidden, learn_endpoints: false },
-                gamma_min: -13.3,
+                gamma_min: -5.0,
                 gamma_max: 5.0,
             },
         }
@@ -194,6 +197,7 @@ impl Preset {
             max_images: Some(1341),
             steps: 20_000,
             batch: 64,
+            times_per_image: 4,
             learning_rate: 8e-4,
             warmup_steps: 250,
             final_fraction: 1e-5,
@@ -273,6 +277,7 @@ impl TrainingConfig {
             return Err(refuse("steps", 0, "at least 1 is accepted"));
         }
         within("batch", self.batch, 1, 65_536)?;
+        within("times_per_image", self.times_per_image, 1, 1024)?;
         let fraction = "a number from 0 to 1 is accepted";
         for (field, value) in [
             ("learning_rate", self.learning_rate),

@@ -1,5 +1,66 @@
-//! A latent variational diffusion model of chest X-rays (Rguibi et al., J. Imaging 2023, 9, 171; Kingma et al., 2021),
-//! generic over Burn's [`Backend`](burn::tensor::backend::Backend): numbers in, numbers out.
+//! A latent variational diffusion model of chest X-rays, generic over Burn's
+//! [`Backend`](burn::tensor::backend::Backend): numbers in, numbers out; no I/O, no clock, no global randomness.
+//!
+//! The model is that of Rguibi et al., *Improving Medical Imaging with Medical Variation Diffusion Model*,
+//! J. Imaging 2023, 9, 171, after Kingma et al., *Variational Diffusion Models*, arXiv 2107.00630. An encoder maps an
+//! image x to a latent f; a diffusion process turns f into noise; the ScoreNet learns to undo it; a decoder maps the
+//! latent back to an image.
+//!
+//! # Symbols
+//!
+//! | symbol | meaning |
+//! | --- | --- |
+//! | x | image, grey values in [0, 1], `[B, H·W]` |
+//! | f | latent of x, the clean end of the diffusion, `[B, D]` |
+//! | t ∈ [0, 1] | diffusion time, 0 least noisy, 1 most noisy |
+//! | γ(t) | −log SNR, strictly increasing from γ_min to γ_max |
+//! | α², σ² | sigmoid(−γ), sigmoid(γ): α² + σ² = 1 |
+//! | z_t | α_t f + σ_t ε with ε ~ N(0, I), `[B, D]` |
+//! | ε̂ | the ScoreNet's prediction of ε from z_t, γ_t and a label |
+//! | f̂ | (z_t − σ_t ε̂) / α_t, the predicted clean latent |
+//!
+//! # Reading order
+//!
+//! [`math`] (the formulas, as numbers), [`schedule`] (γ), [`loss`] (the bound's terms, as tensors), [`nn`] (the
+//! networks), [`model`] (all of it put together), [`objective`] (a training step's gradient), [`sampler`] (the reverse
+//! process), [`noise`] (where randomness comes from), [`config`] (sizes and presets), [`weights`] (the file format),
+//! [`image`] (pictures that say that they are synthetic).
+//!
+//! # Example
+//!
+//! ```
+//! use burn_flex::Flex;
+//! use vdm::config::Preset;
+//! use vdm::model::{Condition, Networks, Vdm};
+//! use vdm::sampler::{Sampler, SamplingOptions, Trajectory};
+//!
+//! # block_on(async {
+//! let device = Default::default();
+//! let config = Preset::Quick.model();
+//! let networks = Networks::<Flex>::new(&config, 0, &device)?; // untrained: it draws noise
+//! let model = Vdm::new(config, networks).await?;
+//!
+//! let options = SamplingOptions { sampler: Sampler::Ddim, steps: 5, condition: Condition::default() };
+//! let mut trajectory = Trajectory::from_noise(&model, options, &[42], &device)?; // one seed, one image
+//! while let Some(step) = trajectory.step(&model) {
+//!     println!("step {} of {}: t = {:.2}", step.number, step.of, step.t);
+//! }
+//! let image = trajectory.decode(&model); // [1, H·W], in [0, 1]
+//! assert_eq!(image.dims(), [1, 64 * 64]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # fn block_on<T>(future: impl Future<Output = T>) -> T {
+//! #     let mut future = std::pin::pin!(future);
+//! #     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+//! #     loop {
+//! #         if let std::task::Poll::Ready(value) = future.as_mut().poll(&mut context) {
+//! #             return value;
+//! #         }
+//! #     }
+//! # }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
 pub mod config;
 pub mod error;
 pub mod image;

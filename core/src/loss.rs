@@ -2,7 +2,7 @@
 
 use burn::tensor::{Tensor, activation::sigmoid, backend::Backend};
 
-/// The terms of the loss of a batch, each `[B]`.
+/// The terms of the loss of a batch, each `[B]` unless said otherwise.
 ///
 /// Their sum `reconstruction + latent + diffusion` is the variational lower bound's negative; the two auxiliary losses
 /// of the paper stand beside it.
@@ -12,8 +12,10 @@ pub struct LossTerms<B: Backend> {
     pub reconstruction: Tensor<B, 1>,
     /// KL(q(z_1 | x) ‖ N(0, I)), in nats.
     pub latent: Tensor<B, 1>,
-    /// The diffusion loss at the drawn time, in nats.
+    /// The diffusion loss, the mean over the drawn times, in nats.
     pub diffusion: Tensor<B, 1>,
+    /// The diffusion loss at each of the K drawn times of each image, `[K·B]`, in nats.
+    pub diffusion_draws: Tensor<B, 1>,
     /// Mean squared error a pixel between x and the decoder's mean.
     pub mse: Tensor<B, 1>,
     /// Gradient difference between x and the decoder's mean, see [`gradient_difference`].

@@ -31,7 +31,7 @@ pub struct BatchGammas<B: Backend> {
     pub min: Tensor<B, 1>,
     /// γ(1), `[1]`.
     pub max: Tensor<B, 1>,
-    /// γ(t_i), `[B]`.
+    /// γ(t_i), `[K·B]`.
     pub at_t: Tensor<B, 1>,
     /// What weighs ‖ε − ε̂‖² at t_i.
     pub rate: DiffusionRate<B>,
@@ -42,24 +42,24 @@ pub struct BatchGammas<B: Backend> {
 pub enum DiffusionRate<B: Backend> {
     /// Continuous time: ½ γ′(t).
     Continuous {
-        /// γ′(t_i), `[B]`.
+        /// γ′(t_i), `[K·B]`.
         gamma_prime: Tensor<B, 1>,
     },
     /// Discrete time: ½ T expm1(γ_t − γ_s).
     Discrete {
-        /// γ(t_i − 1/T), `[B]`.
+        /// γ(t_i − 1/T), `[K·B]`.
         gamma_s: Tensor<B, 1>,
         /// T.
         steps: u32,
     },
 }
 
-/// The noise that a batch's loss needs, each `[B, latent_dim]`.
+/// The noise that a batch's loss needs.
 #[derive(Clone, Debug)]
 pub struct LatentNoise<B: Backend> {
-    /// ε_0 of z_0, which the decoder sees.
+    /// ε_0 of z_0, which the decoder sees, `[B, latent_dim]`.
     pub at_zero: Tensor<B, 2>,
-    /// ε of z_t.
+    /// ε of z_t, `[K·B, latent_dim]`.
     pub at_t: Tensor<B, 2>,
 }
 
@@ -91,20 +91,26 @@ impl<B: Backend> Networks<B> {
         })
     }
 
-    /// Starts the decoder at the logits of a mean image `[H·W]` of values in [0, 1], instead of at grey.
+    /// Tells the networks the mean training image `[H·W]` of values in [0, 1]: the encoder measures its input from
+    /// it, and the decoder starts at its logits.
     #[must_use]
-    pub fn with_decoder_mean(mut self, mean: &[f64], device: &B::Device) -> Self {
-        let logits: Vec<f32> = mean
-            .iter()
-            .map(|&m| {
-                let m = m.clamp(1e-3, 1.0 - 1e-3);
-                (m / (1.0 - m)).ln() as f32
-            })
-            .collect();
-        let shape = [logits.len()];
-        let bias = Tensor::from_data(TensorData::new(logits, shape), device);
+    pub fn with_mean_image(mut self, mean: &[f64], device: &B::Device) -> Self {
+        let tensor = |values: Vec<f32>| {
+            let shape = [values.len()];
+            Tensor::<B, 1>::from_data(TensorData::new(values, shape), device).require_grad()
+        };
+        let logit = |m: f64| {
+            let m = m.clamp(1e-3, 1.0 - 1e-3);
+            (m / (1.0 - m)).ln() as f32
+        };
+        let bias = tensor(mean.iter().map(|&m| logit(m)).collect());
         let output = &mut self.decoder.net.output;
-        output.bias = output.bias.take().map(|param| param.map(|_| bias.require_grad()));
+        output.bias = output.bias.take().map(|param| param.map(|_| bias));
+        let mean = tensor(mean.iter().map(|&m| m as f32).collect());
+        self.encoder = self.encoder.map(|mut encoder| {
+            encoder.mean = encoder.mean.map(|_| mean);
+            encoder
+        });
         self
     }
 
@@ -141,7 +147,9 @@ impl<B: Backend> Networks<B> {
 
     /// The loss terms of images x `[B, H·W]` in [0, 1].
     ///
-    /// `encoder` is passed apart because [`Networks::encoder`] may be absent.
+    /// `encoder` is passed apart because [`Networks::encoder`] may be absent. The diffusion loss may be drawn at K
+    /// times an image, since the ScoreNet costs little beside encoder and decoder: times and noise then hold K·B rows,
+    /// row k·B + i for image i.
     pub fn losses(
         &self,
         config: &ModelConfig,
@@ -157,7 +165,11 @@ impl<B: Backend> Networks<B> {
         let z_0 = loss::diffuse(f.clone(), noise.at_zero, min.clone());
         let logits = self.decoder.forward(z_0 / alpha(min.clone())); // [B, H·W]
 
-        let z_t = loss::diffuse(f.clone(), noise.at_t.clone(), at_t.clone());
+        let [batch, _] = f.dims();
+        let draws = at_t.dims()[0] / batch; // K
+        let repeated = f.clone().repeat_dim(0, draws); // [K·B, D]
+        let classes = classes.map(|classes| classes.repeat_dim(0, draws));
+        let z_t = loss::diffuse(repeated, noise.at_t.clone(), at_t.clone());
         let tau = (at_t.clone() - min.clone()) / (max.clone() - min);
         let embedded = time_embedding(tau, config.score_net.embedding_dim);
         let predicted = self.score_net.forward(z_t, embedded, classes);
@@ -166,13 +178,15 @@ impl<B: Backend> Networks<B> {
             DiffusionRate::Discrete { gamma_s, steps } => expm1(at_t - gamma_s) * (0.5 * f64::from(steps)),
         };
 
+        let diffusion_draws = loss::diffusion_loss(noise.at_t, predicted, weight); // [K·B]
+
         let mean = sigmoid(logits.clone());
-        let [batch, _] = mean.dims();
         let image = [batch, config.height, config.width];
         LossTerms {
             reconstruction: loss::bernoulli_nll(logits, x.clone()),
             latent: loss::latent_kl(f, max),
-            diffusion: loss::diffusion_loss(noise.at_t, predicted, weight),
+            diffusion: diffusion_draws.clone().reshape([draws, batch]).mean_dim(0).squeeze_dim(0),
+            diffusion_draws,
             mse: loss::mse(x.clone(), mean.clone()),
             gradient_difference: loss::gradient_difference(x.reshape(image), mean.reshape(image)),
         }

@@ -73,22 +73,29 @@ pub struct ResNet<B: Backend> {
     pub(crate) output: Linear<B>,
 }
 
+/// Gains of the initial weights of the first and the last layer.
+#[derive(Clone, Copy)]
+struct Gains {
+    input: f32,
+    output: f32,
+}
+
 impl<B: Backend> ResNet<B> {
     fn build(
         config: &ResNetConfig,
         [inputs, outputs]: [usize; 2],
         condition: Option<usize>,
-        output_gain: f32,
+        gains: Gains,
         p: &mut ParamBuilder<'_, B>,
     ) -> Result<Self, WeightsError> {
         Ok(Self {
-            input: p.dense("input", inputs, config.width, 1.0)?,
+            input: p.dense("input", inputs, config.width, gains.input)?,
             blocks: p.scope("blocks", |p| {
                 (0..config.layers)
                     .map(|i| p.scope(i.to_string(), |p| ResidualBlock::build(config, condition, p)))
                     .collect()
             })?,
-            output: p.dense("output", config.width, outputs, output_gain)?,
+            output: p.dense("output", config.width, outputs, gains.output)?,
         })
     }
 
@@ -104,18 +111,35 @@ impl<B: Backend> ResNet<B> {
 /// Images to latents.
 #[derive(Module, Debug)]
 pub struct Encoder<B: Backend> {
+    /// The mean training image, which the input is measured from; it is not trained.
+    pub(crate) mean: Param<Tensor<B, 1>>,
     net: ResNet<B>,
+    #[module(skip)]
+    input_scale: f64,
 }
+
+/// Inputs are scaled by this over their number. An optimizer of Adam's kind moves each weight equally, so that the sum
+/// over all pixels would otherwise move faster the larger the image is.
+const ENCODER_INPUT_SCALE: f64 = 1280.0;
 
 impl<B: Backend> Encoder<B> {
     pub(crate) fn build(config: &ModelConfig, p: &mut ParamBuilder<'_, B>) -> Result<Self, WeightsError> {
-        let sizes = [config.pixels(), config.latent_dim];
-        Ok(Self { net: p.scope("net", |p| ResNet::build(&config.encoder, sizes, None, 1.0, p))? })
+        let pixels = config.pixels();
+        let input_scale = (ENCODER_INPUT_SCALE / pixels as f64).min(1.0);
+        Ok(Self {
+            mean: p.param("mean", [pixels], Init::Constant(0.5))?,
+            net: p.scope("net", |p| {
+                let gains = Gains { input: (1.0 / input_scale) as f32, output: 1.0 };
+                ResNet::build(&config.encoder, [pixels, config.latent_dim], None, gains, p)
+            })?,
+            input_scale,
+        })
     }
 
     /// x `[B, H·W]` in [0, 1] → f `[B, latent_dim]`.
     pub fn forward(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
-        self.net.forward(x * 2.0 - 1.0, None)
+        let centred = x - self.mean.val().detach().unsqueeze::<2>();
+        self.net.forward(centred * self.input_scale, None)
     }
 }
 
@@ -128,7 +152,10 @@ pub struct Decoder<B: Backend> {
 impl<B: Backend> Decoder<B> {
     pub(crate) fn build(config: &ModelConfig, p: &mut ParamBuilder<'_, B>) -> Result<Self, WeightsError> {
         let sizes = [config.latent_dim, config.pixels()];
-        Ok(Self { net: p.scope("net", |p| ResNet::build(&config.decoder, sizes, None, 0.1, p))? })
+        Ok(Self {
+            net: p
+                .scope("net", |p| ResNet::build(&config.decoder, sizes, None, Gains { input: 1.0, output: 0.1 }, p))?,
+        })
     }
 
     /// f `[B, latent_dim]` → logits `[B, H·W]`.
@@ -161,7 +188,9 @@ impl<B: Backend> ScoreNet<B> {
             condition_1: p.dense("condition_1", inputs, dim, 1.0)?,
             condition_2: p.dense("condition_2", dim, dim, 1.0)?,
             condition_3: p.dense("condition_3", dim, dim, 1.0)?,
-            net: p.scope("net", |p| ResNet::build(&score.blocks(), sizes, Some(dim), 0.0, p))?,
+            net: p.scope("net", |p| {
+                ResNet::build(&score.blocks(), sizes, Some(dim), Gains { input: 1.0, output: 0.0 }, p)
+            })?,
         })
     }
 

@@ -23,13 +23,14 @@ pub struct Batch<B: AutodiffBackend> {
     pub x: Tensor<B, 2>,
     /// Labels `[B]`, where the model has classes.
     pub classes: Option<Tensor<B, 1, Int>>,
-    /// Diffusion times, one an image.
+    /// Diffusion times, K an image: the time of draw k of image i stands at k·B + i.
     pub times: Vec<f64>,
     /// The noise.
     pub noise: LatentNoise<B>,
 }
 
-/// The loss terms and the gradient of the weighted objective, averaged over the batch and counted in nats a pixel.
+/// The loss terms and the gradient of the weighted objective, in nats per image, averaged over the batch. The
+/// two auxiliary losses, which are means over pixels, count once a pixel.
 pub fn gradients<B: AutodiffBackend>(
     networks: &Networks<B>,
     encoder: &Encoder<B>,
@@ -43,18 +44,18 @@ pub fn gradients<B: AutodiffBackend>(
     let leaves = as_leaves(networks.gammas(&batch.times, diffusion_steps, &device));
     let terms = networks.losses(config, encoder, batch.x, batch.classes, leaves.clone(), batch.noise);
     let rate = (terms.latent.clone() + terms.diffusion.clone()) * weights.rate;
-    let mut per_image = (terms.reconstruction.clone() + rate) / pixels;
+    let mut per_image = terms.reconstruction.clone() + rate;
     if weights.mse > 0.0 {
-        per_image = per_image + terms.mse.clone() * weights.mse;
+        per_image = per_image + terms.mse.clone() * (weights.mse * pixels);
     }
     if weights.gradient_difference > 0.0 {
-        per_image = per_image + terms.gradient_difference.clone() * weights.gradient_difference;
+        per_image = per_image + terms.gradient_difference.clone() * (weights.gradient_difference * pixels);
     }
     let mut grads = per_image.mean().backward();
 
     let trains_schedule = config.schedule.kind != ScheduleKind::Linear;
     let schedule = trains_schedule.then(|| {
-        schedule_gradients(networks, config, diffusion_steps, &batch.times, &leaves, &terms.diffusion, &grads)
+        schedule_gradients(networks, config, diffusion_steps, &batch.times, &leaves, &terms.diffusion_draws, &grads)
     });
     let mut gradients = GradientsParams::from_module(&mut grads, networks);
     if let Some(mut schedule) = schedule {
@@ -65,6 +66,7 @@ pub fn gradients<B: AutodiffBackend>(
         reconstruction: terms.reconstruction.inner(),
         latent: terms.latent.inner(),
         diffusion: terms.diffusion.inner(),
+        diffusion_draws: terms.diffusion_draws.inner(),
         mse: terms.mse.inner(),
         gradient_difference: terms.gradient_difference.inner(),
     };

@@ -1,1 +1,12 @@
+//! What the tests that cross the crates share.
 
+use std::path::{Path, PathBuf};
+
+pub mod backends;
+pub mod programs;
+
+/// The root of the repository.
+pub fn repository() -> PathBuf {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    manifest.parent().unwrap_or(manifest).to_path_buf()
+}

@@ -1,1 +1,40 @@
-fn main() {}
+//! Trains, samples and evaluates the variational diffusion model natively: `trainer --help`.
+
+mod checkpoint;
+mod cli;
+mod data;
+mod device;
+mod evaluate;
+mod figures;
+mod files;
+mod inspect;
+mod phantom;
+mod progress;
+mod run;
+mod sample;
+mod train;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    match run(cli::Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: cli::Cli) -> anyhow::Result<()> {
+    match cli.command {
+        None => train::command(cli.train),
+        Some(cli::Command::Train(args)) => train::command(args),
+        Some(cli::Command::Sample(args)) => sample::command(args),
+        Some(cli::Command::Evaluate(args)) => evaluate::command(args),
+        Some(cli::Command::Inspect(args)) => inspect::command(args),
+        Some(cli::Command::Probe { device }) => device::probe_command(device),
+    }
+}

@@ -1,0 +1,320 @@
+//! The gradient of a training step against finite differences of the losses that it is the gradient of.
+
+use std::collections::BTreeMap;
+
+use burn::backend::{Autodiff, Flex};
+use burn::module::{AutodiffModule, Module, ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::optim::GradientsParams;
+use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
+use vdm::config::{ModelConfig, ObjectiveWeights, ResNetConfig, ScheduleConfig, ScheduleKind, ScoreNetConfig};
+use vdm::loss::LossTerms;
+use vdm::math;
+use vdm::model::{LatentNoise, Networks};
+use vdm::noise::{NoiseStream, Purpose};
+use vdm::objective::{Batch, clip_global_norm, gradients};
+
+type Trained = Autodiff<Flex>;
+
+const BATCH: usize = 3;
+const DRAWS: usize = 2;
+const WEIGHTS: ObjectiveWeights = ObjectiveWeights { rate: 1.7, mse: 0.8, gradient_difference: 0.6 };
+
+fn config(kind: ScheduleKind) -> ModelConfig {
+    let blocks = ResNetConfig { width: 7, layers: 1, layer_norm: true };
+    ModelConfig {
+        height: 4,
+        width: 5,
+        latent_dim: 3,
+        classes: 2,
+        encoder: blocks.clone(),
+        decoder: blocks,
+        score_net: ScoreNetConfig { embedding_dim: 4, width: 6, layers: 2, layer_norm: false },
+        // A mild range: the float32 losses stay small enough for differences of them.
+        schedule: ScheduleConfig { kind, gamma_min: -3.0, gamma_max: 2.0 },
+    }
+}
+
+/// A number of each parameter's own, by its place in the model.
+#[derive(Clone, Debug, Default)]
+struct Numbers(BTreeMap<u64, (String, Vec<f32>)>);
+
+/// Adds `scale` times some numbers to the parameters that they are given for.
+struct Add<'a> {
+    numbers: &'a Numbers,
+    scale: f32,
+}
+
+impl<B: Backend> ModuleMapper<B> for Add<'_> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
+        let Some((_, numbers)) = self.numbers.0.get(&param.id.val()) else { return param };
+        param.map(|tensor| {
+            let (shape, device) = (tensor.dims(), tensor.device());
+            let numbers = Tensor::from_data(TensorData::new(numbers.clone(), shape), &device);
+            (tensor.detach() + numbers * self.scale).detach().require_grad()
+        })
+    }
+}
+
+/// The parameters' names and, where given, their gradients.
+struct Collect<'a> {
+    gradients: Option<&'a GradientsParams>,
+    path: Vec<String>,
+    found: Numbers,
+}
+
+impl<B: Backend> ModuleVisitor<B> for Collect<'_> {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
+        let numbers = match self.gradients {
+            None => Some(vec![0.0; param.dims().iter().product()]),
+            Some(all) => all.get::<B, D>(param.id).map(|g| g.into_data().iter::<f32>().collect()),
+        };
+        if let Some(numbers) = numbers {
+            self.found.0.insert(param.id.val(), (self.path.join("."), numbers));
+        }
+    }
+}
+
+fn collect(networks: &Networks<Flex>, gradients: Option<&GradientsParams>) -> Numbers {
+    let mut collect = Collect { gradients, path: Vec::new(), found: Numbers::default() };
+    networks.visit(&mut collect);
+    collect.found
+}
+
+fn random(shape: &Numbers, seed: u64) -> Numbers {
+    let draw = |(&id, (name, numbers)): (&u64, &(String, Vec<f32>))| {
+        (id, (name.clone(), NoiseStream::new(seed, Purpose::Evaluation, id).normals(numbers.len())))
+    };
+    Numbers(shape.0.iter().map(draw).collect())
+}
+
+/// A model in general position: fresh networks start with zeros in places, where gradients vanish.
+struct Fixture {
+    config: ModelConfig,
+    diffusion_steps: Option<u32>,
+    networks: Networks<Trained>,
+    times: Vec<f64>,
+}
+
+impl Fixture {
+    fn new(kind: ScheduleKind, diffusion_steps: Option<u32>) -> Self {
+        let config = config(kind);
+        let networks = Networks::<Trained>::new(&config, 5, &Default::default()).expect("a valid configuration");
+        let mut jitter = random(&collect(&networks.valid(), None), 9);
+        jitter.0.retain(|_, (name, _)| !name.starts_with("schedule.gamma") && !name.ends_with("encoder.mean"));
+        let networks = networks.map(&mut Add { numbers: &jitter, scale: 0.25 });
+        let times = math::antithetic_times(0.37, BATCH * DRAWS, diffusion_steps);
+        Self { config, diffusion_steps, networks, times }
+    }
+
+    fn tensor<B: Backend, const D: usize>(stream: u64, shape: [usize; D]) -> Tensor<B, D> {
+        let values = NoiseStream::new(11, Purpose::Training, stream).normals(shape.iter().product());
+        Tensor::from_data(TensorData::new(values, shape), &Default::default())
+    }
+
+    fn images<B: Backend>(&self) -> Tensor<B, 2> {
+        let noise = Self::tensor::<B, 2>(0, [BATCH, self.config.pixels()]);
+        burn::tensor::activation::sigmoid(noise)
+    }
+
+    fn classes<B: Backend>() -> Option<Tensor<B, 1, Int>> {
+        Some(Tensor::from_data(TensorData::new(vec![0i64, 2, 1], [BATCH]), &Default::default()))
+    }
+
+    fn noise<B: Backend>(&self) -> LatentNoise<B> {
+        let dim = self.config.latent_dim;
+        LatentNoise { at_zero: Self::tensor(1, [BATCH, dim]), at_t: Self::tensor(2, [BATCH * DRAWS, dim]) }
+    }
+
+    /// The gradient under test.
+    fn gradients(&self) -> (LossTerms<Flex>, GradientsParams) {
+        let batch =
+            Batch { x: self.images(), classes: Self::classes(), times: self.times.clone(), noise: self.noise() };
+        let encoder = self.networks.encoder.as_ref().expect("new networks have an encoder");
+        gradients(&self.networks, encoder, &self.config, self.diffusion_steps, &WEIGHTS, batch)
+    }
+
+    /// The loss terms with some numbers added to the parameters.
+    fn terms(&self, numbers: &Numbers, scale: f32) -> LossTerms<Flex> {
+        let networks = self.networks.valid().map(&mut Add { numbers, scale });
+        let gammas = networks.gammas(&self.times, self.diffusion_steps, &Default::default());
+        let encoder = networks.encoder.as_ref().expect("new networks have an encoder");
+        networks.losses(&self.config, encoder, self.images(), Self::classes(), gammas, self.noise())
+    }
+
+    /// The weighted objective in nats an image.
+    fn objective(&self, terms: LossTerms<Flex>) -> f64 {
+        let pixels = self.config.pixels() as f64;
+        mean(terms.reconstruction)
+            + WEIGHTS.rate * (mean(terms.latent) + mean(terms.diffusion))
+            + pixels * (WEIGHTS.mse * mean(terms.mse) + WEIGHTS.gradient_difference * mean(terms.gradient_difference))
+    }
+
+    /// What the schedule's interior is trained on in continuous time: the mean squared loss, over the mean loss.
+    fn variance(&self, terms: LossTerms<Flex>) -> f64 {
+        let draws = values(terms.diffusion_draws);
+        let still = values(self.terms(&Numbers::default(), 0.0).diffusion_draws);
+        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+        WEIGHTS.rate * mean(&draws.iter().map(|v| v * v).collect::<Vec<_>>()) / mean(&still)
+    }
+}
+
+fn values(tensor: Tensor<Flex, 1>) -> Vec<f64> {
+    tensor.into_data().iter::<f64>().collect()
+}
+
+fn mean(tensor: Tensor<Flex, 1>) -> f64 {
+    let values = values(tensor);
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+fn norm(numbers: &[f32]) -> f64 {
+    numbers.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt()
+}
+
+/// Compares the gradient of each parameter that `chosen` takes with central differences of a loss, along the gradient
+/// itself and along a random direction.
+fn compare(fixture: &Fixture, chosen: impl Fn(&str) -> bool, loss: impl Fn(LossTerms<Flex>) -> f64) -> usize {
+    let (_, gradients) = fixture.gradients();
+    let all = collect(&fixture.networks.valid(), None);
+    let found = collect(&fixture.networks.valid(), Some(&gradients));
+    let directions = random(&all, 21);
+    let mut compared = 0;
+    for (id, (name, zeros)) in all.0.iter().filter(|(_, (name, _))| chosen(name)) {
+        let gradient = found.0.get(id).map_or(zeros.clone(), |(_, gradient)| gradient.clone());
+        for direction in [&gradient, &directions.0[id].1] {
+            let length = norm(direction);
+            if length == 0.0 {
+                continue;
+            }
+            let unit: Vec<f32> = direction.iter().map(|&v| v / length as f32).collect();
+            let expected: f64 = unit.iter().zip(&gradient).map(|(&u, &g)| f64::from(u) * f64::from(g)).sum();
+            let step = 4e-3;
+            let numbers = Numbers(BTreeMap::from([(*id, (name.clone(), unit))]));
+            let at = |scale: f32| loss(fixture.terms(&numbers, scale));
+            let difference = (at(step) - at(-step)) / (2.0 * f64::from(step));
+            // Losses of about 50 nats, rounded in float32 along the way (1e-5), over a distance of 8e-3.
+            let allowed = 1e-2 * expected.abs() + 8e-3;
+            assert!(
+                (difference - expected).abs() <= allowed,
+                "{name}: gradient {expected} along the direction, differences say {difference}"
+            );
+        }
+        compared += 1;
+    }
+    compared
+}
+
+const MONOTONIC: ScheduleKind = ScheduleKind::Monotonic { hidden: 4, learn_endpoints: true };
+
+#[test]
+fn networks_take_the_gradient_of_the_objective() {
+    for steps in [None, Some(7)] {
+        let fixture = Fixture::new(MONOTONIC, steps);
+        let trained = |name: &str| !name.starts_with("schedule") && name != "encoder.mean";
+        assert!(compare(&fixture, trained, |terms| fixture.objective(terms)) > 30);
+    }
+}
+
+#[test]
+fn learned_endpoints_take_the_gradient_of_the_objective() {
+    for kind in [MONOTONIC, ScheduleKind::LearnedLinear] {
+        for steps in [None, Some(7)] {
+            let fixture = Fixture::new(kind, steps);
+            let endpoints = |name: &str| name.starts_with("schedule.gamma");
+            assert_eq!(compare(&fixture, endpoints, |terms| fixture.objective(terms)), 2);
+        }
+    }
+}
+
+#[test]
+fn in_discrete_time_the_interior_takes_the_gradient_of_the_objective() {
+    let fixture = Fixture::new(MONOTONIC, Some(7));
+    let interior = |name: &str| name.starts_with("schedule.monotonic");
+    assert_eq!(compare(&fixture, interior, |terms| fixture.objective(terms)), 4);
+}
+
+#[test]
+fn in_continuous_time_the_interior_takes_the_gradient_of_the_variance() {
+    let fixture = Fixture::new(MONOTONIC, None);
+    let interior = |name: &str| name.starts_with("schedule.monotonic");
+    assert_eq!(compare(&fixture, interior, |terms| fixture.variance(terms)), 4);
+}
+
+#[test]
+fn fixed_endpoints_and_the_mean_image_take_none() {
+    for kind in [ScheduleKind::Linear, ScheduleKind::Monotonic { hidden: 4, learn_endpoints: false }] {
+        for steps in [None, Some(7)] {
+            let fixture = Fixture::new(kind, steps);
+            let (_, gradients) = fixture.gradients();
+            for (name, gradient) in collect(&fixture.networks.valid(), Some(&gradients)).0.values() {
+                let fixed = name.starts_with("schedule.gamma") || name == "encoder.mean";
+                assert!(!fixed || norm(gradient) == 0.0, "{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_terms_are_those_of_the_losses() {
+    for steps in [None, Some(7)] {
+        let fixture = Fixture::new(MONOTONIC, steps);
+        let (terms, _) = fixture.gradients();
+        let plain = fixture.terms(&Numbers::default(), 0.0);
+        for (a, b) in [
+            (terms.reconstruction, plain.reconstruction),
+            (terms.latent, plain.latent),
+            (terms.diffusion, plain.diffusion),
+            (terms.diffusion_draws, plain.diffusion_draws),
+            (terms.mse, plain.mse),
+            (terms.gradient_difference, plain.gradient_difference),
+        ] {
+            // The same operations, recorded or not.
+            assert_eq!(values(a), values(b));
+        }
+    }
+}
+
+#[test]
+fn clipping_scales_the_whole_gradient() {
+    let fixture = Fixture::new(MONOTONIC, None);
+    let (_, mut gradients) = fixture.gradients();
+    let inner = fixture.networks.valid();
+    let before = collect(&inner, Some(&gradients));
+    let total = |numbers: &Numbers| numbers.0.values().map(|(_, g)| norm(g).powi(2)).sum::<f64>().sqrt();
+    let length = total(&before);
+    let device = Default::default();
+    let mut clip = |most: f64| {
+        let norm = clip_global_norm::<Trained, _>(&mut gradients, &fixture.networks, most, &device);
+        (values(norm)[0], collect(&inner, Some(&gradients)))
+    };
+
+    let (told, after) = clip(2.0 * length);
+    assert!((told / length - 1.0).abs() < 1e-5, "{told} for {length}");
+    assert!(before.0.iter().all(|(id, (_, g))| g == &after.0[id].1), "a short gradient stays as it is");
+
+    let (told, after) = clip(0.1 * length);
+    assert!((told / length - 1.0).abs() < 1e-5, "the norm is told as it was");
+    assert!((total(&after) / (0.1 * length) - 1.0).abs() < 1e-5);
+    for (id, (name, gradient)) in &before.0 {
+        for (a, b) in gradient.iter().zip(&after.0[id].1) {
+            assert!((a * 0.1 - b).abs() <= 1e-5 * a.abs(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn parameters_keep_their_identity_from_process_to_process() {
+    let ids = |seed| {
+        let networks = Networks::<Flex>::new(&config(MONOTONIC), seed, &Default::default()).expect("valid");
+        collect(&networks, None).0.into_keys().map(ParamId::from).collect::<Vec<_>>()
+    };
+    assert_eq!(ids(1), ids(2), "an optimizer's state finds its parameters by these");
+}

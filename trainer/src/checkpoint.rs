@@ -1,0 +1,138 @@
+//! Checkpoints: a folder of weights, optimizer state and position, renamed into place when it is whole.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow};
+use burn::optim::{AdamW, Optimizer, adaptor::OptimizerAdaptor};
+use burn::record::{FullPrecisionSettings, NamedMpkBytesRecorder, Recorder};
+use burn::tensor::backend::AutodiffBackend;
+use serde::{Deserialize, Serialize};
+use vdm::config::ModelConfig;
+use vdm::model::Networks;
+use vdm::weights::{self, Precision, Provenance};
+
+use crate::files;
+
+/// Burn's AdamW over all of the networks.
+pub type NetworksOptimizer<B> = OptimizerAdaptor<AdamW, Networks<B>, B>;
+
+/// Where a run stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Position {
+    /// Optimizer steps taken.
+    pub step: u64,
+    /// The best validation so far.
+    pub best: Option<Best>,
+    /// Seconds trained, over all sessions.
+    pub seconds: f64,
+}
+
+/// The best validation of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Best {
+    /// Its step.
+    pub step: u64,
+    /// Its weighted objective, in nats.
+    pub objective: f64,
+}
+
+/// What a checkpoint holds.
+pub struct Checkpoint<B: AutodiffBackend> {
+    /// Where the run stands.
+    pub position: Position,
+    /// The networks with their encoder.
+    pub networks: Networks<B>,
+    /// The optimizer with its moments.
+    pub optimizer: NetworksOptimizer<B>,
+}
+
+const LATEST: &str = "checkpoint";
+const PREVIOUS: &str = "checkpoint-previous";
+
+type OptimizerRecorder = NamedMpkBytesRecorder<FullPrecisionSettings>;
+
+/// Writes the checkpoint of a run. Until it is whole, the one before it stays.
+pub fn save<B: AutodiffBackend>(
+    folder: &Path,
+    config: &ModelConfig,
+    provenance: &Provenance,
+    checkpoint: &Checkpoint<B>,
+) -> Result<()> {
+    let write = || -> Result<()> {
+        let fresh = tempfile::Builder::new().prefix(".checkpoint-").tempdir_in(folder)?;
+        write_model(&fresh.path().join("model.safetensors"), &checkpoint.networks, config, provenance, Precision::F32)?;
+        let record = OptimizerRecorder::default()
+            .record(checkpoint.optimizer.to_record(), ())
+            .map_err(|error| anyhow!("{error}"))?;
+        files::write_atomic(&fresh.path().join("optimizer.mpk"), &record)?;
+        files::write_atomic(&fresh.path().join("position.json"), &serde_json::to_vec_pretty(&checkpoint.position)?)?;
+
+        let (latest, previous) = (folder.join(LATEST), folder.join(PREVIOUS));
+        remove(&previous)?;
+        if latest.exists() {
+            fs::rename(&latest, &previous)?;
+        }
+        fs::rename(fresh.keep(), &latest)?;
+        remove(&previous)
+    };
+    write().with_context(|| format!("cannot write a checkpoint to {}", folder.display()))
+}
+
+fn remove(folder: &Path) -> Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Reads the checkpoint of a run, if it has one.
+pub fn load<B: AutodiffBackend>(
+    folder: &Path,
+    optimizer: NetworksOptimizer<B>,
+    device: &B::Device,
+) -> Result<Option<Checkpoint<B>>> {
+    // A stop between the two renames leaves the previous one alone in place.
+    let Some(folder) = [LATEST, PREVIOUS].map(|name| folder.join(name)).into_iter().find(|f| f.exists()) else {
+        return Ok(None);
+    };
+    let read = || -> Result<Checkpoint<B>> {
+        let position = serde_json::from_slice(&files::read(&folder.join("position.json"))?)?;
+        let networks = read_model(&folder.join("model.safetensors"), device)?;
+        let record = OptimizerRecorder::default()
+            .load(files::read(&folder.join("optimizer.mpk"))?, device)
+            .map_err(|error| anyhow!("{error}"))?;
+        Ok(Checkpoint { position, networks, optimizer: optimizer.load_record(record) })
+    };
+    read().map(Some).with_context(|| format!("the checkpoint {} is damaged", folder.display()))
+}
+
+/// Writes a model's two files: the encoder's first, so that a sampling file always finds its own beside it.
+pub fn write_model<B: AutodiffBackend>(
+    path: &Path,
+    networks: &Networks<B>,
+    config: &ModelConfig,
+    provenance: &Provenance,
+    precision: Precision,
+) -> Result<()> {
+    let sampling = weights::save(networks, config, provenance, precision)?;
+    if let Some(encoder) = &networks.encoder {
+        let hash = weights::sha256_hex(&sampling);
+        let bytes = weights::save_encoder(encoder, config, provenance, &hash, precision)?;
+        files::write_atomic(&files::encoder_path(path), &bytes)?;
+    }
+    files::write_atomic(path, &sampling)
+}
+
+fn read_model<B: AutodiffBackend>(path: &Path, device: &B::Device) -> Result<Networks<B>> {
+    let bytes = files::read(path)?;
+    let (_, mut networks) = weights::load(&bytes, device)?;
+    let encoder = files::read(&files::encoder_path(path))?;
+    networks.encoder = Some(weights::load_encoder(&encoder, &weights::sha256_hex(&bytes), device)?);
+    Ok(networks)
+}
+
+/// Where a run's finished weights go.
+pub fn weights_path(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!("{name}.safetensors"))
+}

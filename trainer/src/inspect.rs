@@ -1,0 +1,53 @@
+//! `trainer inspect`: what a file of weights holds.
+
+use anyhow::{Context, Result};
+use vdm::weights::{read_header, sha256_hex};
+
+use crate::cli::InspectArgs;
+use crate::files;
+
+/// Prints the header of a file.
+pub fn command(args: InspectArgs) -> Result<()> {
+    let bytes = files::read(&args.weights)?;
+    let header = read_header(&bytes).with_context(|| format!("cannot use {}", args.weights.display()))?;
+    let hash = sha256_hex(&bytes);
+    let parameters: usize = header.tensors.iter().map(|tensor| tensor.shape.iter().product::<usize>()).sum();
+    if args.json {
+        let tensors: Vec<_> = header
+            .tensors
+            .iter()
+            .map(|t| serde_json::json!({ "name": t.name, "dtype": t.dtype, "shape": t.shape }))
+            .collect();
+        let value = serde_json::json!({
+            "file": args.weights,
+            "bytes": bytes.len(),
+            "sha256": hash,
+            "part": header.part,
+            "parameters": parameters,
+            "config": header.config,
+            "provenance": header.provenance,
+            "sampling_sha256": header.sampling_sha256,
+            "tensors": tensors,
+        });
+        println!("{}", serde_json::to_string_pretty(&value)?);
+        return Ok(());
+    }
+    println!(
+        "{}: {} file, {} parameters, {} bytes",
+        args.weights.display(),
+        header.part.name(),
+        parameters,
+        bytes.len()
+    );
+    println!("sha256      {hash}");
+    if let Some(sampling) = &header.sampling_sha256 {
+        println!("belongs to  {sampling}");
+    }
+    println!("config      {}", serde_json::to_string(&header.config)?);
+    println!("provenance  {}", serde_json::to_string(&header.provenance)?);
+    println!("\n{:<45} {:<5} shape", "tensor", "type");
+    for tensor in &header.tensors {
+        println!("{:<45} {:<5} {:?}", tensor.name, tensor.dtype, tensor.shape);
+    }
+    Ok(())
+}

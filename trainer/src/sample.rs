@@ -1,0 +1,132 @@
+//! `trainer sample`: synthetic X-rays from a file of weights.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use burn::tensor::backend::{AutodiffBackend, Backend};
+use vdm::image::{GreyImage, Origin};
+use vdm::model::{Condition, Vdm};
+use vdm::sampler::{SamplingOptions, Trajectory};
+
+use crate::cli::SampleArgs;
+use crate::device::{self, Job};
+use crate::files::{self, LoadedModel, WithEncoder};
+use crate::progress::Progress;
+
+/// What this program calls itself in the files that it writes.
+pub const SOFTWARE: &str = concat!("medical-vdm trainer ", env!("CARGO_PKG_VERSION"));
+
+/// Images sampled at once.
+const BATCH: usize = 16;
+
+/// Draws images for seeds `first..first + count`, calling back before each step.
+pub fn draw<B: Backend>(
+    model: &Vdm<B>,
+    options: SamplingOptions,
+    first: u64,
+    count: usize,
+    device: &B::Device,
+    mut on_step: impl FnMut(),
+) -> Result<Vec<GreyImage>> {
+    let seeds: Vec<u64> = (0..count as u64).map(|i| first.wrapping_add(i)).collect();
+    let mut images = Vec::with_capacity(count);
+    for seeds in seeds.chunks(BATCH) {
+        let mut trajectory = Trajectory::from_noise(model, options, seeds, device)?;
+        while trajectory.step(model).is_some() {
+            on_step();
+        }
+        images.extend(to_images(trajectory.decode(model), model.config.width)?);
+    }
+    Ok(images)
+}
+
+/// Reads images `[B, H·W]` back.
+pub fn to_images<B: Backend>(images: burn::tensor::Tensor<B, 2>, width: usize) -> Result<Vec<GreyImage>> {
+    let [_, pixels] = images.dims();
+    let data = images.try_into_data().map_err(|error| anyhow::anyhow!("cannot read from the device: {error:?}"))?;
+    let values: Vec<f32> = data.iter::<f32>().collect();
+    ensure!(values.iter().all(|v| v.is_finite()), "the model drew NaN: its weights or its device are broken");
+    Ok(values.chunks_exact(pixels).map(|image| GreyImage::from_unit(width, image)).collect())
+}
+
+/// `trainer sample`.
+pub fn command(args: SampleArgs) -> Result<()> {
+    ensure!(args.count > 0, "--count is 0: at least 1 is accepted");
+    ensure!(args.weights.exists(), "cannot read {}: there is no such file", args.weights.display());
+    let device = device::choose(args.device)?;
+    device::run(device, Sample(args))
+}
+
+struct Sample(SampleArgs);
+
+impl Job for Sample {
+    type Output = ();
+
+    fn run<B: AutodiffBackend>(self, device: &B::Device) -> Result<()> {
+        let args = self.0;
+        let loaded = files::load_model::<B::InnerBackend>(&args.weights, WithEncoder::No, device)?;
+        let class = args.class.as_deref().map(|class| class_number(&loaded, class)).transpose()?;
+        let condition = Condition { class, guidance: args.guidance };
+        let options = SamplingOptions { sampler: args.sampler, steps: args.steps, condition };
+        options.validate(&loaded.model.config)?;
+
+        let total = args.steps * args.count.div_ceil(BATCH);
+        let mut progress = Progress::new("sampling", 0, total as u64);
+        let mut done = 0;
+        let images = draw(&loaded.model, options, args.seed, args.count, device, || {
+            done += 1;
+            progress.set(done, String::new);
+        })?;
+        drop(progress);
+        write(&args, &loaded, &images)
+    }
+}
+
+fn class_number<B: Backend>(loaded: &LoadedModel<B>, class: &str) -> Result<usize> {
+    let names = &loaded.header.provenance.class_names;
+    if let Some(number) = names.iter().position(|name| name == class) {
+        return Ok(number);
+    }
+    class.parse().ok().with_context(|| match names.len() {
+        0 => format!("--class is {class}: these weights have no classes"),
+        _ => format!("--class is {class}: a number, or one of {} is accepted", names.join(", ")),
+    })
+}
+
+fn write<B: Backend>(args: &SampleArgs, loaded: &LoadedModel<B>, images: &[GreyImage]) -> Result<()> {
+    let origin = |seeds: String| {
+        let mut settings = vec![
+            ("seed".to_owned(), seeds),
+            ("sampler".to_owned(), args.sampler.name().to_owned()),
+            ("steps".to_owned(), args.steps.to_string()),
+        ];
+        if let Some(class) = &args.class {
+            settings.push(("class".to_owned(), class.clone()));
+            settings.push(("guidance".to_owned(), args.guidance.to_string()));
+        }
+        Origin {
+            software: SOFTWARE.to_owned(),
+            weights: loaded.header.provenance.name.clone(),
+            weights_sha256: loaded.sha256.clone(),
+            settings,
+        }
+    };
+    let write_png = |path: &Path, image: &GreyImage, seeds: String| -> Result<()> {
+        let image = if args.no_visible_label { image.clone() } else { image.labelled() };
+        files::write_atomic(path, &image.to_png(&origin(seeds))?)
+    };
+    let last = args.seed.wrapping_add(images.len() as u64 - 1);
+    if args.out.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("png")) {
+        let columns = (images.len() as f64).sqrt().ceil() as usize;
+        let seeds = if last == args.seed { args.seed.to_string() } else { format!("{}-{last}", args.seed) };
+        write_png(&args.out, &GreyImage::grid(images, columns), seeds)?;
+        eprintln!("wrote {}", args.out.display());
+        return Ok(());
+    }
+    for (i, image) in images.iter().enumerate() {
+        let seed = args.seed.wrapping_add(i as u64);
+        write_png(&args.out.join(format!("synthetic-seed{seed}.png")), image, seed.to_string())?;
+    }
+    eprintln!("wrote {} images to {}", images.len(), args.out.display());
+    Ok(())
+}

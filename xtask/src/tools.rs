@@ -1,0 +1,147 @@
+//! The tools that the page is built with: found, or installed into `target/tools`.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::{repository, succeed};
+
+const TRUNK_VERSION: &str = "0.21.14";
+const WASM_TARGET: &str = "wasm32-unknown-unknown";
+
+/// Trunk in the repository's root, set up so that it downloads nothing by itself.
+pub fn trunk(repository: &Path) -> Result<Command> {
+    wasm_target()?;
+    let lock = repository.join("Cargo.lock");
+    let lock = fs::read_to_string(&lock).with_context(|| format!("cannot read {}", lock.display()))?;
+    let wasm_bindgen = locked_version(&lock, "wasm-bindgen").context("Cargo.lock names no wasm-bindgen")?;
+    ensure_tool("wasm-bindgen", "wasm-bindgen-cli", &wasm_bindgen)?;
+    ensure_tool("trunk", "trunk", TRUNK_VERSION)?;
+
+    let mut trunk = Command::new(found("trunk", TRUNK_VERSION).context("trunk was installed, and does not run")?);
+    trunk.current_dir(repository).env("PATH", path_with_tools()?).env("TRUNK_SKIP_VERSION_CHECK", "true");
+    // Trunk takes this variable for a flag of its own and refuses what is not `true` or `false`.
+    if env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) {
+        trunk.env("NO_COLOR", "true");
+    } else {
+        trunk.env_remove("NO_COLOR");
+    }
+    Ok(trunk)
+}
+
+/// Sees to it that the compiler can build WebAssembly.
+pub fn wasm_target() -> Result<()> {
+    let sysroot = output(Command::new("rustc").args(["--print", "sysroot"])).context("rustc does not run")?;
+    if Path::new(sysroot.trim()).join("lib/rustlib").join(WASM_TARGET).is_dir() {
+        return Ok(());
+    }
+    succeed(Command::new("rustup").args(["target", "add", WASM_TARGET]).current_dir(repository())).with_context(|| {
+        format!("this Rust has no {WASM_TARGET}: it takes rustup, or the distribution's package of it")
+    })
+}
+
+/// Sees to it that the tests can drive a browser.
+pub fn check_browser() -> Result<()> {
+    let driver = env::var_os("CHROMEDRIVER").unwrap_or_else(|| "chromedriver".into());
+    let runs = output(Command::new(&driver).arg("--version"));
+    ensure!(
+        runs.is_ok_and(|version| version.contains("ChromeDriver")),
+        "the tests of the page drive a real Chromium, and `{}` does not run.\n  \
+         hint: install Chromium (or Chrome) and its driver: Debian and Ubuntu `apt-get install chromium \
+         chromium-driver`, macOS `brew install --cask chromium chromedriver`; CHROMEDRIVER and CHROME name them \
+         where they are not on PATH.\n  \
+         hint: VDM_SKIP_BROWSER=1 leaves these tests out",
+        driver.display()
+    );
+    Ok(())
+}
+
+/// The version of a package in a lock file; where there are several, the last.
+fn locked_version(lock: &str, package: &str) -> Option<String> {
+    let mut lines = lock.lines();
+    let mut version = None;
+    while let Some(line) = lines.next() {
+        if line.strip_prefix("name = ").is_some_and(|name| name.trim_matches('"') == package) {
+            version = lines.next()?.strip_prefix("version = ").map(|v| v.trim_matches('"').to_owned());
+        }
+    }
+    version
+}
+
+fn ensure_tool(program: &str, package: &str, version: &str) -> Result<()> {
+    if found(program, version).is_some() {
+        return Ok(());
+    }
+    eprintln!("installing {package} {version} into target/tools: some minutes, once");
+    let root = tools();
+    let scratch = root.join("build");
+    let mut install = crate::cargo();
+    install.args(["install", "--locked", "--force", package, "--version", version, "--root"]).arg(&root);
+    // Not in the workspace: neither its lock file nor its settings apply.
+    install.current_dir(env::temp_dir()).env("CARGO_TARGET_DIR", &scratch);
+    // A tool that runs for seconds need not be compiled for minutes longer.
+    install.envs([
+        ("CARGO_PROFILE_RELEASE_LTO", "off"),
+        ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16"),
+        ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "2"),
+        ("CARGO_PROFILE_RELEASE_DEBUG", "false"),
+    ]);
+    succeed(&mut install)?;
+    // What compiling left behind is a gigabyte of no further use; where it stays, nothing is wrong.
+    let _ = fs::remove_dir_all(scratch);
+    ensure!(found(program, version).is_some(), "{program} {version} was installed, and does not run");
+    Ok(())
+}
+
+/// The program of this version, in `target/tools` or on PATH.
+fn found(program: &str, version: &str) -> Option<PathBuf> {
+    let own = tools().join("bin").join(format!("{program}{}", env::consts::EXE_SUFFIX));
+    [own, PathBuf::from(program)].into_iter().find(|path| {
+        let printed = output(Command::new(path).arg("--version").env_remove("NO_COLOR")).unwrap_or_default();
+        // `trunk 0.21.14`, `wasm-bindgen 0.2.130 (schema …)`.
+        printed.split_whitespace().nth(1) == Some(version)
+    })
+}
+
+fn tools() -> PathBuf {
+    repository().join("target").join("tools")
+}
+
+/// PATH with our tools first: Trunk finds them there and downloads none.
+fn path_with_tools() -> Result<OsString> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::join_paths(std::iter::once(tools().join("bin")).chain(env::split_paths(&path)))
+        .context("a folder on PATH has an unusable name")
+}
+
+fn output(command: &mut Command) -> Result<String> {
+    let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output()?;
+    if !output.status.success() {
+        bail!("{}", output.status);
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::locked_version;
+
+    #[test]
+    fn a_version_is_found_by_the_whole_name() {
+        let lock = "\
+[[package]]
+name = \"wasm-bindgen\"
+version = \"0.2.130\"
+
+[[package]]
+name = \"wasm-bindgen-backend\"
+version = \"0.2.9\"
+";
+        assert_eq!(locked_version(lock, "wasm-bindgen").as_deref(), Some("0.2.130"));
+        assert_eq!(locked_version(lock, "wasm"), None);
+    }
+}
