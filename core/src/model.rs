@@ -167,7 +167,8 @@ impl<B: Backend> Networks<B> {
 
         let [batch, _] = f.dims();
         let draws = at_t.dims()[0] / batch; // K
-        let repeated = f.clone().repeat_dim(0, draws); // [K·B, D]
+        // Not `repeat_dim`, whose gradient in Burn 0.21 mixes the rows up.
+        let repeated = Tensor::cat(vec![f.clone(); draws], 0); // [K·B, D]
         let classes = classes.map(|classes| classes.repeat_dim(0, draws));
         let z_t = loss::diffuse(repeated, noise.at_t.clone(), at_t.clone());
         let tau = (at_t.clone() - min.clone()) / (max.clone() - min);

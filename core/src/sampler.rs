@@ -7,6 +7,7 @@ use crate::config::ModelConfig;
 use crate::error::ConfigError;
 use crate::math::{alpha_squared, sigma_squared};
 use crate::model::{Condition, Vdm};
+use crate::nn::Encoder;
 use crate::noise::{NoiseStream, Purpose};
 
 /// How z_s follows from z_t.
@@ -195,6 +196,12 @@ pub fn seeded_noise<B: Backend>(
     Tensor::from_data(TensorData::new(values, [seeds.len(), dim]), device)
 }
 
+/// A draw from the Bernoulli decoder: each pixel is 1 with its mean's probability, else 0.
+pub fn draw_pixels(mean: &[f32], seed: u64) -> Vec<f32> {
+    let mut noise = NoiseStream::new(seed, Purpose::Pixels, 0);
+    mean.iter().map(|&p| if noise.uniform() < f64::from(p) { 1.0 } else { 0.0 }).collect()
+}
+
 impl<B: Backend> Trajectory<B> {
     /// Starts from z_1 ~ N(0, I), drawn from the seeds.
     ///
@@ -233,6 +240,24 @@ impl<B: Backend> Trajectory<B> {
         let times: Vec<f64> = (0..=steps).map(|i| t * (1.0 - i as f64 / steps as f64)).collect();
         let gammas = times.iter().map(|&t| model.schedule.gamma(t)).collect();
         Ok(Self { options, seeds: seeds.to_vec(), times, gammas, position: 0, z, f_hat: None })
+    }
+
+    /// Reconstruction: encodes images x `[seeds, H·W]`, takes them to time `t` with noise from their seeds, and starts
+    /// there. With small t the image comes back; with t = 1 only what the schedule lets through is left of it.
+    ///
+    /// # Errors
+    /// As [`from_latent`](Self::from_latent).
+    pub fn from_image(
+        model: &Vdm<B>,
+        encoder: &Encoder<B>,
+        options: SamplingOptions,
+        seeds: &[u64],
+        x: Tensor<B, 2>,
+        t: f64,
+    ) -> Result<Self, ConfigError> {
+        let noise = seeded_noise(seeds, Purpose::Diffuse, 0, model.config.latent_dim, &x.device());
+        let z = model.diffuse(encoder.forward(x), noise, t);
+        Self::from_latent(model, options, seeds, z, t)
     }
 
     /// Steps in all.

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 pub mod backends;
+pub mod browser;
 pub mod programs;
+pub mod site;
 
 /// The root of the repository.
 pub fn repository() -> PathBuf {

@@ -196,12 +196,15 @@ fn compare(fixture: &Fixture, chosen: impl Fn(&str) -> bool, loss: impl Fn(LossT
             }
             let unit: Vec<f32> = direction.iter().map(|&v| v / length as f32).collect();
             let expected: f64 = unit.iter().zip(&gradient).map(|(&u, &g)| f64::from(u) * f64::from(g)).sum();
-            let step = 4e-3;
+            let step = 1e-3;
             let numbers = Numbers(BTreeMap::from([(*id, (name.clone(), unit))]));
             let at = |scale: f32| loss(fixture.terms(&numbers, scale));
-            let difference = (at(step) - at(-step)) / (2.0 * f64::from(step));
-            // Losses of about 50 nats, rounded in float32 along the way (1e-5), over a distance of 8e-3.
-            let allowed = 1e-2 * expected.abs() + 8e-3;
+            // Of fourth order.
+            let difference =
+                (8.0 * (at(step) - at(-step)) - (at(2.0 * step) - at(-2.0 * step))) / (12.0 * f64::from(step));
+            // The step is small because 1000 τ stands in a sine, which bends soon. Losses of about 80 nats, rounded in
+            // float32 along the way (2e-5), over a distance of 2e-3.
+            let allowed = 1e-2 * expected.abs() + 3e-2;
             assert!(
                 (difference - expected).abs() <= allowed,
                 "{name}: gradient {expected} along the direction, differences say {difference}"
@@ -276,8 +279,10 @@ fn the_terms_are_those_of_the_losses() {
             (terms.mse, plain.mse),
             (terms.gradient_difference, plain.gradient_difference),
         ] {
-            // The same operations, recorded or not.
-            assert_eq!(values(a), values(b));
+            // The same operations, recorded or not; sums may be taken in another order.
+            for (a, b) in values(a).into_iter().zip(values(b)) {
+                assert!((a - b).abs() <= 1e-5 * b.abs(), "{a} and {b}");
+            }
         }
     }
 }

@@ -155,6 +155,9 @@ pub struct SampleArgs {
     /// A .png file (a grid, if there are several images) or a folder for one file an image
     #[arg(long, value_name = "FILE_OR_DIR", default_value = "samples")]
     pub out: PathBuf,
+    /// Draw each pixel from the Bernoulli decoder instead of showing its mean
+    #[arg(long)]
+    pub draw_pixels: bool,
     /// Leave the label out of the picture; it stays in the metadata
     #[arg(long)]
     pub no_visible_label: bool,

@@ -13,7 +13,7 @@ use vdm::sampler::{Sampler, SamplingOptions, Trajectory, seeded_noise};
 
 use crate::data::Dataset;
 use crate::files::{self, LoadedModel, WithEncoder};
-use crate::sample::{SOFTWARE, draw, to_images};
+use crate::sample::{Pixels, SOFTWARE, draw, to_images};
 use crate::train::{ValidationLog, read_validation_log};
 
 const COLUMNS: usize = 8;
@@ -39,7 +39,7 @@ pub fn draw_all<B: Backend>(folder: &Path, weights: &Path, validation: &Dataset,
 
     write("forward.png", forward(&loaded.model, validation, device)?, &[])?;
     write("reverse.png", reverse(&loaded.model, options, device)?, &settings)?;
-    let samples = draw(&loaded.model, options, 0, SAMPLES, device, || {})?;
+    let samples = draw(&loaded.model, options, Pixels::Mean, 0, SAMPLES, device, || {})?;
     write("samples.png", GreyImage::grid(&samples, 4), &settings)?;
 
     let path = figures.join("losses.png");

@@ -18,6 +18,11 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+/// Training allocates and frees tensors of tens of megabytes all the time: the system's allocator returns each to the
+/// operating system and faults it in again.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     match run(cli::Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,

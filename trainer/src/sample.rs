@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use burn::tensor::Tensor;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use vdm::image::{GreyImage, Origin};
 use vdm::model::{Condition, Vdm};
-use vdm::sampler::{SamplingOptions, Trajectory};
+use vdm::sampler::{SamplingOptions, Trajectory, draw_pixels};
 
 use crate::cli::SampleArgs;
 use crate::device::{self, Job};
@@ -19,10 +20,20 @@ pub const SOFTWARE: &str = concat!("medical-vdm trainer ", env!("CARGO_PKG_VERSI
 /// Images sampled at once.
 const BATCH: usize = 16;
 
-/// Draws images for seeds `first..first + count`, calling back before each step.
+/// What a pixel shows of the Bernoulli decoder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pixels {
+    /// Its mean.
+    Mean,
+    /// A draw: black or white.
+    Draw,
+}
+
+/// Draws images for seeds `first..first + count`, calling back after each step.
 pub fn draw<B: Backend>(
     model: &Vdm<B>,
     options: SamplingOptions,
+    pixels: Pixels,
     first: u64,
     count: usize,
     device: &B::Device,
@@ -35,18 +46,25 @@ pub fn draw<B: Backend>(
         while trajectory.step(model).is_some() {
             on_step();
         }
-        images.extend(to_images(trajectory.decode(model), model.config.width)?);
+        for (mean, &seed) in to_values(trajectory.decode(model))?.into_iter().zip(seeds) {
+            let values = if pixels == Pixels::Draw { draw_pixels(&mean, seed) } else { mean };
+            images.push(GreyImage::from_unit(model.config.width, &values));
+        }
     }
     Ok(images)
 }
 
 /// Reads images `[B, H·W]` back.
-pub fn to_images<B: Backend>(images: burn::tensor::Tensor<B, 2>, width: usize) -> Result<Vec<GreyImage>> {
+pub fn to_images<B: Backend>(images: Tensor<B, 2>, width: usize) -> Result<Vec<GreyImage>> {
+    Ok(to_values(images)?.iter().map(|image| GreyImage::from_unit(width, image)).collect())
+}
+
+fn to_values<B: Backend>(images: Tensor<B, 2>) -> Result<Vec<Vec<f32>>> {
     let [_, pixels] = images.dims();
     let data = images.try_into_data().map_err(|error| anyhow::anyhow!("cannot read from the device: {error:?}"))?;
     let values: Vec<f32> = data.iter::<f32>().collect();
     ensure!(values.iter().all(|v| v.is_finite()), "the model drew NaN: its weights or its device are broken");
-    Ok(values.chunks_exact(pixels).map(|image| GreyImage::from_unit(width, image)).collect())
+    Ok(values.chunks_exact(pixels).map(<[f32]>::to_vec).collect())
 }
 
 /// `trainer sample`.
@@ -73,7 +91,8 @@ impl Job for Sample {
         let total = args.steps * args.count.div_ceil(BATCH);
         let mut progress = Progress::new("sampling", 0, total as u64);
         let mut done = 0;
-        let images = draw(&loaded.model, options, args.seed, args.count, device, || {
+        let pixels = if args.draw_pixels { Pixels::Draw } else { Pixels::Mean };
+        let images = draw(&loaded.model, options, pixels, args.seed, args.count, device, || {
             done += 1;
             progress.set(done, String::new);
         })?;
@@ -100,6 +119,9 @@ fn write<B: Backend>(args: &SampleArgs, loaded: &LoadedModel<B>, images: &[GreyI
             ("sampler".to_owned(), args.sampler.name().to_owned()),
             ("steps".to_owned(), args.steps.to_string()),
         ];
+        if args.draw_pixels {
+            settings.push(("pixels".to_owned(), "drawn".to_owned()));
+        }
         if let Some(class) = &args.class {
             settings.push(("class".to_owned(), class.clone()));
             settings.push(("guidance".to_owned(), args.guidance.to_string()));

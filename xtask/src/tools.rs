@@ -1,4 +1,4 @@
-//! The tools that the page is built with: found, or installed into `target/tools`.
+//! The tools that the page is built with: found, or installed into `target/tools`, or where `VDM_TOOLS` says.
 
 use std::env;
 use std::ffi::OsString;
@@ -76,8 +76,8 @@ fn ensure_tool(program: &str, package: &str, version: &str) -> Result<()> {
     if found(program, version).is_some() {
         return Ok(());
     }
-    eprintln!("installing {package} {version} into target/tools: some minutes, once");
     let root = tools();
+    eprintln!("installing {package} {version} into {}: some minutes, once", root.display());
     let scratch = root.join("build");
     let mut install = crate::cargo();
     install.args(["install", "--locked", "--force", package, "--version", version, "--root"]).arg(&root);
@@ -108,7 +108,7 @@ fn found(program: &str, version: &str) -> Option<PathBuf> {
 }
 
 fn tools() -> PathBuf {
-    repository().join("target").join("tools")
+    env::var_os("VDM_TOOLS").map_or_else(|| repository().join("target").join("tools"), PathBuf::from)
 }
 
 /// PATH with our tools first: Trunk finds them there and downloads none.

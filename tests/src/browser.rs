@@ -1,0 +1,215 @@
+//! A real Chromium, headless, driven over WebDriver.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use fantoccini::{Client, ClientBuilder, Locator, elements::Element};
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+/// What the browser computes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gpu {
+    /// WebGPU on SwiftShader, a GPU made of software: right, and slow.
+    SwiftShader,
+    /// WebGPU without a GPU that it may use, as headless Chromium is by itself.
+    None,
+}
+
+/// A browser with one page; it ends when dropped.
+#[derive(Debug)]
+pub struct Browser {
+    client: Client,
+    _driver: Child,
+    profile: TempDir,
+}
+
+/// Whether the tests of the page are left out, which takes the environment variable `VDM_SKIP_BROWSER`.
+pub fn skipped() -> bool {
+    let skipped = std::env::var_os("VDM_SKIP_BROWSER").is_some();
+    if skipped {
+        println!("VDM_SKIP_BROWSER is set: the page is not tested");
+    }
+    skipped
+}
+
+impl Browser {
+    /// Starts a driver and a browser.
+    pub async fn start(gpu: Gpu) -> Self {
+        let (driver, port) = start_driver().await;
+        let profile = tempfile::tempdir().expect("a temporary folder");
+        std::fs::create_dir(profile.path().join("downloads")).expect("a folder");
+        let capabilities = capabilities(gpu, profile.path());
+        let Value::Object(capabilities) = capabilities else { unreachable!("capabilities are an object") };
+        let client = ClientBuilder::new(HttpConnector::new())
+            .capabilities(capabilities)
+            .connect(&format!("http://127.0.0.1:{port}"))
+            .await
+            .unwrap_or_else(|e| panic!("Chromium does not start (CHROME names another): {e}"));
+        client.set_window_size(1200, 1400).await.expect("a window");
+        Self { client, _driver: driver, profile }
+    }
+
+    /// Opens an address.
+    pub async fn open(&self, url: &str) {
+        self.client.goto(url).await.unwrap_or_else(|e| panic!("{url}: {e}"));
+    }
+
+    /// The element with this `data-testid`.
+    pub async fn find(&self, id: &str) -> Element {
+        let selector = format!("[data-testid=\"{id}\"]");
+        self.client.find(Locator::Css(&selector)).await.unwrap_or_else(|e| panic!("no {id} on the page: {e}"))
+    }
+
+    /// Its visible text.
+    pub async fn text(&self, id: &str) -> String {
+        self.find(id).await.text().await.expect("a text")
+    }
+
+    /// One of its attributes; empty where it has none.
+    pub async fn attribute(&self, id: &str, name: &str) -> String {
+        self.find(id).await.attr(name).await.expect("an attribute").unwrap_or_default()
+    }
+
+    /// Clicks it.
+    pub async fn click(&self, id: &str) {
+        self.find(id).await.click().await.unwrap_or_else(|e| panic!("{id} cannot be clicked: {e}"));
+    }
+
+    /// Types into it, instead of what it holds.
+    pub async fn type_into(&self, id: &str, text: &str) {
+        let field = self.find(id).await;
+        field.clear().await.expect("an input");
+        field.send_keys(text).await.expect("an input");
+    }
+
+    /// Chooses one of its options.
+    pub async fn select(&self, id: &str, value: &str) {
+        self.find(id).await.select_by_value(value).await.unwrap_or_else(|e| panic!("{id} has no {value}: {e}"));
+    }
+
+    /// The value of a piece of JavaScript.
+    pub async fn evaluate(&self, script: &str) -> Value {
+        self.client.execute(script, Vec::new()).await.unwrap_or_else(|e| panic!("{script}: {e}"))
+    }
+
+    /// A picture of the window.
+    pub async fn screenshot(&self) -> Vec<u8> {
+        self.client.screenshot().await.expect("a screenshot")
+    }
+
+    /// Waits until the page is in a state; fails if it fails instead, with what it says.
+    pub async fn wait_for_state(&self, wanted: &str, limit: Duration) {
+        let started = Instant::now();
+        loop {
+            let state = self.attribute("app", "data-state").await;
+            if state == wanted {
+                return;
+            }
+            let says = if state == "failed" { self.text("error").await } else { self.text("status").await };
+            assert!(state != "failed", "the page failed instead of being {wanted}: {says}");
+            let waited = started.elapsed();
+            assert!(waited < limit, "after {waited:.0?} the page is {state} instead of {wanted}: {says}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Waits until an element's text contains some words; fails if the page fails instead.
+    pub async fn wait_for_text(&self, id: &str, words: &str, limit: Duration) {
+        let started = Instant::now();
+        loop {
+            let text = self.text(id).await;
+            if text.contains(words) {
+                return;
+            }
+            assert!(self.attribute("app", "data-state").await != "failed", "{}", self.text("error").await);
+            let waited = started.elapsed();
+            assert!(waited < limit, "after {waited:.0?} {id} says \"{text}\", without \"{words}\"");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Waits for a file that the page saves.
+    pub async fn downloaded(&self, name: &str) -> PathBuf {
+        let path = self.profile.path().join("downloads").join(name);
+        let started = Instant::now();
+        while !path.exists() {
+            assert!(started.elapsed() < Duration::from_secs(20), "{name} was not saved");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        path
+    }
+
+    /// Closes the browser. Where a test fails before, the driver ends with it.
+    pub async fn close(self) {
+        self.client.close().await.expect("a session");
+    }
+}
+
+async fn start_driver() -> (Child, u16) {
+    let program = std::env::var_os("CHROMEDRIVER").unwrap_or_else(|| OsString::from("chromedriver"));
+    let mut driver = Command::new(&program)
+        .arg("--port=0")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap_or_else(|e| {
+            panic!(
+                "the tests of the page need ChromeDriver, and `{}` does not start ({e}): install Chromium and its \
+                 driver (Debian: apt-get install chromium chromium-driver), or name it in CHROMEDRIVER; \
+                 VDM_SKIP_BROWSER=1 leaves these tests out",
+                program.display()
+            )
+        });
+    let mut lines = BufReader::new(driver.stdout.take().expect("a pipe")).lines();
+    let port = async {
+        while let Some(line) = lines.next_line().await.expect("the driver's words") {
+            // ChromeDriver was started successfully on port 34567.
+            if let Some((_, port)) = line.split_once("successfully on port ") {
+                return port.trim_end_matches('.').parse().expect("a port");
+            }
+        }
+        panic!("the driver ended before it listened");
+    };
+    let port = tokio::time::timeout(Duration::from_secs(30), port).await.expect("the driver starts within 30 s");
+    // What else it says must not fill the pipe.
+    tokio::spawn(async move { while matches!(lines.next_line().await, Ok(Some(_))) {} });
+    (driver, port)
+}
+
+fn capabilities(gpu: Gpu, profile: &Path) -> Value {
+    let mut arguments = vec![
+        "--headless=new".to_owned(),
+        // CI runs as root, in a sandbox of its own.
+        "--no-sandbox".to_owned(),
+        "--disable-dev-shm-usage".to_owned(),
+        "--no-first-run".to_owned(),
+        "--disable-quic".to_owned(),
+        "--disable-background-networking".to_owned(),
+        "--disable-component-update".to_owned(),
+        "--disable-sync".to_owned(),
+        "--force-prefers-reduced-motion".to_owned(),
+        format!("--user-data-dir={}", profile.join("profile").display()),
+    ];
+    if gpu == Gpu::SwiftShader {
+        arguments.extend(["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"].map(String::from));
+    }
+    let mut options = json!({
+        "args": arguments,
+        "prefs": {
+            "download.default_directory": profile.join("downloads"),
+            "download.prompt_for_download": false,
+        },
+    });
+    if let Some(chrome) = std::env::var_os("CHROME") {
+        options["binary"] = json!(chrome.to_string_lossy());
+    }
+    json!({ "browserName": "chrome", "goog:chromeOptions": options })
+}

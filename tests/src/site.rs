@@ -1,0 +1,122 @@
+//! A static server of the built page, which can be told to serve some files wrongly.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::{Component, Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+
+/// Not at the root of the server: the page must find its files from any folder.
+const FOLDER: &str = "/some/folder/";
+
+/// What a page may do: all of it at its own origin. A request to any other is refused by the browser, and reported.
+const POLICY: &str = "default-src 'none'; connect-src 'self'; worker-src 'self' blob:; manifest-src 'self'; \
+                      script-src 'self' 'unsafe-inline' 'wasm-unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; \
+                      img-src 'self' data: blob:; base-uri 'self'; form-action 'self'";
+
+/// How a file is served instead of whole and at once.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// These bytes.
+    Bytes(Vec<u8>),
+    /// Not at all.
+    Missing,
+    /// Whole, in ten pieces with a pause before each.
+    Slowly(Duration),
+}
+
+#[derive(Debug)]
+struct Shared {
+    dist: PathBuf,
+    answers: Mutex<HashMap<String, Answer>>,
+}
+
+/// A running server; it ends with its runtime.
+#[derive(Debug)]
+pub struct Site {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+impl Site {
+    /// Serves a built page.
+    pub async fn serve(dist: &Path) -> Self {
+        let index = dist.join("index.html");
+        assert!(index.exists(), "{} is missing: `cargo xtask build` makes it", index.display());
+        let shared = Arc::new(Shared { dist: dist.to_path_buf(), answers: Mutex::default() });
+        let router = Router::new().fallback(answer).with_state(Arc::clone(&shared));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Self { address, shared }
+    }
+
+    /// The page's address with a query, such as `?backend=cpu`.
+    pub fn url(&self, query: &str) -> String {
+        format!("http://{}{FOLDER}{query}", self.address)
+    }
+
+    /// Serves a file differently from now on.
+    pub fn answer(&self, file: &str, answer: Answer) {
+        self.shared.answers.lock().expect("no test panicked here").insert(file.to_owned(), answer);
+    }
+
+    /// Serves everything as it is again.
+    pub fn heal(&self) {
+        self.shared.answers.lock().expect("no test panicked here").clear();
+    }
+
+    /// The bytes of a file of the page.
+    pub fn file(&self, file: &str) -> Vec<u8> {
+        let path = self.shared.dist.join(file);
+        std::fs::read(&path).unwrap_or_else(|e| panic!("cannot read {}: {e}", path.display()))
+    }
+}
+
+async fn answer(State(shared): State<Arc<Shared>>, uri: Uri) -> Response {
+    let Some(file) = uri.path().strip_prefix(FOLDER) else { return StatusCode::NOT_FOUND.into_response() };
+    let file = if file.is_empty() { "index.html" } else { file };
+    let path = Path::new(file);
+    if !path.components().all(|part| matches!(part, Component::Normal(_))) {
+        return StatusCode::NOT_FOUND.into_response();
+    }
+    let answer = shared.answers.lock().expect("no test panicked here").get(file).cloned();
+    let body = match (answer, std::fs::read(shared.dist.join(path))) {
+        (Some(Answer::Bytes(bytes)), _) => Body::from(bytes),
+        (Some(Answer::Missing), _) | (_, Err(_)) => return StatusCode::NOT_FOUND.into_response(),
+        (Some(Answer::Slowly(pause)), Ok(bytes)) => in_pieces(&bytes, pause),
+        (None, Ok(bytes)) => Body::from(bytes),
+    };
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(media_type(path))),
+        (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
+    ];
+    (headers, body).into_response()
+}
+
+fn in_pieces(bytes: &[u8], pause: Duration) -> Body {
+    let pieces: Vec<Vec<u8>> = bytes.chunks(bytes.len().div_ceil(10).max(1)).map(<[u8]>::to_vec).collect();
+    let stream = futures_util::stream::unfold(pieces.into_iter(), move |mut pieces| async move {
+        let piece = pieces.next()?;
+        tokio::time::sleep(pause).await;
+        Some((Ok::<_, std::io::Error>(piece), pieces))
+    });
+    Body::from_stream(stream)
+}
+
+fn media_type(path: &Path) -> &'static str {
+    match path.extension().and_then(|extension| extension.to_str()) {
+        Some("html") => "text/html; charset=utf-8",
+        Some("js") => "text/javascript",
+        Some("wasm") => "application/wasm",
+        Some("css") => "text/css",
+        Some("json") => "application/json",
+        _ => "application/octet-stream",
+    }
+}

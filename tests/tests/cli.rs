@@ -1,0 +1,553 @@
+//! The trainer's command line, run as a user runs it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use image::{DynamicImage, GrayImage, ImageFormat};
+use serde_json::Value;
+use tempfile::TempDir;
+use tests::programs::{Ended, run_trainer, trainer, words};
+use vdm::image::{DIGITAL_SOURCE_TYPE, LABEL};
+use vdm::sampler::Sampler;
+
+/// Few steps of the small model on few phantoms.
+const TRAIN: &str = "train --preset quick --device cpu --batch 4 --max-images 24 --seed 5";
+
+fn run(folder: &Path, line: &str) -> Ended {
+    run_trainer(folder, words(line))
+}
+
+fn scratch() -> TempDir {
+    tempfile::tempdir().expect("a temporary folder")
+}
+
+/// A finished run of 6 steps, made once.
+fn finished() -> &'static Path {
+    static RUN: OnceLock<(TempDir, String)> = OnceLock::new();
+    let (folder, _) = RUN.get_or_init(|| {
+        let folder = scratch();
+        let said = run(folder.path(), &format!("{TRAIN} --steps 6 --validate-every 3 --out run")).ok().stderr;
+        (folder, said)
+    });
+    folder.path()
+}
+
+fn weights() -> PathBuf {
+    finished().join("run/quick.safetensors")
+}
+
+fn sample(line: &str) -> (TempDir, Ended) {
+    let folder = scratch();
+    let arguments = ["sample", "--device", "cpu", "--weights"].map(Into::into).into_iter();
+    let ended = run_trainer(folder.path(), arguments.chain([weights().into_os_string()]).chain(words(line)));
+    (folder, ended)
+}
+
+fn evaluate(weights: &Path, data: &Path, more: &str) -> Ended {
+    let line = ["evaluate".into(), "--device".into(), "cpu".into(), "--weights".into(), weights.into()];
+    let line = line.into_iter().chain(["--data".into(), data.into()]).chain(words(more));
+    run_trainer(&std::env::temp_dir(), line)
+}
+
+fn json_lines(path: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(path).unwrap_or_else(|e| panic!("cannot read {}: {e}", path.display()));
+    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{line}: {e}"))).collect()
+}
+
+/// Every file under a folder with its bytes.
+fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("a readable entry").path();
+        if path.is_dir() {
+            files.extend(contents(&path));
+        } else {
+            files.insert(path.clone(), fs::read(&path).expect("a readable file"));
+        }
+    }
+    files
+}
+
+/// The tensors of a file of weights, without the header, which names the day.
+fn tensors(path: &Path) -> Vec<u8> {
+    let bytes = fs::read(path).unwrap_or_else(|e| panic!("cannot read {}: {e}", path.display()));
+    let header = u64::from_le_bytes(*bytes.first_chunk().expect("a safetensors file")) as usize;
+    bytes[8 + header..].to_vec()
+}
+
+/// Images that anyone might have: grey and RGB, 8 and 16 bits, PNG and JPEG, of several sizes, in sub-folders.
+fn pictures(folder: &Path, count: usize) {
+    for i in 0..count {
+        let (w, h) = [(64, 64), (100, 80), (33, 90), (256, 256)][i % 4];
+        let value = |x: u32, y: u32| ((x * 200 / w + y * 50 / h + 3 * i as u32) % 256) as u8;
+        let grey = DynamicImage::ImageLuma8(GrayImage::from_fn(w, h, |x, y| image::Luma([value(x, y)])));
+        let (image, extension, format) = match i % 5 {
+            0 => (grey, "png", ImageFormat::Png),
+            1 => (DynamicImage::ImageLuma16(grey.into_luma16()), "PNG", ImageFormat::Png),
+            2 => (DynamicImage::ImageRgb8(grey.into_rgb8()), "png", ImageFormat::Png),
+            3 => (DynamicImage::ImageRgb16(grey.into_rgb16()), "png", ImageFormat::Png),
+            _ => (grey, "jpeg", ImageFormat::Jpeg),
+        };
+        let sub = folder.join(["a", "b"][i % 2]);
+        fs::create_dir_all(&sub).expect("a folder");
+        image.save_with_format(sub.join(format!("{i:02}.{extension}")), format).expect("an image is written");
+    }
+}
+
+fn decode(path: &Path) -> GrayImage {
+    image::open(path).unwrap_or_else(|e| panic!("{}: {e}", path.display())).into_luma8()
+}
+
+fn texts(path: &Path) -> BTreeMap<String, String> {
+    let file = std::io::BufReader::new(fs::File::open(path).expect("a file"));
+    let reader = png::Decoder::new(file).read_info().expect("a PNG");
+    let texts = &reader.info().utf8_text;
+    texts.iter().map(|text| (text.keyword.clone(), text.get_text().expect("text"))).collect()
+}
+
+#[test]
+fn help_explains_each_option_and_version_tells_one() {
+    let folder = scratch();
+    for (command, options) in [
+        ("train", "data preset device steps batch seed out resume time-limit skip-unreadable"),
+        ("sample", "weights count steps sampler guidance class seed device out"),
+        ("evaluate", "weights data json seed device"),
+        ("inspect", "json"),
+    ] {
+        let help = run(folder.path(), &format!("{command} --help")).ok().stdout;
+        for option in options.split(' ') {
+            assert!(help.contains(&format!("--{option}")), "{command} --help says nothing of --{option}");
+        }
+    }
+    let help = run(folder.path(), "--help").ok().stdout;
+    for word in ["train", "sample", "evaluate", "inspect", "--data", "[default: "] {
+        assert!(help.contains(word), "--help says nothing of {word}");
+    }
+    assert!(run(folder.path(), "--version").ok().stdout.contains(env!("CARGO_PKG_VERSION")));
+    assert!(contents(folder.path()).is_empty());
+}
+
+#[test]
+fn training_leaves_a_whole_run_behind() {
+    let folder = finished().join("run");
+    let log = json_lines(&folder.join("log.jsonl"));
+    assert_eq!(log.iter().map(|line| line["step"].as_u64()).collect::<Vec<_>>(), (1..=6).map(Some).collect::<Vec<_>>());
+    for line in &log {
+        for term in ["reconstruction", "latent", "diffusion", "gradient_norm", "learning_rate"] {
+            assert!(line[term].as_f64().is_some_and(f64::is_finite), "{term} in {line}");
+        }
+    }
+    let validation = json_lines(&folder.join("validation.jsonl"));
+    assert_eq!(validation.iter().map(|line| line["step"].as_u64()).collect::<Vec<_>>(), [Some(3), Some(6)]);
+    for figure in ["forward.png", "reverse.png", "losses.png", "samples.png"] {
+        let paths = contents(&folder).into_keys().filter(|path| path.ends_with(figure)).collect::<Vec<_>>();
+        assert_eq!(paths.len(), 1, "{figure}");
+        assert!(decode(&paths[0]).width() > 64);
+    }
+    let settings: Value = serde_json::from_slice(&fs::read(folder.join("run.json")).expect("run.json")).expect("JSON");
+    assert_eq!(settings["seed"], 5);
+    assert!(folder.join("quick-encoder.safetensors").exists());
+    for path in contents(&folder).into_keys() {
+        let name = path.strip_prefix(&folder).expect("a file of the run").to_string_lossy().into_owned();
+        assert!(!name.starts_with('.') && !name.contains("tmp"), "{name} is half-written");
+    }
+}
+
+#[test]
+fn training_needs_no_subcommand_and_says_that_phantoms_are_phantoms() {
+    let folder = scratch();
+    let line = TRAIN.strip_prefix("train ").expect("a subcommand");
+    let said = run(folder.path(), &format!("{line} --steps 1")).ok().stderr;
+    assert!(said.contains("phantoms") && said.contains("not X-rays"), "{said}");
+    assert!(said.contains("device: CPU"), "{said}");
+    assert!(folder.path().join("runs/quick/quick.safetensors").exists(), "runs/PRESET is the default");
+    let inspected = run(folder.path(), "inspect runs/quick/quick.safetensors").ok().stdout;
+    assert!(inspected.contains("phantoms"), "the weights say it too: {inspected}");
+    // A second run finds its own folder.
+    run(folder.path(), &format!("{line} --steps 1")).ok();
+    assert!(folder.path().join("runs/quick-2/quick.safetensors").exists());
+}
+
+#[test]
+fn the_same_seed_trains_the_same_weights() {
+    let folder = scratch();
+    run(folder.path(), &format!("{TRAIN} --steps 6 --validate-every 3 --out again")).ok();
+    run(folder.path(), &format!("{TRAIN} --steps 6 --validate-every 3 --out other --seed 6").replace("--seed 5", ""))
+        .ok();
+    let again = tensors(&folder.path().join("again/quick.safetensors"));
+    assert!(again == tensors(&weights()));
+    assert!(again != tensors(&folder.path().join("other/quick.safetensors")));
+}
+
+/// Enough steps to be interrupted in the middle.
+const LONG: &str = "--steps 120 --validate-every 60 --checkpoint-every 4 --precision f32 --out run";
+
+/// Starts a long run, and ends it by `end` once some steps are taken.
+#[cfg(unix)]
+fn interrupted(folder: &Path, end: impl Fn(&mut std::process::Child)) -> Ended {
+    let line = words(&format!("{TRAIN} {LONG}"));
+    let mut child =
+        trainer().current_dir(folder).args(line).stderr(Stdio::piped()).spawn().expect("the trainer starts");
+    let log = folder.join("run/log.jsonl");
+    let started = Instant::now();
+    // A checkpoint lies behind, and the end well ahead.
+    while fs::read_to_string(&log).unwrap_or_default().lines().count() < 10 {
+        assert!(child.try_wait().expect("a child").is_none(), "the run ended by itself");
+        assert!(started.elapsed() < Duration::from_secs(120), "no steps were taken");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    end(&mut child);
+    child.wait_with_output().expect("a child").into()
+}
+
+#[cfg(unix)]
+fn resume_and_compare(folder: &Path, whole: &Path) {
+    let said = run(folder, &format!("{TRAIN} {LONG} --resume")).ok().stderr;
+    assert!(said.contains("resuming after step"), "{said}");
+    for file in ["quick.safetensors", "quick-encoder.safetensors", "checkpoint/model.safetensors"] {
+        let (a, b) = (folder.join("run").join(file), whole.join("run").join(file));
+        assert!(tensors(&a) == tensors(&b), "{file} differs from the uninterrupted run's");
+    }
+    let terms = |folder: &Path| -> Vec<_> {
+        let lines = json_lines(&folder.join("run/log.jsonl"));
+        lines
+            .iter()
+            .map(|line| (line["step"].clone(), line["diffusion"].clone(), line["gradient_norm"].clone()))
+            .collect()
+    };
+    assert_eq!(terms(folder), terms(whole), "every step stands in the log once");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_goes_on_exactly() {
+    let whole = scratch();
+    run(whole.path(), &format!("{TRAIN} {LONG}")).ok();
+
+    // Ctrl-C: the step is finished, and a checkpoint written.
+    let folder = scratch();
+    let ended = interrupted(folder.path(), |child| {
+        let status = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+        assert!(status.is_ok_and(|status| status.success()));
+    });
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(ended.stderr.contains("--resume"), "says how to go on: {}", ended.stderr);
+    let taken = json_lines(&folder.path().join("run/log.jsonl")).len() as u64;
+    let position = fs::read(folder.path().join("run/checkpoint/position.json")).expect("a checkpoint");
+    let position: Value = serde_json::from_slice(&position).expect("JSON");
+    assert_eq!(position["step"].as_u64(), Some(taken), "the checkpoint is of the last step");
+    assert!(taken < 120);
+    resume_and_compare(folder.path(), whole.path());
+
+    // A kill leaves no time for anything.
+    let folder = scratch();
+    let ended = interrupted(folder.path(), |child| child.kill().expect("a child"));
+    assert_eq!(ended.code, None);
+    resume_and_compare(folder.path(), whole.path());
+}
+
+#[test]
+fn a_time_limit_stops_with_a_checkpoint() {
+    let folder = scratch();
+    let line = format!("{TRAIN} --steps 100000 --out run --time-limit 2s --checkpoint-every 100000");
+    let said = run(folder.path(), &line).ok().stderr;
+    assert!(said.contains("stopped at step") && said.contains("--resume"), "{said}");
+    assert!(folder.path().join("run/checkpoint/model.safetensors").exists());
+}
+
+#[test]
+fn a_run_resumes_as_it_was_started_or_not_at_all() {
+    let folder = scratch();
+    let said = run(folder.path(), "train --resume --device cpu").refusal();
+    assert!(said.contains("no run to resume"), "{said}");
+    run(folder.path(), &format!("{TRAIN} --steps 2 --out run")).ok();
+    let before = contents(folder.path());
+    let said = run(folder.path(), &format!("{TRAIN} --steps 3 --out run")).refusal();
+    assert!(said.contains("holds a run already") && said.contains("--resume"), "{said}");
+    let said = run(folder.path(), "train --device cpu --out run --resume --batch 8").refusal();
+    assert!(said.contains("differs"), "{said}");
+    assert!(before == contents(folder.path()), "the run is as it was");
+    fs::write(folder.path().join("run/checkpoint/optimizer.mpk"), "damage").expect("a file");
+    let said = run(folder.path(), "train --device cpu --out run --resume").refusal();
+    assert!(said.contains("checkpoint") && said.contains("damaged"), "{said}");
+}
+
+#[test]
+fn images_of_every_accepted_kind_train() {
+    let folder = scratch();
+    pictures(&folder.path().join("images"), 20);
+    let line = "train --preset quick --device cpu --batch 4 --steps 2 --out run --data images";
+    let said = run(folder.path(), line).ok().stderr;
+    assert!(said.contains("18 training and 2 validation images"), "every tenth is held out: {said}");
+}
+
+#[test]
+fn an_unreadable_image_is_named_or_left_out_and_counted() {
+    let folder = scratch();
+    let images = folder.path().join("images");
+    pictures(&images, 20);
+    fs::write(images.join("a/05-bad.png"), "not a PNG").expect("a file");
+    let whole = fs::read(images.join("b/03.png")).expect("an image");
+    fs::write(images.join("b/15-cut.png"), &whole[..whole.len() / 2]).expect("a file");
+    let train = "train --preset quick --device cpu --batch 4 --steps 1 --out run --data images";
+    let said = run(folder.path(), train).refusal();
+    assert!(said.contains("05-bad.png") || said.contains("15-cut.png"), "{said}");
+    assert!(said.contains("--skip-unreadable"), "{said}");
+    assert!(!folder.path().join("run").exists(), "nothing was begun");
+    let said = run(folder.path(), &format!("{train} --skip-unreadable")).ok().stderr;
+    assert!(said.contains("unreadable and were left out"), "{said}");
+
+    let said = evaluate(&weights(), &images, "--json --times 1").refusal();
+    assert!(said.contains(".png"), "{said}");
+    let report = evaluate(&weights(), &images, "--json --times 1 --skip-unreadable").ok().stdout;
+    let report: Value = serde_json::from_str(&report).expect("JSON");
+    assert_eq!((report["images"].as_u64(), report["skipped"].as_u64()), (Some(20), Some(2)));
+}
+
+#[test]
+fn classes_come_from_folders_and_can_be_asked_for() {
+    let folder = scratch();
+    pictures(&folder.path().join("images"), 40);
+    let line = "train --preset quick --device cpu --batch 4 --steps 2 --out run --data images --class-folders";
+    // Every tenth image is of class b: validation needs both.
+    pictures(&folder.path().join("held-out"), 4);
+    run(folder.path(), &format!("{line} --validation held-out")).ok();
+    let sample = "sample --device cpu --weights run/quick.safetensors --steps 2";
+    let draw = |more: &str| run(folder.path(), &format!("{sample} {more}"));
+    draw("--class a --out a.png").ok();
+    draw("--class 0 --out zero.png").ok();
+    draw("--class b --guidance 3 --out b.png").ok();
+    assert_eq!(decode(&folder.path().join("a.png")), decode(&folder.path().join("zero.png")));
+    assert!(texts(&folder.path().join("b.png"))["Description"].contains("class=b"));
+    for (more, named) in [("--class c", "a, b"), ("--class 2", "0 to 1"), ("--class a --guidance NaN", "guidance")] {
+        let said = draw(&format!("{more} --out never.png")).refusal();
+        assert!(said.contains(named), "{said}");
+    }
+    assert!(!folder.path().join("never.png").exists());
+}
+
+#[test]
+fn each_sampler_draws_the_same_picture_for_the_same_seed() {
+    let mut drawn = Vec::new();
+    for sampler in Sampler::ALL {
+        let line = format!("--sampler {} --steps 4 --seed 9 --out out.png", sampler.name());
+        let (first, ended) = sample(&line);
+        ended.ok();
+        let (second, ended) = sample(&line);
+        ended.ok();
+        let bytes = |folder: &TempDir| fs::read(folder.path().join("out.png")).expect("a picture");
+        assert!(bytes(&first) == bytes(&second), "{}", sampler.name());
+        let text = texts(&first.path().join("out.png"));
+        assert_eq!(text["Title"], LABEL);
+        assert!(text["Description"].contains("seed=9") && text["Description"].contains(sampler.name()));
+        assert!(text["XML:com.adobe.xmp"].contains(DIGITAL_SOURCE_TYPE));
+        drawn.push(bytes(&first));
+    }
+    let (other, ended) = sample("--steps 4 --seed 10 --out out.png");
+    ended.ok();
+    assert!(!drawn.contains(&fs::read(other.path().join("out.png")).expect("a picture")));
+}
+
+#[test]
+fn images_come_as_a_grid_or_as_files() {
+    let (folder, ended) = sample("--count 5 --steps 2 --seed 100 --no-visible-label --out grid.png");
+    ended.ok();
+    // 3 columns and 2 rows of 64 pixels, 2 apart.
+    let grid = decode(&folder.path().join("grid.png"));
+    assert_eq!(grid.dimensions(), (196, 130));
+    assert!(texts(&folder.path().join("grid.png"))["Description"].contains("seed=100-104"));
+
+    let (folder, ended) = sample("--count 5 --steps 2 --seed 100 --no-visible-label --out new/folder");
+    ended.ok();
+    let files = contents(&folder.path().join("new/folder"));
+    assert_eq!(files.len(), 5);
+    for (i, seed) in (100..105).enumerate() {
+        let image = decode(&folder.path().join(format!("new/folder/synthetic-seed{seed}.png")));
+        let (left, top) = (i as u32 % 3 * 66, i as u32 / 3 * 66);
+        let part = image::imageops::crop_imm(&grid, left, top, 64, 64).to_image();
+        assert_eq!(image, part, "seed {seed}");
+    }
+    // Alone as in a batch, but for the order of additions: the last grey level at most.
+    let (folder, ended) = sample("--steps 2 --seed 103 --no-visible-label --out one.png");
+    ended.ok();
+    let (one, part) =
+        (decode(&folder.path().join("one.png")), image::imageops::crop_imm(&grid, 0, 66, 64, 64).to_image());
+    assert!(one.pixels().zip(part.pixels()).all(|(a, b)| a[0].abs_diff(b[0]) <= 1));
+
+    // The label is in the picture unless it is asked away.
+    let (folder, ended) = sample("--steps 2 --seed 103 --out labelled.png");
+    ended.ok();
+    let labelled = decode(&folder.path().join("labelled.png"));
+    assert!(labelled.height() > 64, "the label of a small picture stands below it");
+}
+
+#[test]
+fn evaluation_is_json_and_deterministic() {
+    let folder = scratch();
+    pictures(folder.path(), 12);
+    let ended = evaluate(&weights(), folder.path(), "--json --times 2 --seed 3").ok();
+    let again = evaluate(&weights(), folder.path(), "--json --times 2 --seed 3").ok();
+    assert_eq!(ended.stdout, again.stdout);
+    let report: Value = serde_json::from_str(&ended.stdout).expect("JSON, and nothing else");
+    assert_eq!(report["images"], 12);
+    let bits = |name: &str| report["bits_per_dim"][name].as_f64().unwrap_or_else(|| panic!("no {name} in {report}"));
+    let names = ["reconstruction", "latent", "diffusion", "total", "entropy_floor"];
+    for name in names {
+        assert!(bits(name).is_finite());
+        let error = report["bits_per_dim"]["standard_error"][name].as_f64();
+        assert!(error.is_some_and(|error| error.is_finite() && error >= 0.0), "the standard error of {name}");
+    }
+    assert!((bits("reconstruction") + bits("latent") + bits("diffusion") - bits("total")).abs() < 1e-9);
+    assert!(bits("reconstruction") >= bits("entropy_floor"));
+    let other = evaluate(&weights(), folder.path(), "--json --times 2 --seed 4").ok().stdout;
+    assert_ne!(other, ended.stdout);
+    let table = evaluate(&weights(), folder.path(), "--times 1").ok().stdout;
+    assert!(names.iter().take(4).all(|name| table.contains(name)), "{table}");
+}
+
+#[test]
+fn evaluation_needs_the_right_encoder() {
+    let (folder, data) = (scratch(), scratch());
+    pictures(data.path(), 2);
+    let copy = folder.path().join("quick.safetensors");
+    fs::copy(weights(), &copy).expect("a copy");
+    let said = evaluate(&copy, data.path(), "").refusal();
+    assert!(said.contains("quick-encoder.safetensors") && said.contains("missing"), "{said}");
+    let other = scratch();
+    run(other.path(), &format!("{TRAIN} --steps 1 --seed 77 --out run").replace("--seed 5 ", "")).ok();
+    fs::copy(other.path().join("run/quick-encoder.safetensors"), folder.path().join("quick-encoder.safetensors"))
+        .expect("a copy");
+    let said = evaluate(&copy, data.path(), "").refusal();
+    assert!(said.contains("belongs to other weights"), "{said}");
+    let said = evaluate(&finished().join("run/quick-encoder.safetensors"), data.path(), "").refusal();
+    assert!(said.contains("encoder file"), "{said}");
+}
+
+#[test]
+fn inspection_tells_what_a_file_holds() {
+    let inspect = |more: &str| {
+        let line = ["inspect".into(), weights().into_os_string()].into_iter().chain(words(more));
+        run_trainer(&std::env::temp_dir(), line).ok().stdout
+    };
+    let text = inspect("");
+    for word in ["sampling", "score_net.condition_1.weight", "F16", "phantoms", "sha256"] {
+        assert!(text.contains(word), "nothing of {word} in {text}");
+    }
+    let value: Value = serde_json::from_str(&inspect("--json")).expect("JSON");
+    assert_eq!(value["config"]["height"], 64);
+    assert_eq!(value["provenance"]["seed"], 5);
+    assert!(value["tensors"].as_array().is_some_and(|tensors| tensors.len() > 10));
+}
+
+#[test]
+fn a_bad_command_line_is_one_clear_error() {
+    let folder = scratch();
+    fs::create_dir(folder.path().join("empty")).expect("a folder");
+    fs::write(folder.path().join("file"), "x").expect("a file");
+    let good = weights();
+    let good = good.to_str().expect("a plain path");
+    let cases: Vec<(String, &str)> = [
+        ("train --data nowhere", "nowhere"),
+        ("train --data file", "file"),
+        ("train --data empty", "holds no"),
+        ("train --preset papre", "paper, quick"),
+        ("train --device gpu", "cuda"),
+        ("train --steps 0", "steps"),
+        ("train --steps many", "many"),
+        ("train --batch 0", "batch"),
+        ("train --max-images 0", "from 1"),
+        ("train --learning-rate=-1", "learning_rate"),
+        ("train --learning-rate=NaN", "learning_rate"),
+        ("train --gamma-min 3 --gamma-max 2", "gamma"),
+        ("train --time-limit soon", "9m"),
+        ("train --validate-every 0", "validate-every"),
+        ("train --checkpoint-every 0", "checkpoint-every"),
+        ("train --validation empty", "--data"),
+        ("train --out file/below", "file/below"),
+        ("train --frobnicate", "--frobnicate"),
+        ("trian", "trian"),
+        ("sample", "--weights"),
+        ("sample --weights nowhere.safetensors", "nowhere.safetensors"),
+        ("sample --weights empty", "empty"),
+        ("sample --weights GOOD --count 0", "count"),
+        ("sample --weights GOOD --steps 0", "steps"),
+        ("sample --weights GOOD --sampler euler", "dpmpp-2m"),
+        ("sample --weights GOOD --guidance 1e9", "guidance"),
+        ("sample --weights GOOD --class 0", "no classes"),
+        ("sample --weights GOOD --class pneumonia", "no classes"),
+        ("sample --weights GOOD --seed -1", "-1"),
+        ("sample --weights GOOD --steps 1 --out file/below.png", "file/below.png"),
+        ("evaluate --weights GOOD --data nowhere", "nowhere"),
+        ("evaluate --weights GOOD --data empty", "holds no"),
+        ("evaluate --weights GOOD --data empty --times 0", "times"),
+        ("inspect nowhere.safetensors", "nowhere.safetensors"),
+    ]
+    .map(|(line, named)| (line.replace("GOOD", good), named))
+    .into();
+    let before = contents(folder.path());
+    for (line, named) in cases {
+        let device =
+            if line.contains("inspect") || line.contains("--device") || line == "trian" { "" } else { " --device cpu" };
+        let said = run(folder.path(), &format!("{line}{device}")).refusal();
+        assert!(said.contains(named), "`{line}` says nothing of {named}:\n{said}");
+        assert!(before == contents(folder.path()), "`{line}` left something behind");
+    }
+}
+
+#[test]
+fn weights_that_cannot_be_used_are_refused_by_reason() {
+    let folder = scratch();
+    let bytes = fs::read(weights()).expect("weights");
+    let mut claims = bytes.clone();
+    claims[..8].copy_from_slice(&(4u64 << 30).to_le_bytes());
+    let mut not_a_number = bytes.clone();
+    let end = not_a_number.len();
+    not_a_number[end - 2..].copy_from_slice(&[0x00, 0x7e]);
+    let header = String::from_utf8_lossy(&bytes).find("format_version").expect("metadata");
+    let mut version = bytes.clone();
+    let digit = (header..).find(|&i| version[i].is_ascii_digit()).expect("a version");
+    version[digit] = b'9';
+    for (name, bytes, reason) in [
+        ("cut", &bytes[..bytes.len() - 100], "truncated"),
+        ("empty", &[][..], "truncated"),
+        ("text", &b"<!doctype html><p>This is no file of weights</p>"[..], "not a safetensors file"),
+        ("claims", &claims, "not a safetensors file"),
+        ("nan", &not_a_number, "NaN"),
+        ("version", &version, "format version 9"),
+    ] {
+        let file = format!("{name}.safetensors");
+        fs::write(folder.path().join(&file), bytes).expect("a file");
+        let said =
+            run(folder.path(), &format!("sample --device cpu --steps 1 --weights {file} --out out.png")).refusal();
+        assert!(said.contains(&file) && said.contains(reason), "{name}: {said}");
+    }
+    assert!(!folder.path().join("out.png").exists());
+}
+
+#[test]
+fn a_device_works_as_the_cpu_does_or_says_why_not() {
+    let (folder, ended) = sample("--count 2 --steps 3 --seed 1 --no-visible-label --out cpu.png");
+    ended.ok();
+    let expected = decode(&folder.path().join("cpu.png"));
+    let weights = weights();
+    let weights = weights.to_str().expect("a plain path");
+    for device in ["auto", "cuda", "wgpu"] {
+        let line = format!("--count 2 --steps 3 --seed 1 --no-visible-label --out {device}.png --device {device}");
+        let ended = run(folder.path(), &format!("sample --weights {weights} {line}"));
+        if ended.code == Some(0) {
+            assert!(ended.stderr.contains("device: "), "{}", ended.stderr);
+            let drawn = decode(&folder.path().join(format!("{device}.png")));
+            // Half precision in matrix products, as GPUs may use, moves a grey value by little.
+            let most = drawn.pixels().zip(expected.pixels()).map(|(a, b)| a[0].abs_diff(b[0])).max();
+            assert!(most <= Some(3), "{device}: {most:?} grey levels apart");
+        } else {
+            assert_ne!(device, "auto", "auto always finds one: {}", ended.stderr);
+            let said = ended.refusal();
+            assert!(said.contains(&format!("--device {device} does not work here")), "{said}");
+        }
+    }
+}

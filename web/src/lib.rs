@@ -1,0 +1,41 @@
+//! The demo in the browser, as two WebAssembly programs that exchange typed messages: a small page that is up at once,
+//! and a worker that owns the model and the GPU.
+//!
+//! Reading order: [`manifest`] (which weights there are), [`protocol`] (what page and worker say to each other),
+//! [`session`] (every state that the page can be in, and what leads from one to the next), [`text`] (every word that
+//! it shows), [`settings`] (what one can choose) and [`engine`] (sampling, generic over the backend). These know
+//! nothing of a browser and are tested natively. `page` and `worker` connect them to it; this file is the only place
+//! that tells the platforms apart.
+
+pub mod engine;
+pub mod manifest;
+pub mod protocol;
+pub mod session;
+pub mod settings;
+pub mod text;
+
+#[cfg(target_arch = "wasm32")]
+mod page;
+#[cfg(target_arch = "wasm32")]
+mod worker;
+
+/// Shows the page: the whole of the program `page`.
+pub fn run_page() {
+    #[cfg(target_arch = "wasm32")]
+    page::start();
+    #[cfg(not(target_arch = "wasm32"))]
+    explain();
+}
+
+/// Answers the page's requests: the whole of the program `worker`.
+pub fn run_worker() {
+    #[cfg(target_arch = "wasm32")]
+    worker::start();
+    #[cfg(not(target_arch = "wasm32"))]
+    explain();
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+fn explain() {
+    eprintln!("this program runs in a browser: `trunk serve` in the top folder builds and serves it");
+}

@@ -1,0 +1,135 @@
+//! Carries out the session's commands: the worker, the network, the browser.
+
+use gloo_file::{Blob, ObjectUrl};
+use gloo_net::http::Request as HttpRequest;
+use gloo_timers::future::TimeoutFuture;
+use gloo_worker::{Spawnable, WorkerBridge};
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+use wasm_bindgen::JsCast;
+use web_sys::{HtmlAnchorElement, RequestCache};
+
+use crate::manifest::Manifest;
+use crate::protocol::{Problem, Response};
+use crate::session::{Command, Event, PATIENCE_SECONDS, Session};
+use crate::worker::Diffusion;
+
+/// What Trunk names the worker's start, after the binary.
+const WORKER_LOADER: &str = "worker_loader.js";
+/// All that the worker's start needs.
+const WORKER_FILES: [&str; 3] = [WORKER_LOADER, "worker.js", "worker_bg.wasm"];
+/// After so long without a word, the page looks whether the worker's files are there.
+const SUSPECT_AFTER_MS: u32 = 4_000;
+/// After so long without a word, it says so.
+const SILENT_AFTER_MS: u32 = 45_000;
+/// A browser needs an object's address for a moment after the click that saves it.
+const KEEP_URL_MS: u32 = 60_000;
+
+/// The session, and what it commands.
+#[derive(Clone, Copy)]
+pub(super) struct Controller {
+    /// What the components render.
+    pub(super) session: RwSignal<Session>,
+    worker: StoredValue<Option<WorkerBridge<Diffusion>>, LocalStorage>,
+}
+
+impl Controller {
+    pub(super) fn new(session: Session) -> Self {
+        Self { session: RwSignal::new(session), worker: StoredValue::new_local(None) }
+    }
+
+    /// Takes the session to its next state, and does what follows.
+    pub(super) fn dispatch(self, event: Event) {
+        let commands = self.session.try_update(|session| session.apply(event)).unwrap_or_default();
+        for command in commands {
+            self.run(command);
+        }
+    }
+
+    fn run(self, command: Command) {
+        match command {
+            Command::StartWorker { generation } => {
+                // Dropping the old one's bridge ends it.
+                self.worker.set_value(None);
+                let worker = Diffusion::spawner()
+                    .callback(move |response| self.dispatch(Event::Worker(generation, response)))
+                    .with_loader(true)
+                    .spawn(WORKER_LOADER);
+                self.worker.set_value(Some(worker));
+                spawn_local(self.await_greeting(generation));
+            }
+            Command::FetchManifest { generation, fresh } => spawn_local(async move {
+                self.dispatch(Event::Manifest(generation, fetch_manifest(self.manifest_url(), fresh).await));
+            }),
+            Command::Send(request) => self.worker.with_value(|worker| {
+                if let Some(worker) = worker {
+                    worker.send(request);
+                }
+            }),
+            Command::ExpectEnd { job } => spawn_local(async move {
+                TimeoutFuture::new(PATIENCE_SECONDS * 1000).await;
+                self.dispatch(Event::Overdue(job));
+            }),
+            Command::SaveFile { name, bytes } => save_file(&name, &bytes),
+            // A browser that refuses to reload leaves the message, and its own button.
+            Command::ReloadPage => drop(window().location().reload()),
+        }
+    }
+
+    fn manifest_url(self) -> String {
+        self.session.with_untracked(|session| format!("{}manifest.json", session.weights_url()))
+    }
+
+    /// A worker that cannot be fetched or started says nothing: ask why, and do not wait for ever.
+    async fn await_greeting(self, generation: u32) {
+        TimeoutFuture::new(SUSPECT_AFTER_MS).await;
+        for file in WORKER_FILES {
+            if !self.awaits_greeting(generation) {
+                return;
+            }
+            let status = match HttpRequest::get(file).method(gloo_net::http::Method::HEAD).send().await {
+                Ok(response) if response.ok() => continue,
+                Ok(response) => Some(response.status()),
+                Err(_) => None,
+            };
+            return self.report(generation, Problem::WorkerMissing { file: file.to_owned(), status });
+        }
+        TimeoutFuture::new(SILENT_AFTER_MS - SUSPECT_AFTER_MS).await;
+        self.report(generation, Problem::WorkerSilent { seconds: SILENT_AFTER_MS / 1000 });
+    }
+
+    fn awaits_greeting(self, generation: u32) -> bool {
+        self.session.with_untracked(|session| session.awaits_greeting(generation))
+    }
+
+    fn report(self, generation: u32, problem: Problem) {
+        if self.awaits_greeting(generation) {
+            self.dispatch(Event::Worker(generation, Response::Failed(problem)));
+        }
+    }
+}
+
+async fn fetch_manifest(url: String, fresh: bool) -> Result<Manifest, Problem> {
+    // The list is small, and says whether a kept copy of the large files is still the right one.
+    let cache = if fresh { RequestCache::Reload } else { RequestCache::NoCache };
+    let refuse = |detail: String| Problem::Manifest { detail };
+    let response = HttpRequest::get(&url).cache(cache).send().await.map_err(|error| refuse(error.to_string()))?;
+    if !response.ok() {
+        return Err(refuse(format!("the server answers {}", response.status())));
+    }
+    let text = response.text().await.map_err(|error| refuse(error.to_string()))?;
+    Manifest::parse(&text).map_err(|error| refuse(error.to_string()))
+}
+
+fn save_file(name: &str, bytes: &[u8]) {
+    let url = ObjectUrl::from(Blob::new_with_options(bytes, Some("image/png")));
+    let Ok(element) = document().create_element("a") else { return };
+    let Ok(anchor) = element.dyn_into::<HtmlAnchorElement>() else { return };
+    anchor.set_href(&url);
+    anchor.set_download(name);
+    anchor.click();
+    spawn_local(async move {
+        TimeoutFuture::new(KEEP_URL_MS).await;
+        drop(url);
+    });
+}

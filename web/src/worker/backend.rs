@@ -1,0 +1,123 @@
+//! The choice between WebGPU and the CPU: the one place that names backends.
+
+use std::sync::Arc;
+
+use burn::backend::WebGpu;
+use burn::backend::wgpu::graphics::WebGpu as WebGpuApi;
+use burn::backend::wgpu::{RuntimeOptions, WgpuDevice, init_setup_async};
+use burn_flex::{Flex, FlexDevice};
+use js_sys::{Function, Object, Promise, Reflect};
+use vdm::error::WeightsError;
+use vdm::weights::Header;
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+
+use super::guard;
+use crate::engine::Engine;
+use crate::protocol::{Backend, BackendKind, BackendReason, BackendWish, Problem};
+
+/// How long a browser may take to say whether it has a GPU.
+const PROBE_TIMEOUT_MS: u32 = 10_000;
+
+/// The model on the chosen backend.
+pub(crate) enum AnyEngine {
+    WebGpu(Box<Engine<WebGpu>>),
+    Cpu(Box<Engine<Flex>>),
+}
+
+impl AnyEngine {
+    /// Builds the model; at most once a worker on WebGPU, since a second device cannot be set up.
+    pub(crate) async fn load(kind: BackendKind, bytes: &[u8]) -> Result<Self, WeightsError> {
+        Ok(match kind {
+            BackendKind::WebGpu => AnyEngine::WebGpu(Box::new(Engine::load(bytes, set_up_gpu().await).await?)),
+            BackendKind::Cpu => AnyEngine::Cpu(Box::new(Engine::load(bytes, FlexDevice).await?)),
+        })
+    }
+
+    pub(crate) async fn warm_up(&self) -> Result<(), Problem> {
+        match self {
+            AnyEngine::WebGpu(engine) => engine.warm_up().await,
+            AnyEngine::Cpu(engine) => engine.warm_up().await,
+        }
+    }
+
+    pub(crate) fn header(&self) -> &Header {
+        match self {
+            AnyEngine::WebGpu(engine) => engine.header(),
+            AnyEngine::Cpu(engine) => engine.header(),
+        }
+    }
+}
+
+/// Where the model is to run, and why.
+pub(crate) async fn choose(wish: BackendWish) -> Result<Backend, Problem> {
+    let cpu = |reason| Backend { kind: BackendKind::Cpu, reason };
+    match wish {
+        BackendWish::Cpu => return Ok(cpu(BackendReason::Asked)),
+        BackendWish::CpuAfterGpuFailure => return Ok(cpu(BackendReason::GpuFailed)),
+        BackendWish::Auto | BackendWish::WebGpu => {}
+    }
+    match probe().await {
+        Ok(adapter) => Ok(Backend { kind: BackendKind::WebGpu, reason: BackendReason::GpuFound { adapter } }),
+        Err(reason) if wish == BackendWish::WebGpu => Err(Problem::GpuUnavailable(reason)),
+        Err(reason) => Ok(cpu(reason)),
+    }
+}
+
+/// The name of the GPU, if the model can run on it.
+async fn probe() -> Result<String, BackendReason> {
+    let failed = |error: JsValue| BackendReason::ProbeFailed { detail: guard::describe(&error) };
+    // WebGPU is not in web-sys' stable interface: these few properties are read by name.
+    let navigator = property(&js_sys::global(), "navigator").ok_or(BackendReason::NoWebGpu)?;
+    let gpu = property(&navigator, "gpu").ok_or(BackendReason::NoWebGpu)?;
+    let options = Object::new();
+    Reflect::set(&options, &"powerPreference".into(), &"high-performance".into()).map_err(failed)?;
+    let request = method(&gpu, "requestAdapter").ok_or(BackendReason::NoWebGpu)?;
+    let promise: Promise = request.call1(&gpu, &options).and_then(JsCast::dyn_into).map_err(failed)?;
+    let Some(answer) = guard::within(PROBE_TIMEOUT_MS, JsFuture::from(promise)).await else {
+        let detail = format!("no answer in {} s", PROBE_TIMEOUT_MS / 1000);
+        return Err(BackendReason::ProbeFailed { detail });
+    };
+    let adapter = answer.map_err(failed)?;
+    if adapter.is_null() || adapter.is_undefined() {
+        return Err(BackendReason::NoAdapter);
+    }
+    let features = property(&adapter, "features").ok_or(BackendReason::NoTimestampQuery)?;
+    let has = method(&features, "has").ok_or(BackendReason::NoTimestampQuery)?;
+    // Without it, CubeCL panics at the first tensor.
+    if !has.call1(&features, &"timestamp-query".into()).is_ok_and(|found| found.is_truthy()) {
+        return Err(BackendReason::NoTimestampQuery);
+    }
+    let info = property(&adapter, "info");
+    let words = ["vendor", "architecture", "description"]
+        .iter()
+        .filter_map(|key| property(info.as_ref()?, key)?.as_string())
+        .filter(|word| !word.is_empty());
+    Ok(words.collect::<Vec<_>>().join(", "))
+}
+
+async fn set_up_gpu() -> WgpuDevice {
+    let device = WgpuDevice::default();
+    let setup = init_setup_async::<WebGpuApi>(&device, RuntimeOptions::default()).await;
+    setup.device.set_device_lost_callback(|reason, message| {
+        guard::fatal(Problem::GpuLost { detail: format!("{message} ({reason:?})") });
+    });
+    setup.device.on_uncaptured_error(Arc::new(|error| {
+        // The kinds of error are not exported by Burn; the text names them.
+        let detail = error.to_string();
+        guard::fatal(if detail.to_lowercase().contains("memory") {
+            Problem::OutOfMemory { detail: format!("The GPU says: {detail}") }
+        } else {
+            Problem::GpuError { detail }
+        });
+    }));
+    device
+}
+
+fn property(object: &JsValue, name: &str) -> Option<JsValue> {
+    Reflect::get(object, &name.into()).ok().filter(|value| !value.is_undefined() && !value.is_null())
+}
+
+fn method(object: &JsValue, name: &str) -> Option<Function> {
+    property(object, name)?.dyn_into().ok()
+}
