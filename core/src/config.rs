@@ -246,7 +246,7 @@ impl ModelConfig {
         within("score_net.width", self.score_net.width, 1, 16_384)?;
         within("score_net.layers", self.score_net.layers, 0, 256)?;
         within("score_net.embedding_dim", self.score_net.embedding_dim, 4, 16_384)?;
-        if self.score_net.embedding_dim % 2 != 0 {
+        if !self.score_net.embedding_dim.is_multiple_of(2) {
             return Err(refuse("score_net.embedding_dim", self.score_net.embedding_dim, "an even number is accepted"));
         }
         if let ScheduleKind::Monotonic { hidden, .. } = self.schedule.kind {
@@ -301,7 +301,7 @@ impl TrainingConfig {
                 return Err(refuse(field, value, "a number of at least 0 is accepted"));
             }
         }
-        if !(self.clip_norm > 0.0) {
+        if self.clip_norm.is_nan() || self.clip_norm <= 0.0 {
             return Err(refuse("clip_norm", self.clip_norm, "a number above 0 is accepted"));
         }
         if self.diffusion_steps == Some(0) {
@@ -339,8 +339,8 @@ mod tests {
     fn presets_are_valid_and_survive_json() {
         for preset in Preset::ALL {
             let model = preset.model();
-            model.validate().expect(preset.name());
-            preset.training().validate().expect(preset.name());
+            assert_eq!(model.validate(), Ok(()), "{}", preset.name());
+            assert_eq!(preset.training().validate(), Ok(()), "{}", preset.name());
             let text = serde_json::to_string(&model).expect("a configuration is JSON");
             assert_eq!(model, serde_json::from_str(&text).expect(&text));
         }

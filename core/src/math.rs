@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn entropy_is_the_floor_of_the_loss() {
-        for x in [0.0, 1.0 / 255.0, 0.3, 0.5, 1.0] {
+        for x in [0.0f64, 1.0 / 255.0, 0.3, 0.5, 1.0] {
             let logit = if x == 0.0 {
                 -800.0
             } else if x == 1.0 {

@@ -3,7 +3,7 @@
 use burn::backend::Flex;
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Tensor, TensorData, backend::Backend};
-use vdm::config::{ModelConfig, Preset, ResNetConfig, ScheduleConfig, ScheduleKind, ScoreNetConfig};
+use vdm::config::{ModelConfig, ResNetConfig, ScheduleConfig, ScheduleKind, ScoreNetConfig};
 use vdm::math::{alpha_squared, sigma_squared};
 use vdm::model::{Condition, Networks, Vdm};
 use vdm::noise::{NoiseStream, Purpose};
@@ -268,7 +268,7 @@ fn options_that_do_not_fit_are_refused_by_name() {
     let (plain, with_classes) = (fresh(0), fresh(2));
     let refused = |model: &Vdm<Flex>, options: SamplingOptions| {
         let result = Trajectory::<Flex>::from_noise(model, options, &[0], &Default::default());
-        result.err().expect("must be refused").field
+        result.expect_err("must be refused").field
     };
     let good = options(Sampler::Ddim, 1);
     assert_eq!(refused(&plain, SamplingOptions { steps: 0, ..good }), "steps");
@@ -280,7 +280,7 @@ fn options_that_do_not_fit_are_refused_by_name() {
     assert_eq!(refused(&with_classes, class(Some(1), 1e9)), "guidance");
     for t in [0.0, -0.5, 1.5, f64::NAN] {
         let z = Tensor::zeros([1, 6], &Default::default());
-        let error = Trajectory::<Flex>::from_latent(&plain, good, &[0], z, t).err().expect("must be refused");
+        let error = Trajectory::<Flex>::from_latent(&plain, good, &[0], z, t).expect_err("must be refused");
         assert_eq!(error.field, "t");
     }
 }

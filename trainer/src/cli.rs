@@ -28,7 +28,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Train a model (the default)
-    Train(TrainArgs),
+    Train(Box<TrainArgs>),
     /// Draw synthetic X-rays from a file of weights
     Sample(SampleArgs),
     /// Measure the variational bound of a file of weights on a folder of images

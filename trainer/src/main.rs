@@ -36,7 +36,7 @@ fn main() -> ExitCode {
 fn run(cli: cli::Cli) -> anyhow::Result<()> {
     match cli.command {
         None => train::command(cli.train),
-        Some(cli::Command::Train(args)) => train::command(args),
+        Some(cli::Command::Train(args)) => train::command(*args),
         Some(cli::Command::Sample(args)) => sample::command(args),
         Some(cli::Command::Evaluate(args)) => evaluate::command(args),
         Some(cli::Command::Inspect(args)) => inspect::command(args),

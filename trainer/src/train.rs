@@ -292,7 +292,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
                     line.reconstruction, line.latent, line.diffusion
                 )
             });
-            if step % self.args.validate_every == 0 || step == self.training.steps {
+            if step.is_multiple_of(self.args.validate_every) || step == self.training.steps {
                 let v = self.validate()?;
                 progress.line(&format!(
                     "step {step}: validation reconstruction {:.5} latent {:.2e} diffusion {:.6} total {:.5} ± {:.5}",

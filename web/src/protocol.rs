@@ -263,7 +263,7 @@ impl From<Picture> for GreyImage {
     }
 }
 
-/// Everything that can go wrong; [`text::problem`](crate::text::problem) says it in words.
+/// Everything that can go wrong; [`text::problem_title`](crate::text::problem_title) says it in words.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Problem {
     /// A file of the program itself cannot be fetched.

@@ -79,18 +79,25 @@ fn ensure_tool(program: &str, package: &str, version: &str) -> Result<()> {
     let root = tools();
     eprintln!("installing {package} {version} into {}: some minutes, once", root.display());
     let scratch = root.join("build");
-    let mut install = crate::cargo();
-    install.args(["install", "--locked", "--force", package, "--version", version, "--root"]).arg(&root);
-    // Not in the workspace: neither its lock file nor its settings apply.
-    install.current_dir(env::temp_dir()).env("CARGO_TARGET_DIR", &scratch);
-    // A tool that runs for seconds need not be compiled for minutes longer.
-    install.envs([
-        ("CARGO_PROFILE_RELEASE_LTO", "off"),
-        ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16"),
-        ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "2"),
-        ("CARGO_PROFILE_RELEASE_DEBUG", "false"),
-    ]);
-    succeed(&mut install)?;
+    let install = |locked: &[&str]| {
+        let mut install = crate::cargo();
+        install.args(["install", "--force", package, "--version", version, "--root"]).arg(&root).args(locked);
+        // Not in the workspace: neither its lock file nor its settings apply.
+        install.current_dir(env::temp_dir()).env("CARGO_TARGET_DIR", &scratch);
+        // A tool that runs for seconds need not be compiled for minutes longer.
+        install.envs([
+            ("CARGO_PROFILE_RELEASE_LTO", "off"),
+            ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16"),
+            ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "2"),
+            ("CARGO_PROFILE_RELEASE_DEBUG", "false"),
+        ]);
+        succeed(&mut install)
+    };
+    // A mirror of the registry may not have every version that the tool was locked with yet.
+    install(&["--locked"]).or_else(|error| {
+        eprintln!("{error:#}: trying again with the newest versions of what it depends on");
+        install(&[])
+    })?;
     // What compiling left behind is a gigabyte of no further use; where it stays, nothing is wrong.
     let _ = fs::remove_dir_all(scratch);
     ensure!(found(program, version).is_some(), "{program} {version} was installed, and does not run");
