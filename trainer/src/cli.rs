@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::{Deserialize, Serialize};
 use vdm::config::Preset;
 use vdm::sampler::Sampler;
 use vdm::weights::Precision;
@@ -105,15 +106,15 @@ pub struct TrainArgs {
     /// Train the diffusion loss in discrete time of so many steps [default: continuous time]
     #[arg(long, value_name = "T")]
     pub diffusion_steps: Option<u32>,
-    /// Steps between two validations
-    #[arg(long, value_name = "N", default_value_t = 250)]
-    pub validate_every: u64,
+    /// Steps between two validations [default: 250]
+    #[arg(long, value_name = "N")]
+    pub validate_every: Option<u64>,
     /// Steps between two checkpoints
     #[arg(long, value_name = "N", default_value_t = 500)]
     pub checkpoint_every: u64,
-    /// Precision of the final weights
-    #[arg(long, value_enum, default_value_t = PrecisionChoice::F16)]
-    pub precision: PrecisionChoice,
+    /// Precision of the final weights [default: f16]
+    #[arg(long, value_enum)]
+    pub precision: Option<PrecisionChoice>,
     /// What the images are, for the weights' provenance [default: the folder's name]
     #[arg(long, value_name = "TEXT")]
     pub data_name: Option<String>,
@@ -222,7 +223,8 @@ pub enum ScheduleChoice {
 }
 
 /// Precision of a file of weights.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum PrecisionChoice {
     /// 2 bytes a number
     F16,

@@ -143,17 +143,13 @@ struct Report {
 
 #[derive(Serialize)]
 struct BitsPerDim {
-    reconstruction: f64,
-    latent: f64,
-    diffusion: f64,
-    total: f64,
-    entropy_floor: f64,
-    excess: f64,
-    standard_error: StandardErrors,
+    #[serde(flatten)]
+    mean: Terms,
+    standard_error: Terms,
 }
 
 #[derive(Serialize)]
-struct StandardErrors {
+struct Terms {
     reconstruction: f64,
     latent: f64,
     diffusion: f64,
@@ -207,6 +203,14 @@ impl Job for Evaluate {
         let (reconstruction, latent, diffusion) =
             (bits(&terms.reconstruction), bits(&terms.latent), bits(&terms.diffusion));
         let (total, entropy_floor, excess) = (bits(&terms.total()), bits(&terms.entropy_floor), bits(&excess));
+        let terms_by = |figure: fn(&Estimate) -> f64| Terms {
+            reconstruction: figure(&reconstruction),
+            latent: figure(&latent),
+            diffusion: figure(&diffusion),
+            total: figure(&total),
+            entropy_floor: figure(&entropy_floor),
+            excess: figure(&excess),
+        };
         let report = Report {
             weights: args.weights.display().to_string(),
             weights_sha256: loaded.sha256,
@@ -214,22 +218,7 @@ impl Job for Evaluate {
             skipped: data.skipped,
             times: args.times,
             seed: args.seed,
-            bits_per_dim: BitsPerDim {
-                reconstruction: reconstruction.mean,
-                latent: latent.mean,
-                diffusion: diffusion.mean,
-                total: total.mean,
-                entropy_floor: entropy_floor.mean,
-                excess: excess.mean,
-                standard_error: StandardErrors {
-                    reconstruction: reconstruction.standard_error,
-                    latent: latent.standard_error,
-                    diffusion: diffusion.standard_error,
-                    total: total.standard_error,
-                    entropy_floor: entropy_floor.standard_error,
-                    excess: excess.standard_error,
-                },
-            },
+            bits_per_dim: BitsPerDim { mean: terms_by(|e| e.mean), standard_error: terms_by(|e| e.standard_error) },
             mse: Estimate::of(&terms.mse),
             gradient_difference: Estimate::of(&terms.gradient_difference),
         };

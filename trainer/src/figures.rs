@@ -13,8 +13,8 @@ use vdm::sampler::{Sampler, SamplingOptions, Trajectory, seeded_noise};
 
 use crate::data::Dataset;
 use crate::files::{self, LoadedModel, WithEncoder};
+use crate::log::{ValidationLog, read_validations};
 use crate::sample::{Pixels, SOFTWARE, draw, to_images};
-use crate::train::{ValidationLog, read_validation_log};
 
 const COLUMNS: usize = 8;
 const ROWS: usize = 3;
@@ -43,7 +43,7 @@ pub fn draw_all<B: Backend>(folder: &Path, weights: &Path, validation: &Dataset,
     write("samples.png", GreyImage::grid(&samples, 4), &settings)?;
 
     let path = figures.join("losses.png");
-    files::write_atomic(&path, &losses(&read_validation_log(folder)?)?)?;
+    files::write_atomic(&path, &losses(&read_validations(folder)?)?)?;
     eprintln!("wrote {}", path.display());
     Ok(())
 }

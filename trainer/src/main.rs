@@ -8,9 +8,11 @@ mod evaluate;
 mod figures;
 mod files;
 mod inspect;
+mod log;
 mod phantom;
 mod progress;
 mod run;
+mod run_data;
 mod sample;
 mod train;
 

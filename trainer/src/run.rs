@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use vdm::config::{ModelConfig, Preset, ScheduleKind, TrainingConfig};
 
-use crate::cli::{CountOrAll, ScheduleChoice, TrainArgs};
+use crate::cli::{CountOrAll, PrecisionChoice, ScheduleChoice, TrainArgs};
 use crate::files;
 
 /// Everything that a run's result depends on. It is written to the run's folder as `run.json`.
@@ -26,6 +26,16 @@ pub struct RunSettings {
     pub skip_unreadable: bool,
     /// The seed.
     pub seed: u64,
+    /// Steps between two validations, one of which is kept as the best.
+    pub validate_every: u64,
+    /// Precision of the final weights.
+    pub precision: PrecisionChoice,
+    /// What the images are, for the provenance; the folder's name where absent.
+    pub data_name: Option<String>,
+    /// Whom the weights acknowledge.
+    pub acknowledgement: String,
+    /// Licence of the weights.
+    pub license: String,
     /// The model; `classes` is filled in once the data is known.
     pub model: ModelConfig,
     /// The training.
@@ -42,13 +52,19 @@ impl RunSettings {
             validation: args.validation.clone(),
             class_folders: args.class_folders,
             skip_unreadable: args.skip_unreadable,
-            seed: args.seed.unwrap_or(0),
+            seed: 0,
+            validate_every: 250,
+            precision: PrecisionChoice::F16,
+            data_name: None,
+            acknowledgement: String::new(),
+            license: String::new(),
             model: preset.model(),
             training: preset.training(),
         };
         settings.apply(args);
         settings.model.validate().context("the model cannot be built")?;
         settings.training.validate().context("the training cannot be run")?;
+        ensure!(settings.validate_every > 0, "--validate-every is 0: at least 1 is accepted");
         if settings.data.is_none() && (settings.validation.is_some() || settings.class_folders) {
             bail!("--validation and --class-folders need --data");
         }
@@ -60,6 +76,14 @@ impl RunSettings {
             if let Some(value) = option {
                 *field = value.clone();
             }
+        }
+        set(&mut self.seed, &args.seed);
+        set(&mut self.validate_every, &args.validate_every);
+        set(&mut self.precision, &args.precision);
+        set(&mut self.acknowledgement, &args.acknowledgement);
+        set(&mut self.license, &args.license);
+        if args.data_name.is_some() {
+            self.data_name.clone_from(&args.data_name);
         }
         let training = &mut self.training;
         set(&mut training.steps, &args.steps);
@@ -102,9 +126,6 @@ impl RunSettings {
         wanted.apply(args);
         if let Some(preset) = args.preset {
             wanted.preset = preset;
-        }
-        if let Some(seed) = args.seed {
-            wanted.seed = seed;
         }
         for (field, given) in [(&mut wanted.data, &args.data), (&mut wanted.validation, &args.validation)] {
             if given.is_some() {

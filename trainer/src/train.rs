@@ -1,17 +1,15 @@
 //! `trainer train`: the training loop.
 
-use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Write};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 use burn::module::AutodiffModule;
 use burn::optim::{AdamWConfig, Optimizer};
 use burn::tensor::{Int, Tensor, TensorData, backend::AutodiffBackend};
-use serde::{Deserialize, Serialize};
 use vdm::config::{ModelConfig, Preset, TrainingConfig};
 use vdm::math;
 use vdm::model::{LatentNoise, Networks};
@@ -21,52 +19,16 @@ use vdm::weights::Provenance;
 
 use crate::checkpoint::{self, Best, Checkpoint, NetworksOptimizer, Position};
 use crate::cli::TrainArgs;
-use crate::data::{self, Dataset, Unreadable};
 use crate::device::{self, Job};
 use crate::evaluate::{self, Estimate};
 use crate::figures;
-use crate::files;
+use crate::log::{self, StepLog, ValidationLog};
 use crate::progress::Progress;
 use crate::run::{self, RunSettings};
-use crate::sample::SOFTWARE;
-
-/// Phantoms to train on, and to validate on, where no data is given.
-const PHANTOMS: [usize; 2] = [1024, 128];
-
-/// A line of `log.jsonl`: one training step. Terms are in bits a dimension, averaged over the batch.
-#[derive(Serialize, Deserialize)]
-struct StepLog {
-    step: u64,
-    reconstruction: f64,
-    latent: f64,
-    diffusion: f64,
-    mse: f64,
-    gradient_difference: f64,
-    gradient_norm: f64,
-    learning_rate: f64,
-    seconds: f64,
-}
-
-/// A line of `validation.jsonl`, in bits a dimension.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ValidationLog {
-    /// Steps taken.
-    pub step: u64,
-    /// Reconstruction loss.
-    pub reconstruction: f64,
-    /// Latent loss.
-    pub latent: f64,
-    /// Diffusion loss.
-    pub diffusion: f64,
-    /// Their sum.
-    pub total: f64,
-    /// Standard error of the sum, over images.
-    pub standard_error: f64,
-}
+use crate::run_data::{self, RunData};
 
 /// `trainer train`.
 pub fn command(args: TrainArgs) -> Result<()> {
-    ensure!(args.validate_every > 0, "--validate-every is 0: at least 1 is accepted");
     ensure!(args.checkpoint_every > 0, "--checkpoint-every is 0: at least 1 is accepted");
     if let Some(folder) = &args.data {
         ensure!(folder.is_dir(), "--data {}: there is no such folder", folder.display());
@@ -83,7 +45,7 @@ pub fn command(args: TrainArgs) -> Result<()> {
         Some((settings, _)) => settings.clone(),
         None => RunSettings::resolve(&args, default_preset)?,
     };
-    let data = load_data(settings, &args)?;
+    let data = run_data::load(settings)?;
     let folder = match resumed {
         Some((_, folder)) => folder,
         None => {
@@ -103,96 +65,6 @@ pub fn command(args: TrainArgs) -> Result<()> {
     })
     .context("cannot listen for Ctrl-C")?;
     device::run(device, Train { args, data, folder, stop })
-}
-
-/// The data of a run and its settings with what followed from the data.
-struct RunData {
-    settings: RunSettings,
-    train: Dataset,
-    validation: Dataset,
-    provenance: Provenance,
-}
-
-fn load_data(mut settings: RunSettings, args: &TrainArgs) -> Result<RunData> {
-    let (height, width) = (settings.model.height, settings.model.width);
-    let unreadable = if settings.skip_unreadable { Unreadable::Skip } else { Unreadable::Fail };
-    let mut class_names = Vec::new();
-    let (train, validation, description) = match &settings.data {
-        None => {
-            let [train, validation] = PHANTOMS;
-            let train = train.min(settings.training.max_images.unwrap_or(usize::MAX));
-            eprintln!(
-                "data: {train} procedurally drawn thorax phantoms. These are drawings, not X-rays: pass --data DIR \
-                 to train on images."
-            );
-            (
-                Dataset::phantoms(settings.seed, 0, train, height, width),
-                Dataset::phantoms(settings.seed, 1 << 32, validation, height, width),
-                "procedurally drawn thorax phantoms, not X-rays".to_owned(),
-            )
-        }
-        Some(folder) => {
-            let files = data::list(folder)?;
-            let (mut train, mut held_out) = match &settings.validation {
-                Some(validation) => (files, data::list(validation)?),
-                None => {
-                    let (held_out, train): (Vec<_>, Vec<_>) =
-                        files.into_iter().enumerate().partition(|(i, _)| i % 10 == 9);
-                    (train.into_iter().map(|f| f.1).collect(), held_out.into_iter().map(|f| f.1).collect::<Vec<_>>())
-                }
-            };
-            ensure!(
-                !held_out.is_empty(),
-                "{} holds {} images, too few to hold every tenth out for validation: pass --validation DIR",
-                folder.display(),
-                train.len()
-            );
-            if let Some(most) = settings.training.max_images {
-                train.truncate(most);
-            }
-            let validation_folder = settings.validation.as_deref().unwrap_or(folder);
-            let labels = if settings.class_folders {
-                let (names, labels) = data::class_folders(folder, &train)?;
-                let (held_out_names, held_out_labels) = data::class_folders(validation_folder, &held_out)?;
-                ensure!(
-                    names == held_out_names,
-                    "the training images have the classes {names:?}, and the validation images {held_out_names:?}"
-                );
-                class_names = names;
-                Some((labels, held_out_labels))
-            } else {
-                None
-            };
-            let (labels, held_out_labels) = labels.unzip();
-            let description = folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned();
-            eprintln!("data: {} training and {} validation images", train.len(), held_out.len());
-            held_out.shrink_to_fit();
-            (
-                Dataset::load(&train, labels.as_deref(), height, width, unreadable)?,
-                Dataset::load(&held_out, held_out_labels.as_deref(), height, width, unreadable)?,
-                description,
-            )
-        }
-    };
-    settings.model.classes = class_names.len();
-    let provenance = Provenance {
-        name: settings.preset.name().to_owned(),
-        data: args.data_name.clone().unwrap_or(description),
-        images: train.len() as u64,
-        training_steps: 0,
-        seed: settings.seed,
-        date: today(),
-        license: args.license.clone().unwrap_or_default(),
-        acknowledgement: args.acknowledgement.clone().unwrap_or_default(),
-        software: SOFTWARE.to_owned(),
-        class_names,
-    };
-    Ok(RunData { settings, train, validation, provenance })
-}
-
-/// Today in UTC as YYYY-MM-DD.
-fn today() -> String {
-    humantime::format_rfc3339_seconds(SystemTime::now()).to_string().chars().take(10).collect()
 }
 
 struct Train {
@@ -264,8 +136,8 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
             folder: &job.folder,
             stop: &job.stop,
             device,
-            log: open_log(&job.folder.join("log.jsonl"), step)?,
-            validation_log: open_log(&job.folder.join("validation.jsonl"), step)?,
+            log: log::open(&job.folder.join("log.jsonl"), step)?,
+            validation_log: log::open(&job.folder.join("validation.jsonl"), step)?,
             started: Instant::now(),
             seconds_before: state.position.seconds,
             state,
@@ -292,7 +164,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
                     line.reconstruction, line.latent, line.diffusion
                 )
             });
-            if step.is_multiple_of(self.args.validate_every) || step == self.training.steps {
+            if step.is_multiple_of(self.data.settings.validate_every) || step == self.training.steps {
                 let v = self.validate()?;
                 progress.line(&format!(
                     "step {step}: validation reconstruction {:.5} latent {:.2e} diffusion {:.6} total {:.5} ± {:.5}",
@@ -373,7 +245,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         }
         self.state.networks = self.state.optimizer.step(learning_rate, self.state.networks.clone(), grads);
         self.state.position.step = step + 1;
-        write_line(&mut self.log, &line)?;
+        log::write(&mut self.log, &line)?;
         Ok(line)
     }
 
@@ -396,12 +268,12 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
             total: total.mean,
             standard_error: total.standard_error,
         };
-        write_line(&mut self.validation_log, &line)?;
+        log::write(&mut self.validation_log, &line)?;
         let objective = line.reconstruction + self.training.objective.rate * (line.latent + line.diffusion);
         if self.state.position.best.is_none_or(|best| objective < best.objective) {
             self.state.position.best = Some(Best { step: line.step, objective });
             let path = checkpoint::weights_path(self.folder, self.data.settings.preset.name());
-            let precision = self.args.precision.into();
+            let precision = self.data.settings.precision.into();
             checkpoint::write_model(&path, &self.state.networks, self.config, &self.provenance(), precision)?;
         }
         Ok(line)
@@ -441,46 +313,6 @@ fn batch_indices(seed: u64, step: u64, batch: usize, images: usize) -> Vec<usize
         .collect()
 }
 
-/// Opens a log for appending, without the lines of steps that a stop undid.
-fn open_log(path: &Path, step: u64) -> Result<File> {
-    #[derive(Deserialize)]
-    struct Line {
-        step: u64,
-    }
-    let open = || -> Result<File> {
-        let mut kept = Vec::new();
-        if path.exists() {
-            for line in BufReader::new(File::open(path)?).lines() {
-                let line = line?;
-                match serde_json::from_str::<Line>(&line) {
-                    Ok(parsed) if parsed.step <= step => kept.extend(line.bytes().chain([b'\n'])),
-                    // Later steps will be taken again; a torn last line is one of them.
-                    _ => break,
-                }
-            }
-            files::write_atomic(path, &kept)?;
-        }
-        Ok(fs::OpenOptions::new().create(true).append(true).open(path)?)
-    };
-    open().with_context(|| format!("cannot open {}", path.display()))
-}
-
-fn write_line(log: &mut File, line: &impl Serialize) -> Result<()> {
-    let mut text = serde_json::to_vec(line)?;
-    text.push(b'\n');
-    log.write_all(&text).context("cannot write to the run's log")
-}
-
-/// Validation lines of a run.
-pub fn read_validation_log(folder: &Path) -> Result<Vec<ValidationLog>> {
-    let path = folder.join("validation.jsonl");
-    let text = files::read(&path)?;
-    String::from_utf8_lossy(&text)
-        .lines()
-        .map(|line| serde_json::from_str(line).with_context(|| format!("{} is damaged", path.display())))
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -495,14 +327,5 @@ mod tests {
             assert_eq!(pass, (0..images).collect::<Vec<_>>());
         }
         assert_ne!(taken[..10], taken[10..20]);
-    }
-
-    #[test]
-    fn a_log_keeps_what_the_checkpoint_knows() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("log.jsonl");
-        fs::write(&path, "{\"step\":1}\n{\"step\":2}\n{\"step\":3}\n{\"st").expect("writes");
-        drop(open_log(&path, 2).expect("opens"));
-        assert_eq!(fs::read_to_string(&path).expect("reads"), "{\"step\":1}\n{\"step\":2}\n");
     }
 }
