@@ -232,16 +232,19 @@ fn the_picture_is_decoded_from_z_over_alpha() {
 fn denoising_from_a_time_takes_its_share_of_the_steps() {
     let model = shaken(0);
     let x = Tensor::<Flex, 2>::full([1, 16], 0.4, &Default::default());
-    let f = model.encode(x).expect("a model with its encoder");
+    let f = model.encode(x.clone()).expect("a model with its encoder");
     for (t, steps) in [(1.0, 20), (0.5, 10), (0.51, 11), (1e-6, 1)] {
         let noise = seeded_noise::<Flex>(&[3], Purpose::Diffuse, 0, 6, &Default::default());
         let z = model.diffuse(f.clone(), noise.clone(), t);
         let gamma = model.schedule.gamma(t);
         let expected = f.clone() * alpha_squared(gamma).sqrt() + noise * sigma_squared(gamma).sqrt();
         assert!(largest_difference(&z, &expected) < 1e-6);
-        let trajectory =
-            Trajectory::from_latent(&model, options(Sampler::DpmSolver2M, 20), &[3], z, t).expect("valid options");
+        let options = options(Sampler::DpmSolver2M, 20);
+        let trajectory = Trajectory::from_latent(&model, options, &[3], z.clone(), t).expect("valid options");
         assert_eq!((trajectory.steps(), trajectory.t()), (steps, t));
+        let encoder = model.networks.encoder.as_ref().expect("a model with its encoder");
+        let trajectory = Trajectory::from_image(&model, encoder, options, &[3], x.clone(), t).expect("valid options");
+        assert!(largest_difference(trajectory.z(), &z) < 1e-6, "the image goes the same way");
     }
     // From t ≈ 0 there is nothing to do: the latent comes back.
     let noise = seeded_noise::<Flex>(&[3], Purpose::Diffuse, 0, 6, &Default::default());
