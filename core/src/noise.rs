@@ -29,7 +29,7 @@ pub enum Purpose {
     Diffuse = 3,
     /// Draws from the Bernoulli decoder.
     Pixels = 4,
-    /// A training step: order, times and noise; the index is the number of the step or pass.
+    /// A training step: times, noise and hidden labels; the index is the number of the step.
     Training = 5,
     /// The order of the training images; the index is the number of the pass over the data.
     Order = 6,

@@ -45,7 +45,7 @@ pub fn load(mut settings: RunSettings) -> Result<RunData> {
         }
         Some(folder) => {
             let files = data::list(folder)?;
-            let (mut train, mut held_out) = match &settings.validation {
+            let (mut train, held_out) = match &settings.validation {
                 Some(validation) => (files, data::list(validation)?),
                 None => {
                     let (held_out, train): (Vec<_>, Vec<_>) =
@@ -78,7 +78,6 @@ pub fn load(mut settings: RunSettings) -> Result<RunData> {
             let (labels, held_out_labels) = labels.unzip();
             let description = folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned();
             eprintln!("data: {} training and {} validation images", train.len(), held_out.len());
-            held_out.shrink_to_fit();
             (
                 Dataset::load(&train, labels.as_deref(), height, width, unreadable)?,
                 Dataset::load(&held_out, held_out_labels.as_deref(), height, width, unreadable)?,
