@@ -2,6 +2,7 @@
 //! are synthetic.
 
 use font8x8::UnicodeFonts;
+pub use png::EncodingError;
 use serde::{Deserialize, Serialize};
 
 /// What stands in every picture that leaves the software.
@@ -136,20 +137,46 @@ impl GreyImage {
     ///
     /// # Errors
     /// The encoder's: an empty image, or text that PNG cannot hold.
-    pub fn to_png(&self, origin: &Origin) -> Result<Vec<u8>, png::EncodingError> {
-        let mut bytes = Vec::new();
-        let (width, height) = (self.width as u32, self.height as u32);
-        let mut encoder = png::Encoder::new(&mut bytes, width, height);
-        encoder.set_color(png::ColorType::Grayscale);
-        encoder.set_depth(png::BitDepth::Eight);
-        for (key, value) in synthetic_metadata(origin) {
-            encoder.add_itxt_chunk(key, value)?;
-        }
-        let mut writer = encoder.write_header()?;
-        writer.write_image_data(&self.pixels)?;
-        writer.finish()?;
-        Ok(bytes)
+    pub fn to_png(&self, origin: &Origin) -> Result<Vec<u8>, EncodingError> {
+        encode(self.width, self.height, &[&self.pixels], 0, origin)
     }
+}
+
+/// An animated PNG of images of one size, shown for `delay_ms` each, for ever; marked as
+/// [`to_png`](GreyImage::to_png) does.
+///
+/// # Errors
+/// The encoder's: no or empty images, images of several sizes, or text that PNG cannot hold.
+pub fn to_apng(frames: &[GreyImage], delay_ms: u16, origin: &Origin) -> Result<Vec<u8>, EncodingError> {
+    let (width, height) = frames.first().map_or((0, 0), |frame| (frame.width, frame.height));
+    let pixels: Vec<&[u8]> = frames.iter().map(|frame| frame.pixels.as_slice()).collect();
+    encode(width, height, &pixels, delay_ms, origin)
+}
+
+fn encode(
+    width: usize,
+    height: usize,
+    frames: &[&[u8]],
+    delay_ms: u16,
+    origin: &Origin,
+) -> Result<Vec<u8>, EncodingError> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, width as u32, height as u32);
+    encoder.set_color(png::ColorType::Grayscale);
+    encoder.set_depth(png::BitDepth::Eight);
+    if frames.len() > 1 {
+        encoder.set_animated(frames.len() as u32, 0)?;
+        encoder.set_frame_delay(delay_ms, 1000)?;
+    }
+    for (key, value) in synthetic_metadata(origin) {
+        encoder.add_itxt_chunk(key, value)?;
+    }
+    let mut writer = encoder.write_header()?;
+    for frame in frames {
+        writer.write_image_data(frame)?;
+    }
+    writer.finish()?;
+    Ok(bytes)
 }
 
 /// PNG text entries that mark a picture as synthetic: keyword and text.
@@ -211,6 +238,22 @@ mod tests {
             assert!(labelled.height > side && labelled.pixels.contains(&255));
             assert_eq!(labelled.pixels[..side], image.pixels[..side], "the picture itself stays whole");
         }
+    }
+
+    #[test]
+    fn an_animation_holds_every_frame_and_the_marks() {
+        let frames = [10, 20, 30].map(|value| GreyImage::filled(4, 4, value));
+        let bytes = to_apng(&frames, 40, &Origin::default()).expect("encodes");
+        let mut reader = png::Decoder::new(std::io::Cursor::new(bytes)).read_info().expect("decodes");
+        assert_eq!(reader.info().animation_control().map(|control| control.num_frames), Some(3));
+        for frame in &frames {
+            let mut pixels = vec![0; 16];
+            reader.next_frame(&mut pixels).expect("has a frame");
+            assert_eq!(pixels, frame.pixels);
+        }
+        assert!(reader.info().utf8_text.iter().any(|text| text.keyword == "Title"));
+        assert!(to_apng(&[], 40, &Origin::default()).is_err());
+        assert!(to_apng(&[frames[0].clone(), GreyImage::filled(2, 2, 0)], 40, &Origin::default()).is_err());
     }
 
     #[test]

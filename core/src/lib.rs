@@ -23,7 +23,7 @@
 //!
 //! [`math`] (the formulas, as numbers), [`schedule`] (γ), [`loss`] (the bound's terms, as tensors), [`nn`] (the
 //! networks), [`model`] (all of it put together), [`objective`] (a training step's gradient), [`sampler`] (the reverse
-//! process), [`noise`] (where randomness comes from), [`config`] (sizes and presets), [`weights`] (the file format),
+//! process), [`bound`] (the bound of images, measured), [`noise`] (where randomness comes from), [`config`] (sizes and presets), [`weights`] (the file format),
 //! [`image`] (pictures that say that they are synthetic).
 //!
 //! # Example
@@ -61,6 +61,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod bound;
 pub mod config;
 pub mod error;
 pub mod image;

@@ -93,6 +93,28 @@ impl NoiseStream {
     }
 }
 
+/// The point at `weight` ∈ [0, 1] on the great circle from `a` to `b`, with a norm between theirs: between two draws of
+/// normal noise, each such point is as likely as a draw, where the straight line passes nearer to the mean.
+///
+/// sin((1 − w) θ) / sin θ · a + sin(w θ) / sin θ · b, with θ the angle between a and b (Shoemake 1985); the straight
+/// line where they are parallel. At 0 and 1 it gives `a` and `b` themselves.
+pub fn slerp(a: &[f32], b: &[f32], weight: f64) -> Vec<f32> {
+    let dot = |x: &[f32], y: &[f32]| x.iter().zip(y).map(|(&x, &y)| f64::from(x) * f64::from(y)).sum::<f64>();
+    let cosine = dot(a, b) / libm::sqrt(dot(a, a) * dot(b, b));
+    let angle = libm::acos(cosine.clamp(-1.0, 1.0));
+    let sine = libm::sin(angle);
+    let (of_a, of_b) = if weight <= 0.0 {
+        (1.0, 0.0)
+    } else if weight >= 1.0 {
+        (0.0, 1.0)
+    } else if sine.is_nan() || sine < 1e-9 {
+        (1.0 - weight, weight)
+    } else {
+        (libm::sin((1.0 - weight) * angle) / sine, libm::sin(weight * angle) / sine)
+    };
+    a.iter().zip(b).map(|(&a, &b)| (of_a * f64::from(a) + of_b * f64::from(b)) as f32).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,6 +138,19 @@ mod tests {
         for (k, expected, variance) in [(1, 0.0, 1.0), (2, 1.0, 2.0), (3, 0.0, 15.0), (4, 3.0, 96.0)] {
             assert!((moment(k) - expected).abs() < 4.0 * (variance / n as f64).sqrt(), "moment {k}");
         }
+    }
+
+    #[test]
+    fn between_two_draws_the_norm_stays_that_of_a_draw() {
+        let draw = |seed| NoiseStream::new(seed, Purpose::Prior, 0).normals(4096);
+        let (a, b) = (draw(1), draw(2));
+        assert_eq!((slerp(&a, &b, 0.0), slerp(&a, &b, 1.0)), (a.clone(), b.clone()));
+        let norm = |v: &[f32]| v.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt();
+        let middle = slerp(&a, &b, 0.5);
+        // 64 ± 0.7 for a draw of 4096 numbers; the straight line's middle has 45.
+        assert!((norm(&middle) - 64.0).abs() < 3.0, "{}", norm(&middle));
+        assert_eq!(slerp(&a, &a, 0.5), a, "parallel");
+        assert!(slerp(&[0.0, 0.0], &[0.0, 0.0], 0.5).iter().all(|v| *v == 0.0));
     }
 
     #[test]

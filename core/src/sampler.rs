@@ -8,7 +8,7 @@ use crate::error::ConfigError;
 use crate::math::{alpha_squared, sigma_squared};
 use crate::model::{Condition, Vdm};
 use crate::nn::Encoder;
-use crate::noise::{NoiseStream, Purpose};
+use crate::noise::{NoiseStream, Purpose, slerp};
 
 /// How z_s follows from z_t.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -217,6 +217,29 @@ impl<B: Backend> Trajectory<B> {
         Self::from_latent(model, options, seeds, z, 1.0)
     }
 
+    /// Starts from `frames` points of noise at even distances on the great circle between the noise of two seeds, see
+    /// [`slerp`]: the first is the image of seed `from`, the last that of seed `to`. Fresh noise of ancestral steps is
+    /// that of `from` for all.
+    ///
+    /// # Errors
+    /// Options that do not fit the model.
+    pub fn between(
+        model: &Vdm<B>,
+        options: SamplingOptions,
+        from: u64,
+        to: u64,
+        frames: usize,
+        device: &B::Device,
+    ) -> Result<Self, ConfigError> {
+        let dim = model.config.latent_dim;
+        let draw = |seed| NoiseStream::new(seed, Purpose::Prior, 0).normals(dim);
+        let (a, b) = (draw(from), draw(to));
+        let weight = |i: usize| i as f64 / (frames.max(2) - 1) as f64;
+        let values: Vec<f32> = (0..frames).flat_map(|i| slerp(&a, &b, weight(i))).collect();
+        let z = Tensor::from_data(TensorData::new(values, [frames, dim]), device);
+        Self::from_latent(model, options, &vec![from; frames], z, 1.0)
+    }
+
     /// Starts from z_t `[seeds, D]` at time `t` ∈ (0, 1], in ⌈steps · t⌉ steps: "denoise from here".
     ///
     /// # Errors
@@ -263,6 +286,16 @@ impl<B: Backend> Trajectory<B> {
     /// Steps in all.
     pub fn steps(&self) -> usize {
         self.times.len() - 1
+    }
+
+    /// The times that the latent passes, from its start to 0: one more than steps.
+    pub fn times(&self) -> &[f64] {
+        &self.times
+    }
+
+    /// γ at [`times`](Self::times).
+    pub fn gammas(&self) -> &[f64] {
+        &self.gammas
     }
 
     /// The time that the latent is at.

@@ -2,6 +2,7 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, activation::sigmoid as tensor_sigmoid, backend::Backend};
+use serde::{Deserialize, Serialize};
 
 use crate::config::{ScheduleConfig, ScheduleKind};
 use crate::error::{BackendError, WeightsError};
@@ -9,7 +10,7 @@ use crate::math::sigmoid;
 use crate::params::{Init, ParamBuilder};
 
 /// γ(t) with its parameters as numbers, strictly increasing from `gamma_min` at t = 0 to `gamma_max` at t = 1.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NoiseSchedule {
     /// γ(0).
     pub gamma_min: f64,
@@ -20,7 +21,7 @@ pub struct NoiseSchedule {
 }
 
 /// The shape of γ(t) between its endpoints.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Interior {
     /// γ(t) = γ_min + (γ_max − γ_min) t.
     Linear,

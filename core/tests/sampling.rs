@@ -1,8 +1,8 @@
 //! Samplers as a host drives them, against what can be worked out by hand.
 
-use burn::backend::Flex;
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Tensor, TensorData, backend::Backend};
+use burn_flex::Flex;
 use vdm::config::{ModelConfig, ResNetConfig, ScheduleConfig, ScheduleKind, ScoreNetConfig};
 use vdm::math::{alpha_squared, sigma_squared};
 use vdm::model::{Condition, Networks, Vdm};

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use burn::backend::Flex;
 use burn::tensor::Tensor;
+use burn_flex::Flex;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde_json::{Value, json};
 use vdm::config::{ModelConfig, Preset, ResNetConfig, ScoreNetConfig};

@@ -5,12 +5,15 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use axum::http::Method;
+use fantoccini::wd::WebDriverCompatibleCommand;
 use fantoccini::{Client, ClientBuilder, Locator, elements::Element};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
+use url::{ParseError, Url};
 
 /// What the browser computes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,9 +96,10 @@ impl Browser {
         self.find(id).await.select_by_value(value).await.unwrap_or_else(|e| panic!("{id} has no {value}: {e}"));
     }
 
-    /// The value of a piece of JavaScript.
+    /// The value of a piece of JavaScript, which may wait.
     pub async fn evaluate(&self, script: &str) -> Value {
-        self.client.execute(script, Vec::new()).await.unwrap_or_else(|e| panic!("{script}: {e}"))
+        let asynchronous = format!("return (async () => {{ {script} }})()");
+        self.client.execute(&asynchronous, Vec::new()).await.unwrap_or_else(|e| panic!("{script}: {e}"))
     }
 
     /// A picture of the window.
@@ -134,6 +138,98 @@ impl Browser {
         }
     }
 
+    /// Waits until an attribute has a value.
+    pub async fn wait_for_attribute(&self, id: &str, name: &str, value: &str, limit: Duration) {
+        let started = Instant::now();
+        loop {
+            let found = self.attribute(id, name).await;
+            if found == value {
+                return;
+            }
+            let waited = started.elapsed();
+            assert!(waited < limit, "after {waited:.0?} {name} of {id} is \"{found}\" instead of \"{value}\"");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Waits until a piece of JavaScript gives a value that is true.
+    pub async fn wait_until(&self, script: &str, limit: Duration) {
+        let started = Instant::now();
+        while self.evaluate(script).await != Value::Bool(true) {
+            let waited = started.elapsed();
+            assert!(waited < limit, "after {waited:.0?} it is not so: {script}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Whether an element is on the page.
+    pub async fn has(&self, id: &str) -> bool {
+        let script = format!("return document.querySelector('[data-testid=\"{id}\"]') !== null");
+        self.evaluate(&script).await == Value::Bool(true)
+    }
+
+    /// Moves a slider, as a hand would.
+    pub async fn slide(&self, id: &str, to: f64) {
+        let script = format!(
+            "const slider = document.querySelector('[data-testid=\"{id}\"]'); slider.value = '{to}'; \
+             slider.dispatchEvent(new Event('input', {{ bubbles: true }})); \
+             slider.dispatchEvent(new Event('change', {{ bubbles: true }}));"
+        );
+        self.evaluate(&script).await;
+    }
+
+    /// Gives files to an input of files.
+    pub async fn give_files(&self, id: &str, files: &[&Path]) {
+        let names: Vec<_> = files.iter().map(|file| file.to_str().expect("a plain path")).collect();
+        self.find(id).await.send_keys(&names.join("\n")).await.expect("an input of files");
+    }
+
+    /// Presses a key where the focus is, such as Tab (U+E004) or Enter (U+E007).
+    pub async fn press(&self, key: char) {
+        let element = self.client.active_element().await.expect("something has the focus");
+        element.send_keys(&key.to_string()).await.unwrap_or_else(|e| panic!("key {}: {e}", key.escape_unicode()));
+    }
+
+    /// The `data-testid` of what has the focus.
+    pub async fn focused(&self) -> String {
+        let script = "return document.activeElement?.dataset.testid ?? ''";
+        self.evaluate(script).await.as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Says something to the browser in its own protocol.
+    pub async fn command(&self, command: &'static str, parameters: Value) -> Value {
+        self.client.issue_cmd(DevTools { command, parameters }).await.unwrap_or_else(|e| panic!("{command}: {e}"))
+    }
+
+    /// Makes the page as large as on some device.
+    pub async fn resize(&self, width: u32, height: u32) {
+        let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        self.command("Emulation.setDeviceMetricsOverride", size).await;
+    }
+
+    /// Asks for `light` or `dark` colours.
+    pub async fn prefer(&self, scheme: &str) {
+        let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+        self.command("Emulation.setEmulatedMedia", features).await;
+    }
+
+    /// What the browser wrote to its console since this was asked last.
+    pub async fn console(&self) -> Vec<String> {
+        let log = self.client.issue_cmd(Log).await.expect("the console");
+        let lines = log.as_array().cloned().unwrap_or_default();
+        lines.iter().filter_map(|line| line["message"].as_str().map(str::to_owned)).collect()
+    }
+
+    /// Loads the page again.
+    pub async fn reload(&self) {
+        self.client.refresh().await.expect("a page");
+    }
+
+    /// The address.
+    pub async fn address(&self) -> String {
+        self.client.current_url().await.expect("an address").to_string()
+    }
+
     /// Waits for a file that the page saves.
     pub async fn downloaded(&self, name: &str) -> PathBuf {
         let path = self.profile.path().join("downloads").join(name);
@@ -148,6 +244,37 @@ impl Browser {
     /// Closes the browser. Where a test fails before, the driver ends with it.
     pub async fn close(self) {
         self.client.close().await.expect("a session");
+    }
+}
+
+/// A command of Chromium's own protocol, by way of its driver.
+#[derive(Debug)]
+struct DevTools {
+    command: &'static str,
+    parameters: Value,
+}
+
+impl WebDriverCompatibleCommand for DevTools {
+    fn endpoint(&self, base: &Url, session: Option<&str>) -> Result<Url, ParseError> {
+        base.join(&format!("session/{}/goog/cdp/execute", session.unwrap_or_default()))
+    }
+
+    fn method_and_body(&self, _: &Url) -> (Method, Option<String>) {
+        (Method::POST, Some(json!({ "cmd": self.command, "params": self.parameters }).to_string()))
+    }
+}
+
+/// The browser's console.
+#[derive(Debug)]
+struct Log;
+
+impl WebDriverCompatibleCommand for Log {
+    fn endpoint(&self, base: &Url, session: Option<&str>) -> Result<Url, ParseError> {
+        base.join(&format!("session/{}/se/log", session.unwrap_or_default()))
+    }
+
+    fn method_and_body(&self, _: &Url) -> (Method, Option<String>) {
+        (Method::POST, Some(json!({ "type": "browser" }).to_string()))
     }
 }
 
@@ -211,5 +338,9 @@ fn capabilities(gpu: Gpu, profile: &Path) -> Value {
     if let Some(chrome) = std::env::var_os("CHROME") {
         options["binary"] = json!(chrome.to_string_lossy());
     }
-    json!({ "browserName": "chrome", "goog:chromeOptions": options })
+    json!({
+        "browserName": "chrome",
+        "goog:chromeOptions": options,
+        "goog:loggingPrefs": { "browser": "ALL" },
+    })
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 pub mod backends;
 pub mod browser;
+pub mod page;
 pub mod programs;
 pub mod site;
 
@@ -11,4 +12,15 @@ pub mod site;
 pub fn repository() -> PathBuf {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
     manifest.parent().unwrap_or(manifest).to_path_buf()
+}
+
+/// Waits for a future of the CPU's, which waits for nothing itself.
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let mut future = std::pin::pin!(future);
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    loop {
+        if let std::task::Poll::Ready(value) = future.as_mut().poll(&mut context) {
+            return value;
+        }
+    }
 }

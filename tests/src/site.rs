@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::{Component, Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,10 +16,8 @@ use axum::response::{IntoResponse, Response};
 /// Not at the root of the server: the page must find its files from any folder.
 const FOLDER: &str = "/some/folder/";
 
-/// What a page may do: all of it at its own origin. A request to any other is refused by the browser, and reported.
-const POLICY: &str = "default-src 'none'; connect-src 'self'; worker-src 'self' blob:; manifest-src 'self'; \
-                      script-src 'self' 'unsafe-inline' 'wasm-unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; \
-                      img-src 'self' data: blob:; base-uri 'self'; form-action 'self'";
+/// What a server may add to the page's own policy, which is stricter: all of it at its own origin.
+const POLICY: &str = "default-src 'self' data: blob: 'unsafe-inline' 'wasm-unsafe-eval'; frame-ancestors 'none'";
 
 /// How a file is served instead of whole and at once.
 #[derive(Clone, Debug)]
@@ -35,6 +34,8 @@ pub enum Answer {
 struct Shared {
     dist: PathBuf,
     answers: Mutex<HashMap<String, Answer>>,
+    asked: Mutex<Vec<String>>,
+    stopped: AtomicBool,
 }
 
 /// A running server; it ends with its runtime.
@@ -49,7 +50,12 @@ impl Site {
     pub async fn serve(dist: &Path) -> Self {
         let index = dist.join("index.html");
         assert!(index.exists(), "{} is missing: `cargo xtask build` makes it", index.display());
-        let shared = Arc::new(Shared { dist: dist.to_path_buf(), answers: Mutex::default() });
+        let shared = Arc::new(Shared {
+            dist: dist.to_path_buf(),
+            answers: Mutex::default(),
+            asked: Mutex::default(),
+            stopped: AtomicBool::new(false),
+        });
         let router = Router::new().fallback(answer).with_state(Arc::clone(&shared));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
@@ -72,6 +78,16 @@ impl Site {
         self.shared.answers.lock().expect("no test panicked here").clear();
     }
 
+    /// The files that were asked for since this was asked last.
+    pub fn asked(&self) -> Vec<String> {
+        std::mem::take(&mut *self.shared.asked.lock().expect("no test panicked here"))
+    }
+
+    /// From now on the network is down: connections are taken and broken off.
+    pub fn stop(&self) {
+        self.shared.stopped.store(true, Ordering::SeqCst);
+    }
+
     /// The bytes of a file of the page.
     pub fn file(&self, file: &str) -> Vec<u8> {
         let path = self.shared.dist.join(file);
@@ -82,6 +98,12 @@ impl Site {
 async fn answer(State(shared): State<Arc<Shared>>, uri: Uri) -> Response {
     let Some(file) = uri.path().strip_prefix(FOLDER) else { return StatusCode::NOT_FOUND.into_response() };
     let file = if file.is_empty() { "index.html" } else { file };
+    shared.asked.lock().expect("no test panicked here").push(file.to_owned());
+    if shared.stopped.load(Ordering::SeqCst) {
+        // A body that fails ends the connection.
+        let broken = futures_util::stream::once(async { Err::<Vec<u8>, _>(std::io::Error::other("no network")) });
+        return Body::from_stream(broken).into_response();
+    }
     let path = Path::new(file);
     if !path.components().all(|part| matches!(part, Component::Normal(_))) {
         return StatusCode::NOT_FOUND.into_response();
@@ -116,6 +138,9 @@ fn media_type(path: &Path) -> &'static str {
         Some("js") => "text/javascript",
         Some("wasm") => "application/wasm",
         Some("css") => "text/css",
+        Some("svg") => "image/svg+xml",
+        Some("png") => "image/png",
+        Some("webmanifest") => "application/manifest+json",
         Some("json") => "application/json",
         _ => "application/octet-stream",
     }

@@ -1,19 +1,17 @@
 //! The bound on a folder of images, term by term.
 
 use anyhow::{Context, Result};
-use burn::tensor::{Int, Tensor, TensorData, backend::AutodiffBackend, backend::Backend};
+use burn::tensor::{backend::AutodiffBackend, backend::Backend};
 use serde::Serialize;
+use vdm::bound::{self, ImageTerms};
 use vdm::config::ModelConfig;
-use vdm::image::to_unit;
-use vdm::loss::LossTerms;
 use vdm::math;
-use vdm::model::{LatentNoise, Networks};
-use vdm::noise::{NoiseStream, Purpose};
+use vdm::model::Networks;
 
 use crate::cli::EvaluateArgs;
 use crate::data::{self, Dataset, Unreadable};
 use crate::device::{self, Job};
-use crate::files::{self, WithEncoder};
+use crate::files::{self, WithEncoder, block_on};
 use crate::progress::Progress;
 
 /// A mean over images with its standard error.
@@ -33,37 +31,18 @@ impl Estimate {
         let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
         Self { mean, standard_error: (variance / n).sqrt() }
     }
-}
 
-/// Loss terms of each image, in nats (the auxiliary two a pixel), averaged over times.
-#[derive(Clone, Debug, Default)]
-pub struct ImageTerms {
-    /// −log p(x | z_0).
-    pub reconstruction: Vec<f64>,
-    /// The prior KL.
-    pub latent: Vec<f64>,
-    /// The diffusion loss.
-    pub diffusion: Vec<f64>,
-    /// Mean squared error.
-    pub mse: Vec<f64>,
-    /// Gradient difference.
-    pub gradient_difference: Vec<f64>,
-    /// Binary entropy of the image itself: the least that `reconstruction` can be.
-    pub entropy_floor: Vec<f64>,
-}
-
-impl ImageTerms {
-    /// The bound of each image.
-    pub fn total(&self) -> Vec<f64> {
-        let rate = self.latent.iter().zip(&self.diffusion).map(|(l, d)| l + d);
-        self.reconstruction.iter().zip(rate).map(|(r, rate)| r + rate).collect()
+    /// Of nats an image, as bits a dimension.
+    pub fn in_bits_per_dim(self, dimensions: usize) -> Self {
+        let bits = |nats| math::bits_per_dim(nats, dimensions);
+        Self { mean: bits(self.mean), standard_error: bits(self.standard_error) }
     }
 }
 
 /// Images evaluated at once.
 const BATCH: usize = 64;
 
-/// Measures the terms of every image at `times` antithetic diffusion times each.
+/// Measures every image at `times` antithetic diffusion times each, calling back with how many are done.
 pub fn measure<B: Backend>(
     networks: &Networks<B>,
     config: &ModelConfig,
@@ -72,60 +51,18 @@ pub fn measure<B: Backend>(
     seed: u64,
     device: &B::Device,
     mut on_progress: impl FnMut(usize),
-) -> Result<ImageTerms> {
+) -> Result<Vec<ImageTerms>> {
     let encoder = networks.encoder.as_ref().context("the encoder is not loaded")?;
-    let dim = config.latent_dim;
-    let mut all = ImageTerms::default();
+    let mut all = Vec::with_capacity(data.len());
     let indices: Vec<usize> = (0..data.len()).collect();
     for chunk in indices.chunks(BATCH) {
-        let mut streams: Vec<NoiseStream> =
-            chunk.iter().map(|&i| NoiseStream::new(seed, Purpose::Evaluation, i as u64)).collect();
-        let starts: Vec<f64> = streams.iter_mut().map(NoiseStream::uniform).collect();
-        let x = data.batch::<B>(chunk, device);
-        let classes = data.labels.as_ref().filter(|_| config.classes > 0).map(|labels| {
-            let labels: Vec<i64> = chunk.iter().map(|&i| labels[i] as i64).collect();
-            Tensor::<B, 1, Int>::from_data(TensorData::new(labels, [chunk.len()]), device)
-        });
-        let mut sums = vec![[0.0f64; 5]; chunk.len()];
-        for k in 0..times {
-            let at: Vec<f64> = starts.iter().map(|u| (u + k as f64 / times as f64) % 1.0).collect();
-            let mut draw = || {
-                let values: Vec<f32> = streams.iter_mut().flat_map(|stream| stream.normals(dim)).collect();
-                Tensor::<B, 2>::from_data(TensorData::new(values, [chunk.len(), dim]), device)
-            };
-            let noise = LatentNoise { at_zero: draw(), at_t: draw() };
-            let gammas = networks.gammas(&at, None, device);
-            let terms = networks.losses(config, encoder, x.clone(), classes.clone(), gammas, noise);
-            for (term, values) in read_terms(terms)?.into_iter().enumerate() {
-                for (sum, value) in sums.iter_mut().zip(values) {
-                    sum[term] += value / times as f64;
-                }
-            }
-        }
-        for (sum, &i) in sums.iter().zip(chunk) {
-            let [reconstruction, latent, diffusion, mse, gradient_difference] = *sum;
-            all.reconstruction.push(reconstruction);
-            all.latent.push(latent);
-            all.diffusion.push(diffusion);
-            all.mse.push(mse);
-            all.gradient_difference.push(gradient_difference);
-            let entropy = |&v: &u8| math::bernoulli_entropy(f64::from(to_unit(v)));
-            all.entropy_floor.push(data.image(i).iter().map(entropy).sum());
-        }
-        on_progress(all.reconstruction.len());
+        let images: Vec<&[u8]> = chunk.iter().map(|&i| data.image(i)).collect();
+        let classes = data.labels.as_ref().map(|labels| &labels[chunk[0]..chunk[0] + chunk.len()]);
+        let first = chunk[0] as u64;
+        all.extend(block_on(bound::measure(networks, config, encoder, &images, classes, first, times, seed, device))?);
+        on_progress(all.len());
     }
     Ok(all)
-}
-
-/// Reads the five terms of a batch: reconstruction, latent, diffusion, MSE and gradient difference.
-pub fn read_terms<B: Backend>(terms: LossTerms<B>) -> Result<[Vec<f64>; 5]> {
-    let LossTerms { reconstruction, latent, diffusion, mse, gradient_difference, .. } = terms;
-    let stacked = Tensor::stack::<2>(vec![reconstruction, latent, diffusion, mse, gradient_difference], 0);
-    let [_, batch] = stacked.dims();
-    let data = stacked.try_into_data().map_err(|error| anyhow::anyhow!("cannot read from the device: {error:?}"))?;
-    let values: Vec<f64> = data.iter::<f64>().collect();
-    let row = |i: usize| values[i * batch..(i + 1) * batch].to_vec();
-    Ok([row(0), row(1), row(2), row(3), row(4)])
 }
 
 #[derive(Serialize)]
@@ -195,14 +132,12 @@ impl Job for Evaluate {
         })?;
         drop(progress);
 
-        let bits = |nats: &[f64]| {
-            let bits: Vec<f64> = nats.iter().map(|&n| math::bits_per_dim(n, config.pixels())).collect();
-            Estimate::of(&bits)
-        };
-        let excess: Vec<f64> = terms.reconstruction.iter().zip(&terms.entropy_floor).map(|(r, f)| r - f).collect();
+        let each = |of: fn(&ImageTerms) -> f64| Estimate::of(&terms.iter().map(of).collect::<Vec<_>>());
+        let bits = |of: fn(&ImageTerms) -> f64| each(of).in_bits_per_dim(config.pixels());
         let (reconstruction, latent, diffusion) =
-            (bits(&terms.reconstruction), bits(&terms.latent), bits(&terms.diffusion));
-        let (total, entropy_floor, excess) = (bits(&terms.total()), bits(&terms.entropy_floor), bits(&excess));
+            (bits(|t| t.reconstruction), bits(|t| t.latent), bits(|t| t.diffusion));
+        let (total, entropy_floor) = (bits(ImageTerms::total), bits(|t| t.entropy_floor));
+        let excess = bits(|t| t.reconstruction - t.entropy_floor);
         let terms_by = |figure: fn(&Estimate) -> f64| Terms {
             reconstruction: figure(&reconstruction),
             latent: figure(&latent),
@@ -219,8 +154,8 @@ impl Job for Evaluate {
             times: args.times,
             seed: args.seed,
             bits_per_dim: BitsPerDim { mean: terms_by(|e| e.mean), standard_error: terms_by(|e| e.standard_error) },
-            mse: Estimate::of(&terms.mse),
-            gradient_difference: Estimate::of(&terms.gradient_difference),
+            mse: each(|t| t.mse),
+            gradient_difference: each(|t| t.gradient_difference),
         };
         if args.json {
             println!("{}", serde_json::to_string_pretty(&report)?);

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use burn::module::AutodiffModule;
 use burn::optim::{AdamWConfig, Optimizer};
 use burn::tensor::{Int, Tensor, TensorData, backend::AutodiffBackend};
+use vdm::bound::ImageTerms;
 use vdm::config::{ModelConfig, Preset, TrainingConfig};
 use vdm::math;
 use vdm::model::{LatentNoise, Networks};
@@ -22,6 +23,7 @@ use crate::cli::TrainArgs;
 use crate::device::{self, Job};
 use crate::evaluate::{self, Estimate};
 use crate::figures;
+use crate::files::block_on;
 use crate::log::{self, StepLog, ValidationLog};
 use crate::progress::Progress;
 use crate::run::{self, RunSettings};
@@ -222,16 +224,16 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         let norm = norm.try_into_data().map_err(|error| anyhow::anyhow!("cannot read from the device: {error:?}"))?;
         let gradient_norm: f64 = norm.iter::<f64>().sum::<f64>() / pixels;
         let learning_rate = self.training.learning_rate_at(step + 1);
-        let [reconstruction, latent, diffusion, mse, gradient_difference] = evaluate::read_terms(terms)?;
+        let terms = block_on(terms.read())?;
         let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
         let bits = |nats: &[f64]| math::bits_per_dim(mean(nats), self.config.pixels());
         let line = StepLog {
             step: step + 1,
-            reconstruction: bits(&reconstruction),
-            latent: bits(&latent),
-            diffusion: bits(&diffusion),
-            mse: mean(&mse),
-            gradient_difference: mean(&gradient_difference),
+            reconstruction: bits(&terms.reconstruction),
+            latent: bits(&terms.latent),
+            diffusion: bits(&terms.diffusion),
+            mse: mean(&terms.mse),
+            gradient_difference: mean(&terms.gradient_difference),
             gradient_norm,
             learning_rate,
             seconds: self.seconds_before + self.started.elapsed().as_secs_f64(),
@@ -256,15 +258,15 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         let seed = self.data.settings.seed;
         let terms = evaluate::measure(&networks, self.config, data, 1, seed, self.device, |_| {})?;
         let pixels = self.config.pixels();
-        let bits = |nats: &[f64]| {
-            Estimate::of(nats.iter().map(|&n| math::bits_per_dim(n, pixels)).collect::<Vec<_>>().as_slice())
+        let bits = |of: fn(&ImageTerms) -> f64| {
+            Estimate::of(&terms.iter().map(of).collect::<Vec<_>>()).in_bits_per_dim(pixels)
         };
-        let total = bits(&terms.total());
+        let total = bits(ImageTerms::total);
         let line = ValidationLog {
             step: self.step(),
-            reconstruction: bits(&terms.reconstruction).mean,
-            latent: bits(&terms.latent).mean,
-            diffusion: bits(&terms.diffusion).mean,
+            reconstruction: bits(|t| t.reconstruction).mean,
+            latent: bits(|t| t.latent).mean,
+            diffusion: bits(|t| t.diffusion).mean,
             total: total.mean,
             standard_error: total.standard_error,
         };

@@ -3,12 +3,17 @@
 //!
 //! Reading order: [`manifest`] (which weights there are), [`protocol`] (what page and worker say to each other),
 //! [`session`] (every state that the page can be in, and what leads from one to the next), [`text`] (every word that
-//! it shows), [`settings`] (what one can choose) and [`engine`] (sampling, generic over the backend). These know
+//! it shows), [`settings`] (what one can choose), [`address`] (what a link says) and [`engine`] (sampling, generic over the backend). These know
 //! nothing of a browser and are tested natively. `page` and `worker` connect them to it; this file is the only place
 //! that tells the platforms apart.
 
+pub mod address;
+pub mod crop;
 pub mod engine;
+pub mod learn;
 pub mod manifest;
+pub mod markdown;
+pub mod plot;
 pub mod protocol;
 pub mod session;
 pub mod settings;

@@ -47,6 +47,9 @@ pub struct ModelEntry {
     /// The model card, a file beside the manifest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub card: Option<String>,
+    /// Seeds of images worth showing, for the page's examples.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub examples: Vec<u64>,
     /// What sampling needs.
     pub sampling: WeightsFile,
     /// The encoder, fetched only when something needs it.
@@ -114,6 +117,12 @@ impl Manifest {
         Ok(())
     }
 
+    /// The hashes of every file.
+    pub fn hashes(&self) -> Vec<String> {
+        let files = self.models.iter().flat_map(|model| std::iter::once(&model.sampling).chain(&model.encoder));
+        files.map(|file| file.sha256.clone()).collect()
+    }
+
     /// The model that the page opens with.
     pub fn default_model(&self) -> &ModelEntry {
         // `validate` has seen that it is there.
@@ -162,6 +171,7 @@ mod tests {
                 name: "paper".into(),
                 title: "The paper's model".into(),
                 card: Some("paper.md".into()),
+                examples: vec![3, 7],
                 sampling: file("paper.safetensors"),
                 encoder: Some(file("paper-encoder.safetensors")),
             }],

@@ -8,6 +8,8 @@ use crate::protocol::ModelInfo;
 
 /// The most steps that the page offers.
 pub const MAX_STEPS: u32 = 1000;
+/// Numbers of images that the page offers to make at once.
+pub const COUNTS: [u32; 4] = [1, 4, 9, 16];
 /// Guidance that the page offers.
 pub const GUIDANCE: std::ops::RangeInclusive<f64> = 0.0..=10.0;
 
@@ -58,11 +60,6 @@ impl Settings {
         }
         entries
     }
-
-    /// The name of a saved picture.
-    pub fn file_name(&self) -> String {
-        format!("synthetic-xray-seed{}.png", self.seed)
-    }
 }
 
 /// The form as it is typed.
@@ -74,6 +71,8 @@ pub struct Form {
     pub steps: String,
     /// The sampler.
     pub sampler: Sampler,
+    /// How many images, one of [`COUNTS`].
+    pub count: u32,
     /// The class's number; empty for none.
     pub class: String,
     /// The guidance's text.
@@ -87,6 +86,7 @@ impl Default for Form {
             seed: settings.seed.to_string(),
             steps: settings.steps.to_string(),
             sampler: settings.sampler,
+            count: 1,
             class: String::new(),
             guidance: settings.guidance.to_string(),
         }
@@ -109,7 +109,7 @@ pub enum Field {
 impl Form {
     /// The settings, or every field that is not acceptable.
     pub fn read(&self, model: Option<&ModelInfo>) -> Result<Settings, Vec<Field>> {
-        let classes = model.map_or(0, |model| model.classes);
+        let classes = model.map_or(0, ModelInfo::classes);
         let seed = self.seed.trim().parse::<u64>().ok();
         let steps = self.steps.trim().parse::<u32>().ok().filter(|steps| (1..=MAX_STEPS).contains(steps));
         let class = match self.class.trim() {

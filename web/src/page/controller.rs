@@ -104,7 +104,7 @@ impl Controller {
 
     fn report(self, generation: u32, problem: Problem) {
         if self.awaits_greeting(generation) {
-            self.dispatch(Event::Worker(generation, Response::Failed(problem)));
+            self.dispatch(Event::Worker(generation, Response::Failed { job: None, problem }));
         }
     }
 }

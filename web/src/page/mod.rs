@@ -1,19 +1,29 @@
 //! The page: Leptos components over a [`Session`](crate::session::Session), and the controller that carries out what
 //! it commands.
+//!
+//! `app` is the frame around the `views`, `kit` what several of them are made of, `state` what outlives them.
 
+mod app;
+mod browser;
 mod controller;
-mod controls;
-mod facts;
-mod picture;
-mod view;
+mod files;
+mod job;
+mod kiosk;
+mod kit;
+mod lang;
+mod offline;
+mod share;
+mod state;
+mod views;
 
 use leptos::prelude::*;
 use wasm_bindgen::JsCast;
-use web_sys::{HtmlElement, Url, UrlSearchParams};
+use web_sys::{HtmlElement, Url};
 
+use self::app::App;
 use self::controller::Controller;
-use self::view::App;
-use crate::protocol::BackendWish;
+use self::state::PageState;
+use crate::address::{Address, View};
 use crate::session::{Event, Session};
 
 /// Shows the page, in place of the words that stand there until it runs.
@@ -24,17 +34,19 @@ pub(crate) fn start() {
     root.set_inner_html("");
     let base = document.base_uri().ok().flatten().unwrap_or_default();
     let weights_url = Url::new_with_base("weights/", &base).map_or_else(|_| "weights/".to_owned(), |url| url.href());
-    let session = Session::new(weights_url, BackendWish::from_address(query("backend").as_deref()));
+    let address = Address::parse(&browser::search());
+    let expected_hash = address.link.as_ref().and_then(|link| link.weights.clone());
+    let session = Session::new(weights_url, address.backend, expected_hash);
     let mounted = mount_to(root, move || {
         let controller = Controller::new(session);
+        let view = View::from_hash(&browser::hash());
+        let state = PageState::new(lang::preferred(address.lang), view, address.kiosk, address.link);
+        provide_context(state.lang);
+        share::open_links(controller, state);
+        files::accept_drops(controller, state);
+        offline::register(controller, state);
         controller.dispatch(Event::Open);
-        view! { <App controller /> }
+        view! { <App controller state /> }
     });
     mounted.forget();
-}
-
-/// A value of the page's address.
-fn query(name: &str) -> Option<String> {
-    let search = window().location().search().ok()?;
-    UrlSearchParams::new_with_str(&search).ok()?.get(name)
 }

@@ -1,5 +1,6 @@
 //! The choice between WebGPU and the CPU: the one place that names backends.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use burn::backend::WebGpu;
@@ -8,13 +9,14 @@ use burn::backend::wgpu::{RuntimeOptions, WgpuDevice, init_setup_async};
 use burn_flex::{Flex, FlexDevice};
 use js_sys::{Function, Object, Promise, Reflect};
 use vdm::error::WeightsError;
+use vdm::schedule::NoiseSchedule;
 use vdm::weights::Header;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 
 use super::guard;
-use crate::engine::Engine;
-use crate::protocol::{Backend, BackendKind, BackendReason, BackendWish, Problem};
+use crate::engine::{Ending, Engine, Host};
+use crate::protocol::{Backend, BackendKind, BackendReason, BackendWish, Problem, Task};
 
 /// How long a browser may take to say whether it has a GPU.
 const PROBE_TIMEOUT_MS: u32 = 10_000;
@@ -26,7 +28,7 @@ pub(crate) enum AnyEngine {
 }
 
 impl AnyEngine {
-    /// Builds the model; at most once a worker on WebGPU, since a second device cannot be set up.
+    /// Builds the model.
     pub(crate) async fn load(kind: BackendKind, bytes: &[u8]) -> Result<Self, WeightsError> {
         Ok(match kind {
             BackendKind::WebGpu => AnyEngine::WebGpu(Box::new(Engine::load(bytes, set_up_gpu().await).await?)),
@@ -38,6 +40,35 @@ impl AnyEngine {
         match self {
             AnyEngine::WebGpu(engine) => engine.warm_up().await,
             AnyEngine::Cpu(engine) => engine.warm_up().await,
+        }
+    }
+
+    /// Does a task.
+    pub(crate) async fn perform(&self, task: &Task, host: &impl Host) -> Result<Ending, Problem> {
+        match self {
+            AnyEngine::WebGpu(engine) => engine.perform(task, host).await,
+            AnyEngine::Cpu(engine) => engine.perform(task, host).await,
+        }
+    }
+
+    pub(crate) fn load_encoder(&self, bytes: &[u8], sampling_sha256: &str) -> Result<(), WeightsError> {
+        match self {
+            AnyEngine::WebGpu(engine) => engine.load_encoder(bytes, sampling_sha256),
+            AnyEngine::Cpu(engine) => engine.load_encoder(bytes, sampling_sha256),
+        }
+    }
+
+    pub(crate) fn has_encoder(&self) -> bool {
+        match self {
+            AnyEngine::WebGpu(engine) => engine.has_encoder(),
+            AnyEngine::Cpu(engine) => engine.has_encoder(),
+        }
+    }
+
+    pub(crate) fn schedule(&self) -> &NoiseSchedule {
+        match self {
+            AnyEngine::WebGpu(engine) => engine.schedule(),
+            AnyEngine::Cpu(engine) => engine.schedule(),
         }
     }
 
@@ -96,8 +127,15 @@ async fn probe() -> Result<String, BackendReason> {
     Ok(words.collect::<Vec<_>>().join(", "))
 }
 
+/// The device, which is set up once a worker: a second time panics.
 async fn set_up_gpu() -> WgpuDevice {
+    thread_local! {
+        static IS_SET_UP: Cell<bool> = const { Cell::new(false) };
+    }
     let device = WgpuDevice::default();
+    if IS_SET_UP.replace(true) {
+        return device;
+    }
     let setup = init_setup_async::<WebGpuApi>(&device, RuntimeOptions::default()).await;
     setup.device.set_device_lost_callback(|reason, message| {
         guard::fatal(Problem::GpuLost { detail: format!("{message} ({reason:?})") });

@@ -7,7 +7,7 @@ use wasm_bindgen_futures::JsFuture;
 use web_sys::{ReadableStreamDefaultReader, RequestCache};
 
 use super::guard;
-use crate::protocol::{LoadRequest, Problem};
+use crate::protocol::{FileRequest, Problem};
 
 /// A connection that is silent for so long is given up.
 const STALL_TIMEOUT_MS: u32 = 30_000;
@@ -15,8 +15,8 @@ const STALL_TIMEOUT_MS: u32 = 30_000;
 const TELL_EVERY_MS: f64 = 50.0;
 
 /// The bytes of the file, of the size that was asked for.
-pub(super) async fn fetch(request: &LoadRequest, progress: impl Fn(u64)) -> Result<Vec<u8>, Problem> {
-    let network = |detail: String| Problem::Network { file: request.file.clone(), detail };
+pub(super) async fn fetch(request: &FileRequest, progress: impl Fn(u64)) -> Result<Vec<u8>, Problem> {
+    let network = |detail: String| Problem::Network { file: request.name.clone(), detail };
     let stalled = || network(format!("nothing came for {} seconds", STALL_TIMEOUT_MS / 1000));
     let cache = if request.fresh { RequestCache::Reload } else { RequestCache::Default };
     let response = guard::within(STALL_TIMEOUT_MS, Request::get(&request.url).cache(cache).send())
@@ -24,14 +24,14 @@ pub(super) async fn fetch(request: &LoadRequest, progress: impl Fn(u64)) -> Resu
         .ok_or_else(stalled)?
         .map_err(|error| network(error.to_string()))?;
     if !response.ok() {
-        return Err(Problem::HttpStatus { file: request.file.clone(), status: response.status() });
+        return Err(Problem::HttpStatus { file: request.name.clone(), status: response.status() });
     }
 
     let expected = request.bytes;
-    let wrong_size = |actual| Problem::WrongSize { file: request.file.clone(), expected, actual };
+    let wrong_size = |actual| Problem::WrongSize { file: request.name.clone(), expected, actual };
     let mut bytes: Vec<u8> = Vec::new();
     if usize::try_from(expected).ok().and_then(|size| bytes.try_reserve_exact(size).ok()).is_none() {
-        return Err(Problem::OutOfMemory { detail: format!("{} needs {expected} bytes", request.file) });
+        return Err(Problem::OutOfMemory { detail: format!("{} needs {expected} bytes", request.name) });
     }
     progress(0);
     let mut told_ms = guard::now_ms();

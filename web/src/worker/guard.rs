@@ -73,7 +73,7 @@ pub(super) fn fatal(problem: Problem) {
         if let Ok(slot) = slot.try_borrow()
             && let Some(outbox) = slot.as_ref()
         {
-            outbox.send(Response::Failed(problem));
+            outbox.send(Response::Failed { job: None, problem });
         }
     });
     scope().close();

@@ -1,0 +1,148 @@
+//! The built page, served and open in a browser, with what every test of it does.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tokio::sync::{Mutex, MutexGuard};
+
+use crate::browser::{Browser, Gpu};
+use crate::programs::{dist, run_trainer};
+use crate::site::Site;
+
+/// One browser at a time: on two cores, SwiftShader leaves nothing for a second.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+
+/// Fetching, checking and compiling shaders in software.
+pub const TO_LOAD: Duration = Duration::from_secs(180);
+/// A few steps in software.
+pub const TO_SAMPLE: Duration = Duration::from_secs(300);
+/// What needs no computing.
+pub const SOON: Duration = Duration::from_secs(20);
+
+/// A page that is served, and a browser to open it.
+pub struct Page {
+    /// The server.
+    pub site: Site,
+    /// The browser.
+    pub browser: Browser,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Page {
+    /// A served page that is not open yet.
+    pub async fn new(gpu: Gpu) -> Self {
+        let dist = dist();
+        let turn = ONE_AT_A_TIME.lock().await;
+        Self { site: Site::serve(&dist).await, browser: Browser::start(gpu).await, _turn: turn }
+    }
+
+    /// Opens the page with a query and a view, such as `?backend=cpu#about`.
+    pub async fn open(&self, query: &str) {
+        self.browser.open(&self.site.url(query)).await;
+    }
+
+    /// Opens the page and waits until it is ready to generate.
+    pub async fn ready(gpu: Gpu, query: &str) -> Self {
+        let page = Self::new(gpu).await;
+        page.open(query).await;
+        page.browser.wait_for_state("ready", TO_LOAD).await;
+        page
+    }
+
+    /// Goes to a view by the navigation.
+    pub async fn go(&self, view: &str) {
+        self.browser.click(&format!("nav-{view}")).await;
+        self.browser.wait_for_attribute("app", "data-view", view, SOON).await;
+    }
+
+    /// Generates an image to the end.
+    pub async fn generate(&self, seed: &str, steps: &str, sampler: &str) {
+        let browser = &self.browser;
+        browser.type_into("seed", seed).await;
+        browser.type_into("steps", steps).await;
+        browser.select("sampler", sampler).await;
+        browser.click("generate").await;
+        // The state alone could still be the last image's.
+        browser.wait_for_text("status", &format!("Done: seed {seed}, {steps} steps"), TO_SAMPLE).await;
+        assert_eq!(browser.attribute("app", "data-state").await, "done");
+        assert_eq!(browser.attribute("canvas", "data-finished").await, "true");
+        assert_eq!(browser.text("step").await, format!("{steps} / {steps}"));
+    }
+
+    /// Grey values of a canvas.
+    pub async fn pixels(&self, canvas: &str) -> Vec<u8> {
+        let script = format!(
+            "const canvas = document.querySelector('[data-testid=\"{canvas}\"]'); \
+             const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data; \
+             for (let i = 0; i < data.length; i += 4) {{ \
+                 if (data[i] !== data[i + 1] || data[i] !== data[i + 2] || data[i + 3] !== 255) return null; \
+             }} \
+             return Array.from(data.filter((_, i) => i % 4 === 0));"
+        );
+        let value = self.browser.evaluate(&script).await;
+        serde_json::from_value(value).unwrap_or_else(|e| panic!("{canvas} is no opaque grey picture: {e}"))
+    }
+
+    /// The list of weights.
+    pub fn manifest(&self) -> Value {
+        serde_json::from_slice(&self.site.file("weights/manifest.json")).expect("JSON")
+    }
+
+    /// A file of the model that the page opens with, from the root of the site: `sampling` or `encoder`.
+    pub fn weights(&self, part: &str) -> String {
+        let manifest = self.manifest();
+        let models = manifest["models"].as_array().expect("models");
+        let model = models.iter().find(|model| model["name"] == manifest["default"]).expect("the default");
+        format!("weights/{}", model[part]["file"].as_str().expect("a file"))
+    }
+
+    /// The path of the weights that the page opens with.
+    pub fn weights_path(&self) -> PathBuf {
+        dist().join(self.weights("sampling"))
+    }
+
+    /// Waits until the page failed; gives the kind of the failure and what the page says.
+    pub async fn failure(&self) -> (String, String) {
+        let started = Instant::now();
+        while self.browser.attribute("app", "data-state").await != "failed" {
+            assert!(started.elapsed() < TO_LOAD, "the page does not say that it failed");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        (self.browser.attribute("app", "data-error").await, self.browser.text("error").await)
+    }
+
+    /// Fails if the page asked any other server than its own, or broke its own rules of what it may do.
+    pub async fn asked_nobody_else(&self) {
+        let script = "return performance.getEntriesByType('resource').map(entry => entry.name) \
+                      .filter(name => !name.startsWith(location.origin) && !name.startsWith('data:') \
+                          && !name.startsWith('blob:'));";
+        assert_eq!(self.browser.evaluate(script).await, serde_json::json!([]));
+        let refused = self.browser.console().await.into_iter().filter(|line| line.contains("Content Security Policy"));
+        assert_eq!(refused.collect::<Vec<_>>(), Vec::<String>::new());
+    }
+}
+
+/// The same image by the trainer on the CPU, with its label.
+pub fn natively(weights: &Path, seed: &str, steps: &str, sampler: &str) -> Vec<u8> {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let options = ["--seed", seed, "--steps", steps, "--sampler", sampler, "--out", "image.png"];
+    let line = ["sample", "--device", "cpu", "--weights"].into_iter();
+    let line = line.chain([weights.to_str().expect("a plain path")]).chain(options);
+    run_trainer(folder.path(), line).ok();
+    image::open(folder.path().join("image.png")).expect("a picture").into_luma8().into_raw()
+}
+
+/// Compares pictures pixel by pixel, in grey levels.
+pub fn assert_same(what: &str, browser: &[u8], native: &[u8], most: u8) {
+    assert_eq!(browser.len(), native.len(), "{what}: size");
+    let differences = || browser.iter().zip(native).map(|(a, b)| a.abs_diff(*b));
+    let largest = differences().max().unwrap_or_default();
+    let differing = differences().filter(|&d| d > 0).count();
+    println!("{what}: {differing} of {} pixels differ, by at most {largest}", native.len());
+    assert!(largest <= most, "{what}: a pixel differs by {largest} grey levels");
+    // The label is black and white: the picture above it.
+    let above = &native[..native.len() * 9 / 10];
+    let spread = above.iter().max().zip(above.iter().min()).map_or(0, |(high, low)| high - low);
+    assert!(spread > 60, "{what}: the picture is flat, so that it proves nothing");
+}

@@ -1,0 +1,222 @@
+//! The page for everyone: accessibility, keyboard, sizes, languages, the kiosk, and how long opening takes.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tests::browser::{Browser, Gpu, skipped};
+use tests::page::{Page, SOON, TO_LOAD, TO_SAMPLE};
+
+const VIEWS: [&str; 8] = ["generate", "forward", "schedule", "bound", "between", "race", "weights", "about"];
+const TAB: char = '\u{e004}';
+const ENTER: char = '\u{e007}';
+
+/// Fails if axe-core finds something serious.
+async fn assert_accessible(browser: &Browser, what: &str) {
+    let loaded = browser.evaluate("return typeof axe === 'object'").await == Value::Bool(true);
+    if !loaded {
+        browser.evaluate(include_str!("../vendor/axe-4.14.1.min.js")).await;
+    }
+    let found = browser
+        .evaluate(
+            "const results = await axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', \
+                 'wcag22aa', 'best-practice'] }); \
+             return results.violations.filter(rule => ['serious', 'critical'].includes(rule.impact) \
+                     || rule.tags.some(tag => tag.startsWith('wcag'))) \
+                 .map(rule => rule.id + ': ' + rule.nodes.map(node => node.html + ' ' + node.failureSummary).join('; '))",
+        )
+        .await;
+    assert_eq!(found, serde_json::json!([]), "{what}");
+}
+
+/// Whether the page is no wider than its window.
+const FITS: &str = "return document.documentElement.scrollWidth <= window.innerWidth";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_view_is_accessible_in_light_and_dark_at_every_size() {
+    if skipped() {
+        return;
+    }
+    let page = Page::ready(Gpu::None, "").await;
+    let browser = &page.browser;
+    page.generate("3", "20", "dpmpp-2m").await;
+    let shots = std::env::var_os("VDM_SCREENSHOTS").map(std::path::PathBuf::from);
+    for view in VIEWS {
+        page.go(view).await;
+        match view {
+            "forward" => {
+                browser.click("example-0").await;
+                browser.slide("forward-t", 0.4).await;
+                tokio::time::sleep(Duration::from_secs(2)).await;
+            }
+            "bound" => {
+                browser.click("measure").await;
+                browser.wait_for_state("done", TO_SAMPLE).await;
+            }
+            "between" => {
+                browser.click("between-generate").await;
+                browser.wait_for_attribute("between-0", "data-finished", "true", TO_SAMPLE).await;
+            }
+            "race" => {
+                browser.click("race-start").await;
+                browser.wait_for_attribute("race-right", "data-finished", "true", TO_SAMPLE).await;
+            }
+            _ => {}
+        }
+        for scheme in ["dark", "light"] {
+            browser.prefer(scheme).await;
+            assert_accessible(browser, &format!("{view}, {scheme}")).await;
+        }
+        for (width, height) in [(360, 740), (1280, 900), (3840, 2160)] {
+            browser.resize(width, height).await;
+            assert_eq!(browser.evaluate(FITS).await, Value::Bool(true), "{view} is wider than {width} pixels");
+            if let Some(folder) = &shots {
+                let path = folder.join(format!("{view}-{width}.png"));
+                std::fs::write(&path, browser.screenshot().await).expect("a screenshot is written");
+            }
+        }
+        browser.resize(1280, 900).await;
+    }
+    page.browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_keyboard_alone_suffices_and_results_are_announced() {
+    if skipped() {
+        return;
+    }
+    let page = Page::ready(Gpu::None, "").await;
+    let browser = &page.browser;
+    browser.evaluate("document.querySelector('[data-testid=app]').focus(); document.activeElement.blur();").await;
+    let mut reached = Vec::new();
+    for _ in 0..60 {
+        browser.press(TAB).await;
+        let focused = browser.focused().await;
+        // What has the focus can be seen to have it.
+        let outlined = browser
+            .evaluate(
+                "const style = getComputedStyle(document.activeElement); \
+                       return style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2",
+            )
+            .await;
+        assert_eq!(outlined, Value::Bool(true), "the focus on {focused} cannot be seen");
+        if reached.contains(&focused) && focused == "generate" {
+            break;
+        }
+        reached.push(focused);
+    }
+    for id in ["nav-forward", "nav-about", "generate", "seed", "steps", "sampler", "count", "lang"] {
+        assert!(reached.iter().any(|focused| focused == id), "{id} is not reached by Tab: {reached:?}");
+    }
+    while browser.focused().await != "generate" {
+        browser.press(TAB).await;
+    }
+    browser.press(ENTER).await;
+    browser.wait_for_text("status", "Done: seed", TO_SAMPLE).await;
+    assert_eq!(browser.focused().await, "generate", "the focus stays where it was");
+    let live = "const live = document.querySelector('[data-testid=live]'); \
+                return live.getAttribute('aria-live') === 'polite' && /Done: seed/.test(live.textContent)";
+    browser.wait_until(live, SOON).await;
+    page.browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_speaks_french_and_loses_nothing_by_it() {
+    if skipped() {
+        return;
+    }
+    let page = Page::ready(Gpu::None, "?lang=en").await;
+    let browser = &page.browser;
+    page.generate("3", "5", "ddim").await;
+    let image = page.pixels("canvas").await;
+    let english = browser.text("generate").await;
+    browser.select("lang", "fr").await;
+    browser.wait_until("return document.documentElement.lang === 'fr'", SOON).await;
+    assert_ne!(browser.text("generate").await, english);
+    assert!(browser.text("warning").await.to_lowercase().contains("diagnostic"), "{}", browser.text("warning").await);
+    assert_eq!(page.pixels("canvas").await, image);
+    for view in VIEWS {
+        page.go(view).await;
+        assert_accessible(browser, &format!("{view}, French")).await;
+    }
+    // It is remembered.
+    page.open("").await;
+    browser.wait_for_state("ready", TO_LOAD).await;
+    assert_eq!(browser.evaluate("return document.documentElement.lang").await, "fr");
+    page.browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kiosk_generates_by_itself() {
+    if skipped() {
+        return;
+    }
+    let page = Page::new(Gpu::None).await;
+    let browser = &page.browser;
+    page.open("?kiosk").await;
+    browser.wait_for_attribute("app", "data-kiosk", "true", SOON).await;
+    let mut images: Vec<Vec<u8>> = Vec::new();
+    let started = Instant::now();
+    while images.len() < 2 {
+        assert!(started.elapsed() < TO_LOAD, "it made {} images", images.len());
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        if browser.has("canvas").await && browser.attribute("canvas", "data-finished").await == "true" {
+            let image = page.pixels("canvas").await;
+            if images.last() != Some(&image) {
+                images.push(image);
+            }
+        }
+    }
+    assert!(browser.text("warning").await.to_lowercase().contains("not for diagnosis"));
+    assert_accessible(browser, "kiosk").await;
+    for (width, height) in [(360, 740), (1920, 1080), (3840, 2160)] {
+        browser.resize(width, height).await;
+        assert_eq!(browser.evaluate(FITS).await, Value::Bool(true), "wider than {width} pixels");
+    }
+    if let Some(folder) = std::env::var_os("VDM_SCREENSHOTS").map(std::path::PathBuf::from) {
+        browser.resize(1920, 1080).await;
+        std::fs::write(folder.join("kiosk-1920.png"), browser.screenshot().await).expect("a screenshot is written");
+    }
+    page.browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn diagnostics_say_what_a_bug_report_needs() {
+    if skipped() {
+        return;
+    }
+    let page = Page::ready(Gpu::None, "").await;
+    let browser = &page.browser;
+    page.go("about").await;
+    let says = browser.text("diagnostics").await;
+    let hash = vdm::weights::sha256_hex(&page.site.file(&page.weights("sampling")));
+    for part in ["Chrome", "cpu", &hash[..12]] {
+        assert!(says.contains(part), "nothing of {part} in {says}");
+    }
+    for id in ["formulas", "card", "ethics", "licences", "storage-used"] {
+        assert!(browser.has(id).await, "no {id}");
+    }
+    page.browser.close().await;
+}
+
+/// Prints how long it takes from opening to the first image; the README says how to run it.
+#[tokio::test(flavor = "multi_thread")]
+async fn opening_to_first_image_is_timed() {
+    if skipped() {
+        return;
+    }
+    for (gpu, name) in [(Gpu::None, "CPU"), (Gpu::SwiftShader, "WebGPU on SwiftShader")] {
+        let page = Page::new(gpu).await;
+        let browser = &page.browser;
+        for visit in ["first", "second"] {
+            if visit == "second" {
+                browser.wait_until("return navigator.serviceWorker.controller !== null", SOON).await;
+                browser.open("about:blank").await;
+            }
+            let opened = Instant::now();
+            page.open("?seed=1&steps=25").await;
+            browser.wait_for_text("status", "Done: seed 1, 25 steps", TO_LOAD).await;
+            println!("{name}, {visit} visit: {:.1} s from opening to the image", opened.elapsed().as_secs_f64());
+        }
+        page.browser.close().await;
+    }
+}

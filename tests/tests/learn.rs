@@ -1,0 +1,353 @@
+//! The views that teach, and one's own weights, in a real Chromium.
+
+use std::path::Path;
+
+use burn::backend::Flex;
+use serde_json::Value;
+use tempfile::TempDir;
+use tests::browser::{Browser, Gpu, skipped};
+use tests::page::{Page, SOON, TO_SAMPLE, assert_same, natively};
+use tests::programs::run_trainer;
+use vdm::config::Preset;
+use vdm::image::{GreyImage, Origin};
+use vdm::model::Networks;
+use vdm::weights::{Precision, Provenance, save, save_encoder, sha256_hex};
+
+/// The first number in a text of the page, which groups digits with thin spaces.
+fn number(text: &str) -> f64 {
+    let text = text.replace(['\u{202f}', '\u{a0}'], "").replace('−', "-").replace(',', ".");
+    let start = text.find(|c: char| c.is_ascii_digit()).unwrap_or_else(|| panic!("no number in {text}"));
+    let negative = text[..start].ends_with('-');
+    let (mantissa, rest) = split_number(&text[start..]);
+    // Written as 1.2·10⁻³, 1.2 × 10⁻³ or 1.2e-3.
+    let exponent = exponent(rest);
+    let value = mantissa * 10f64.powi(exponent);
+    if negative { -value } else { value }
+}
+
+fn split_number(text: &str) -> (f64, &str) {
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    (text[..end].trim_end_matches('.').parse().unwrap_or_else(|e| panic!("{text}: {e}")), &text[end..])
+}
+
+fn exponent(rest: &str) -> i32 {
+    if let Some(written) = rest.strip_prefix('e') {
+        let end = written.find(|c: char| !c.is_ascii_digit() && c != '-').unwrap_or(written.len());
+        return written[..end].parse().unwrap_or(0);
+    }
+    let rest = rest.trim_start_matches([' ', '·', '×']);
+    let Some(raised) = rest.strip_prefix("10") else { return 0 };
+    let digits = "⁰¹²³⁴⁵⁶⁷⁸⁹";
+    let negative = raised.starts_with('⁻');
+    let value = raised.chars().filter_map(|c| digits.chars().position(|d| d == c)).fold(0, |n, d| n * 10 + d as i32);
+    if negative { -value } else { value }
+}
+
+async fn reads(browser: &Browser, id: &str) -> f64 {
+    number(&browser.text(id).await)
+}
+
+/// A picture of no lung: stripes and a disc, twice as wide as high.
+fn own_picture(folder: &Path) -> std::path::PathBuf {
+    let image = image::GrayImage::from_fn(640, 320, |x, y| {
+        let (dx, dy) = (x as f64 - 320.0, y as f64 - 160.0);
+        image::Luma([if dx.hypot(dy) < 90.0 { 200 } else { 60 + (x % 64) as u8 }])
+    });
+    let path = folder.join("own.png");
+    image.save(&path).expect("a picture is written");
+    path
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_is_noised_by_hand_and_denoised_from_there() {
+    if skipped() {
+        return;
+    }
+    let page = Page::ready(Gpu::None, "").await;
+    let browser = &page.browser;
+    page.go("forward").await;
+    browser.click("example-0").await;
+    browser.slide("forward-t", 0.5).await;
+    let drawn = |canvas: &str| {
+        format!(
+            "const c = document.querySelector('[data-testid=\"{canvas}\"]'); return c !== null && \
+                 c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some(v => v > 0 && v < 255)"
+        )
+    };
+    browser.wait_until(&drawn("forward-noisy"), TO_SAMPLE).await;
+    let (alpha2, sigma2) = (reads(browser, "forward-alpha2").await, reads(browser, "forward-sigma2").await);
+    let (snr, gamma) = (reads(browser, "forward-snr").await, reads(browser, "forward-gamma").await);
+    // Shown with three digits or so.
+    assert!((alpha2 + sigma2 - 1.0).abs() < 2e-3, "{alpha2} {sigma2}");
+    assert!((snr / (alpha2 / sigma2) - 1.0).abs() < 2e-2, "{snr} {alpha2} {sigma2}");
+    assert!(((-gamma).exp() / snr - 1.0).abs() < 2e-2, "{gamma} {snr}");
+    // More noise, another picture and less signal.
+    let half = page.pixels("forward-noisy").await;
+    let clean = page.pixels("forward-clean").await;
+    browser.slide("forward-t", 1.0).await;
+    browser.wait_until("return Number(document.querySelector('[data-testid=forward-alpha2]').textContent.replace(',', '.').match(/[0-9.]+/)[0]) < 0.02", SOON).await;
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    assert_ne!(page.pixels("forward-noisy").await, half);
+    // With little noise, denoising brings the image back.
+    browser.slide("forward-t", 0.05).await;
+    browser.click("denoise").await;
+    browser.wait_for_attribute("denoised", "data-finished", "true", TO_SAMPLE).await;
+    let back = page.pixels("denoised").await;
+    let rms = (back.iter().zip(&clean).map(|(a, b)| f64::from(a.abs_diff(*b)).powi(2)).sum::<f64>()
+        / back.len() as f64)
+        .sqrt();
+    println!("denoised from t = 0.05: RMS {rms:.2} grey levels from the image");
+    assert!(rms < 12.0, "{rms}");
+
+    // A picture of one's own: the encoder is fetched only now, and nothing is sent.
+    let encoder = page.weights("encoder");
+    assert!(!page.site.asked().contains(&encoder), "nothing needed the encoder yet");
+    let folder = TempDir::new().expect("a folder");
+    browser.give_files("subject-file", &[&own_picture(folder.path())]).await;
+    browser.wait_for_text("subject-name", "own.png", SOON).await;
+    browser.slide("forward-t", 0.2).await;
+    browser.wait_until(&drawn("forward-noisy"), TO_SAMPLE).await;
+    browser.wait_for_state("done", TO_SAMPLE).await;
+    assert!(page.site.asked().contains(&encoder));
+    // What is no picture is refused, readably, and disturbs nothing.
+    let bad = folder.path().join("bad.png");
+    std::fs::write(&bad, "no picture").expect("a file");
+    browser.give_files("subject-file", &[&bad]).await;
+    browser.wait_for_text("notice", "bad.png", SOON).await;
+    page.asked_nobody_else().await;
+    page.browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_schedule_is_that_of_the_weights() {
+    if skipped() {
+        return;
+    }
+    let page = Page::ready(Gpu::None, "").await;
+    let browser = &page.browser;
+    page.go("schedule").await;
+    for plot in ["schedule-gamma-plot", "schedule-snr-plot"] {
+        let script = format!(
+            "return document.querySelector('[data-testid={plot}] path, [data-testid={plot}] polyline')\
+                              .getTotalLength() > 100"
+        );
+        browser.wait_until(&script, SOON).await;
+    }
+    let (_, networks) =
+        vdm::weights::load::<Flex>(&std::fs::read(page.weights_path()).expect("weights"), &Default::default())
+            .expect("weights");
+    let schedule = tests::block_on(networks.schedule.read()).expect("a schedule");
+    for t in [0.0, 0.3, 1.0] {
+        browser.slide("schedule-t", t).await;
+        let gamma = reads(browser, "schedule-gamma").await;
+        assert!((gamma - schedule.gamma(t)).abs() < 6e-3, "γ({t}) is {}, and the page says {gamma}", schedule.gamma(t));
+        let snr = reads(browser, "schedule-snr").await;
+        assert!((snr / (-schedule.gamma(t)).exp() - 1.0).abs() < 2e-2, "{snr}");
+    }
+    page.browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_bound_is_what_the_trainer_measures() {
+    if skipped() {
+        return;
+    }
+    let page = Page::ready(Gpu::None, "").await;
+    let browser = &page.browser;
+    // A square picture of the model's size reaches the model as it is.
+    let folder = TempDir::new().expect("a folder");
+    let sample = natively(&page.weights_path(), "3", "20", "ddim");
+    let image = GreyImage { width: 256, height: 256, pixels: sample };
+    let path = folder.path().join("image.png");
+    std::fs::write(&path, image.to_png(&Origin::default()).expect("a PNG")).expect("a file");
+    page.go("bound").await;
+    browser.give_files("subject-file", &[&path]).await;
+    browser.click("measure").await;
+    browser
+        .wait_until(
+            "return /\\d/.test(document.querySelector('[data-testid=bound-total]')?.textContent ?? '')",
+            TO_SAMPLE,
+        )
+        .await;
+    let weights = page.weights_path();
+    let line = ["evaluate", "--json", "--device", "cpu", "--times", "16", "--data", "."].map(String::from);
+    let line = line.into_iter().chain(["--weights".into(), weights.to_str().expect("a plain path").into()]);
+    let said = run_trainer(folder.path(), line).ok();
+    let report: Value = serde_json::from_str(&said.stdout).expect("JSON");
+    for (id, term) in [
+        ("bound-reconstruction", "reconstruction"),
+        ("bound-floor", "entropy_floor"),
+        ("bound-latent", "latent"),
+        ("bound-diffusion", "diffusion"),
+        ("bound-total", "total"),
+    ] {
+        let expected = report["bits_per_dim"][term].as_f64().expect("a number");
+        let shown = reads(browser, id).await;
+        println!("{term}: {shown} on the page, {expected} by the trainer");
+        // The page shows three digits that count, or four behind the point.
+        assert!((shown - expected).abs() <= (0.006 * expected.abs()).max(6e-5), "{term}: {shown} against {expected}");
+    }
+    page.browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_seed_becomes_another() {
+    if skipped() {
+        return;
+    }
+    let page = Page::ready(Gpu::None, "").await;
+    let browser = &page.browser;
+    page.generate("11", "10", "ddim").await;
+    let first = page.pixels("canvas").await;
+    page.go("between").await;
+    browser.type_into("between-from", "11").await;
+    browser.type_into("between-to", "12").await;
+    browser.slide("between-frames", 5.0).await;
+    browser.click("between-generate").await;
+    browser.wait_for_attribute("between-0", "data-finished", "true", TO_SAMPLE).await;
+    assert!(browser.has("between-4").await && !browser.has("between-5").await);
+    assert_same("the first", &page.pixels("between-0").await, &first, 1);
+    assert_ne!(page.pixels("between-2").await, page.pixels("between-4").await);
+    // The animation moves once it is asked to.
+    let before = page.pixels("between-animation").await;
+    browser.click("between-play").await;
+    let mut moved = false;
+    for _ in 0..100 {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        moved |= page.pixels("between-animation").await != before;
+    }
+    assert!(moved, "nothing moves");
+    browser.click("between-save").await;
+    let strip = browser.downloaded("synthetic-xray-seed11-between.png").await;
+    assert_eq!(image::open(strip).expect("a PNG").width(), 5 * 258 - 2);
+    browser.click("between-save-animation").await;
+    let path = browser.downloaded("synthetic-xray-seed11-between-animation.png").await;
+    let file = std::io::BufReader::new(std::fs::File::open(path).expect("a file"));
+    let reader = png::Decoder::new(file).read_info().expect("a PNG");
+    assert_eq!(reader.info().animation_control().map(|control| control.num_frames), Some(8), "there and back");
+    page.browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_samplers_race() {
+    if skipped() {
+        return;
+    }
+    let page = Page::ready(Gpu::None, "").await;
+    let browser = &page.browser;
+    page.go("race").await;
+    browser.type_into("race-seed", "9").await;
+    for (lane, sampler, steps) in [("left", "dpmpp-2m", "5"), ("right", "ddim", "40")] {
+        browser.select(&format!("race-{lane}-sampler"), sampler).await;
+        browser.type_into(&format!("race-{lane}-steps"), steps).await;
+    }
+    browser.click("race-start").await;
+    browser.wait_for_attribute("race-right", "data-finished", "true", TO_SAMPLE).await;
+    let weights = page.weights_path();
+    let (left, right) = (natively(&weights, "9", "5", "dpmpp-2m"), natively(&weights, "9", "40", "ddim"));
+    assert_same("left", &page.pixels("race-left").await, &left, 1);
+    assert_same("right", &page.pixels("race-right").await, &right, 1);
+    for lane in ["race-left-time", "race-right-time"] {
+        assert!(reads(browser, lane).await >= 0.0);
+    }
+    // Of the pictures without their label; the trainer's are labelled the same, which adds nothing.
+    let square = |(a, b): (&u8, &u8)| f64::from(a.abs_diff(*b)).powi(2);
+    let rms = (left.iter().zip(&right).map(square).sum::<f64>() / left.len() as f64).sqrt();
+    let shown = reads(browser, "race-difference").await;
+    assert!(shown > 0.0 && (shown - rms).abs() < 0.1 * rms.max(1.0), "{shown} on the page, {rms} here");
+    page.browser.close().await;
+}
+
+/// A model of one's own: both files.
+fn own_model(folder: &Path) -> (std::path::PathBuf, std::path::PathBuf) {
+    let device = Default::default();
+    let config = Preset::Quick.model();
+    let networks = Networks::<Flex>::new(&config, 3, &device).expect("networks");
+    let provenance = Provenance { name: "my-own".into(), data: "drawings of mine".into(), ..Provenance::default() };
+    let bytes = save(&networks, &config, &provenance, Precision::F32).expect("bytes");
+    let encoder = networks.encoder.expect("an encoder");
+    let encoder = save_encoder(&encoder, &config, &provenance, &sha256_hex(&bytes), Precision::F32).expect("bytes");
+    let paths = (folder.join("my-own.safetensors"), folder.join("my-own-encoder.safetensors"));
+    std::fs::write(&paths.0, bytes).expect("a file");
+    std::fs::write(&paths.1, encoder).expect("a file");
+    paths
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ones_own_weights_are_used_or_refused_readably() {
+    if skipped() {
+        return;
+    }
+    let page = Page::ready(Gpu::None, "").await;
+    let browser = &page.browser;
+    let folder = TempDir::new().expect("a folder");
+    let (sampling, encoder) = own_model(folder.path());
+    let bytes = std::fs::read(&sampling).expect("a file");
+
+    // What does not fit is refused with a reason, and the model that is there stays.
+    let claim = |header: &str| [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat();
+    let mut header_flipped = bytes.clone();
+    header_flipped[40] ^= 0x55;
+    let site_hash = browser.attribute("app", "data-state").await;
+    page.go("weights").await;
+    for (name, content) in [
+        ("empty.safetensors", Vec::new()),
+        ("text.safetensors", b"# Model card".to_vec()),
+        ("cut.safetensors", bytes[..bytes.len() / 2].to_vec()),
+        ("flipped.safetensors", header_flipped),
+        ("huge-header.safetensors", [&u64::MAX.to_le_bytes()[..], b"{}"].concat()),
+        // 4 GB of numbers in 100 bytes.
+        ("huge.safetensors", claim(r#"{"w":{"dtype":"F32","shape":[32768,32768],"data_offsets":[0,4294967296]}}"#)),
+        ("page.safetensors", page.site.file("index.html")),
+        ("encoder.safetensors", std::fs::read(&encoder).expect("a file")),
+    ] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).expect("a file");
+        browser.give_files("weights-file", &[&path]).await;
+        browser.wait_for_text("notice", name, SOON).await;
+        let notice = browser.text("notice").await;
+        assert!(notice.len() > name.len() + 20, "{name}: {notice}");
+        assert_eq!(browser.attribute("app", "data-state").await, site_hash, "{name}");
+        browser.click("notice-close").await;
+    }
+    // Random damage to the header: no crash, whatever it says.
+    let mut noise = vdm::noise::NoiseStream::new(1, vdm::noise::Purpose::Order, 0);
+    for round in 0..20 {
+        let mut damaged = bytes.clone();
+        for _ in 0..8 {
+            let place = noise.below(2000);
+            damaged[place] = noise.below(256) as u8;
+        }
+        let name = format!("damaged-{round}.safetensors");
+        let path = folder.path().join(&name);
+        std::fs::write(&path, damaged).expect("a file");
+        browser.give_files("weights-file", &[&path]).await;
+        browser.wait_for_text("notice", &name, SOON).await;
+        browser.click("notice-close").await;
+    }
+
+    browser.give_files("weights-file", &[&encoder, &sampling]).await;
+    browser.wait_for_text("weights", "my-own", SOON).await;
+    assert!(browser.text("weights-provenance").await.contains("drawings of mine"));
+    assert!(browser.text("weights-config").await.contains("latent_dim"));
+    let hash = sha256_hex(&bytes);
+    assert!(browser.text("weights-hash").await.contains(&hash[..12]));
+    page.go("generate").await;
+    page.generate("4", "6", "ddim").await;
+    // Smaller than its label, which stands below it.
+    let native = natively(&sampling, "4", "6", "ddim");
+    let shown = page.pixels("canvas").await;
+    assert_eq!(shown.len(), native.len());
+    assert!(shown.iter().zip(&native).all(|(a, b)| a.abs_diff(*b) <= 1));
+    // Its encoder came with it.
+    page.go("bound").await;
+    browser.click("subject-sample").await;
+    browser.click("measure").await;
+    browser
+        .wait_until("return /\\d/.test(document.querySelector('[data-testid=bound-total]')?.textContent ?? '')", SOON)
+        .await;
+    page.go("weights").await;
+    browser.click("weights-site").await;
+    browser.wait_for_text("weights-hash", &sha256_hex(&page.site.file(&page.weights("sampling")))[..12], SOON).await;
+    page.browser.close().await;
+}

@@ -1,0 +1,233 @@
+//! The page's address: which view, which backend, which language, and which image.
+
+use vdm::sampler::Sampler;
+
+use crate::protocol::BackendWish;
+use crate::settings::{COUNTS, Form, GUIDANCE, MAX_STEPS, Settings};
+use crate::text::Lang;
+
+/// So many digits of a hash stand in a link.
+const HASH_DIGITS: usize = 16;
+
+/// A view of the page.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum View {
+    /// Images from noise.
+    #[default]
+    Generate,
+    /// From an image to noise, and back.
+    Forward,
+    /// The noise schedule.
+    Schedule,
+    /// The variational bound.
+    Bound,
+    /// Between two seeds.
+    Between,
+    /// Two samplers side by side.
+    Race,
+    /// The weights, the site's and one's own.
+    Weights,
+    /// How it works, and whom it concerns.
+    About,
+}
+
+impl View {
+    /// Every view, in the order of the navigation.
+    pub const ALL: [View; 8] = [
+        View::Generate,
+        View::Forward,
+        View::Schedule,
+        View::Bound,
+        View::Between,
+        View::Race,
+        View::Weights,
+        View::About,
+    ];
+
+    /// The name in addresses.
+    pub fn name(self) -> &'static str {
+        match self {
+            View::Generate => "generate",
+            View::Forward => "forward",
+            View::Schedule => "schedule",
+            View::Bound => "bound",
+            View::Between => "between",
+            View::Race => "race",
+            View::Weights => "weights",
+            View::About => "about",
+        }
+    }
+
+    /// The view of an address's fragment, such as `#race`; what is not known is the first view.
+    pub fn from_hash(hash: &str) -> Self {
+        let name = hash.trim_start_matches('#');
+        Self::ALL.into_iter().find(|view| view.name() == name).unwrap_or_default()
+    }
+}
+
+/// What an address asks for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Address {
+    /// The backend.
+    pub backend: BackendWish,
+    /// The language.
+    pub lang: Option<Lang>,
+    /// Whether the page runs by itself.
+    pub kiosk: bool,
+    /// An image.
+    pub link: Option<Link>,
+}
+
+/// An image, or several.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Link {
+    /// How to make it.
+    pub settings: Settings,
+    /// How many, from its seed on.
+    pub count: u32,
+    /// The start of the hash of the weights that drew it.
+    pub weights: Option<String>,
+}
+
+impl Address {
+    /// Reads the part of an address from `?` on. What is not known or not possible counts as not there: a link that is
+    /// a little broken still opens.
+    ///
+    /// ```
+    /// let address = web::address::Address::parse("?seed=7&steps=12&sampler=ddim&kiosk");
+    /// let link = address.link.expect("a link");
+    /// assert_eq!((link.settings.seed, link.settings.steps, link.count, address.kiosk), (7, 12, 1, true));
+    /// ```
+    pub fn parse(search: &str) -> Self {
+        let pairs = || search.trim_start_matches('?').split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+        let value = |name: &str| pairs().find(|(key, _)| *key == name).map(|(_, value)| value);
+        Self {
+            backend: BackendWish::from_address(value("backend")),
+            lang: value("lang").and_then(Lang::from_tag),
+            kiosk: value("kiosk").is_some_and(|value| value != "0"),
+            link: Link::read(value),
+        }
+    }
+
+    /// The part of an address from `?` on; empty where there is nothing to say.
+    pub fn search(&self) -> String {
+        let mut pairs: Vec<String> = Vec::new();
+        match self.backend {
+            BackendWish::Cpu => pairs.push("backend=cpu".into()),
+            BackendWish::WebGpu => pairs.push("backend=webgpu".into()),
+            BackendWish::Auto | BackendWish::CpuAfterGpuFailure => {}
+        }
+        pairs.extend(self.lang.map(|lang| ["lang=", lang.tag()].concat()));
+        pairs.extend(self.kiosk.then(|| "kiosk".into()));
+        pairs.extend(self.link.iter().flat_map(Link::pairs));
+        if pairs.is_empty() { String::new() } else { format!("?{}", pairs.join("&")) }
+    }
+}
+
+impl Link {
+    /// A link to images that `weights`, called by their whole hash, have drawn.
+    pub fn new(settings: Settings, count: u32, weights: &str) -> Self {
+        let weights = weights.get(..HASH_DIGITS).map(str::to_owned);
+        Self { settings, count, weights }
+    }
+
+    fn read<'a>(value: impl Fn(&str) -> Option<&'a str>) -> Option<Self> {
+        let default = Settings::default();
+        let class = value("class").and_then(|class| class.parse().ok());
+        let settings = Settings {
+            // Without a seed there is no image.
+            seed: value("seed")?.parse().ok()?,
+            sampler: value("sampler").and_then(Sampler::from_name).unwrap_or_default(),
+            steps: value("steps")
+                .and_then(|steps| steps.parse().ok())
+                .filter(|steps| (1..=MAX_STEPS).contains(steps))
+                .unwrap_or(default.steps),
+            class,
+            guidance: value("guidance")
+                .and_then(|guidance| guidance.parse().ok())
+                .filter(|guidance| GUIDANCE.contains(guidance))
+                .unwrap_or(default.guidance),
+        };
+        let count = value("count").and_then(|count| count.parse().ok()).filter(|count| COUNTS.contains(count));
+        let hexadecimal = |hash: &&str| !hash.is_empty() && hash.bytes().all(|c| c.is_ascii_hexdigit());
+        let weights = value("weights").filter(hexadecimal).map(str::to_ascii_lowercase);
+        Some(Self { settings, count: count.unwrap_or(1), weights })
+    }
+
+    fn pairs(&self) -> Vec<String> {
+        let Settings { seed, steps, sampler, class, guidance } = &self.settings;
+        let mut pairs = vec![format!("seed={seed}"), format!("sampler={}", sampler.name()), format!("steps={steps}")];
+        if self.count > 1 {
+            pairs.push(format!("count={}", self.count));
+        }
+        if let Some(class) = class {
+            pairs.push(format!("class={class}"));
+            pairs.push(format!("guidance={guidance}"));
+        }
+        pairs.extend(self.weights.iter().map(|hash| ["weights=", hash].concat()));
+        pairs
+    }
+
+    /// The form that makes it.
+    pub fn form(&self) -> Form {
+        Form {
+            seed: self.settings.seed.to_string(),
+            steps: self.settings.steps.to_string(),
+            sampler: self.settings.sampler,
+            count: self.count,
+            class: self.settings.class.map(|class| class.to_string()).unwrap_or_default(),
+            guidance: self.settings.guidance.to_string(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_comes_back_as_it_was() {
+        let hash = "0123456789abcdef".repeat(4);
+        for (class, count) in [(None, 1), (Some(3), 16)] {
+            let settings = Settings { seed: u64::MAX, steps: 12, sampler: Sampler::Ancestral, class, guidance: 2.5 };
+            let link = Link::new(settings.clone(), count, &hash);
+            assert_eq!(link.weights.as_deref(), Some("0123456789abcdef"));
+            let address = Address { backend: BackendWish::Cpu, lang: Some(Lang::Fr), kiosk: true, link: Some(link) };
+            let mut read = Address::parse(&address.search());
+            if class.is_none() {
+                // Guidance counts for a class only, and is not told without one.
+                assert_eq!(read.link.as_ref().map(|link| link.settings.guidance), Some(1.0));
+                read.link.iter_mut().for_each(|link| link.settings.guidance = 2.5);
+            }
+            assert_eq!(read, address);
+        }
+        assert_eq!(Address::default().search(), "");
+        assert_eq!(Address::parse(""), Address::default());
+    }
+
+    #[test]
+    fn what_is_not_possible_is_not_there() {
+        assert_eq!(Address::parse("?seed=x").link, None);
+        assert_eq!(Address::parse("?seed=-1&steps=3").link, None);
+        let link = Address::parse("?seed=1&steps=0&sampler=magic&count=7&guidance=NaN&weights=%3Cb%3E").link;
+        let expected = Link { settings: Settings { seed: 1, ..Settings::default() }, count: 1, weights: None };
+        assert_eq!(link, Some(expected));
+        assert!(!Address::parse("?kiosk=0").kiosk);
+    }
+
+    #[test]
+    fn each_view_has_an_address() {
+        for view in View::ALL {
+            assert_eq!(View::from_hash(&format!("#{}", view.name())), view);
+        }
+        assert_eq!(View::from_hash("#nowhere"), View::Generate);
+        assert_eq!(View::from_hash(""), View::Generate);
+    }
+
+    #[test]
+    fn a_link_fills_the_form() {
+        let settings = Settings { seed: 9, steps: 7, sampler: Sampler::Ddim, ..Settings::default() };
+        let form = Link { settings: settings.clone(), count: 4, weights: None }.form();
+        assert_eq!((form.read(None), form.count), (Ok(settings), 4));
+    }
+}

@@ -1,0 +1,160 @@
+//! The reverse process, step by step, shown as it goes and recorded.
+
+use std::rc::Rc;
+
+use burn::tensor::{Tensor, backend::Backend};
+use vdm::math::alpha_squared;
+use vdm::noise::Purpose;
+use vdm::sampler::{Trajectory, seeded_noise};
+
+use super::record::Recording;
+use super::{Engine, Halt, Host, StepTaken};
+use crate::protocol::{Outcome, Picture, Problem, Run, Start};
+
+/// The most images that one run makes.
+const MAX_IMAGES: usize = 64;
+/// Latents are read back in blocks: each reading makes a GPU's queue run dry.
+const BLOCK: usize = 32;
+
+/// Chooses the steps that are shown: each one where a picture costs little, else so many that about half of the time
+/// goes into pictures.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct PreviewPace {
+    last_end_ms: f64,
+    last_cost_ms: f64,
+}
+
+impl PreviewPace {
+    /// A picture that costs less is always worth it: it is there within two frames of a display.
+    const CHEAP_MS: f64 = 33.0;
+
+    pub(super) fn wants(&self, now_ms: f64) -> bool {
+        self.last_cost_ms < Self::CHEAP_MS || now_ms - self.last_end_ms >= self.last_cost_ms
+    }
+
+    pub(super) fn record(&mut self, start_ms: f64, end_ms: f64) {
+        *self = Self { last_end_ms: end_ms, last_cost_ms: end_ms - start_ms };
+    }
+}
+
+/// Latents on their way from the device to the host.
+struct Reel<B: Backend> {
+    pending: Vec<Tensor<B, 2>>,
+    read: Vec<f32>,
+}
+
+impl<B: Backend> Reel<B> {
+    fn new() -> Self {
+        Self { pending: Vec::new(), read: Vec::new() }
+    }
+
+    async fn push(&mut self, engine: &Engine<B>, latent: Tensor<B, 2>) -> Result<(), Problem> {
+        self.pending.push(latent);
+        if self.pending.len() >= BLOCK { self.flush(engine).await } else { Ok(()) }
+    }
+
+    async fn flush(&mut self, engine: &Engine<B>) -> Result<(), Problem> {
+        if !self.pending.is_empty() {
+            let block = Tensor::cat(std::mem::take(&mut self.pending), 0);
+            self.read.extend(engine.numbers(block).await?);
+        }
+        Ok(())
+    }
+}
+
+impl<B: Backend> Engine<B> {
+    pub(super) async fn run(&self, run: &Run, host: &impl Host) -> Result<Outcome, Halt> {
+        let recording = self.record(run, Some(host), host).await?;
+        let last: Vec<Vec<f32>> = (0..run.count()).map(|row| recording.noisy(row, recording.steps())).collect();
+        Ok(Outcome::Pictures(self.decode_rows(&last).await?))
+    }
+
+    /// The recording of a run: the last one, or made now, without showing it.
+    pub(super) async fn recorded(&self, run: &Run, host: &impl Host) -> Result<Rc<Recording>, Halt> {
+        if let Some(recording) = &*self.recording.borrow()
+            && recording.run == *run
+        {
+            return Ok(Rc::clone(recording));
+        }
+        self.record(run, None, host).await
+    }
+
+    async fn record<H: Host>(&self, run: &Run, shown: Option<&H>, host: &H) -> Result<Rc<Recording>, Halt> {
+        let clean = match &run.start {
+            // A subject that is a sample is recorded first; that run starts from noise, and so on no subject.
+            Start::Subject { subject, .. } => Some(Box::pin(self.clean_latent(subject, host)).await?),
+            Start::Noise | Start::Between { .. } => None,
+        };
+        let mut trajectory = self.start(run, clean.as_deref().map(Vec::as_slice))?;
+        let (times, gammas) = (trajectory.times().to_vec(), trajectory.gammas().to_vec());
+        let (mut z, mut f_hat) = (Reel::new(), Reel::new());
+        let mut pace = PreviewPace::default();
+        let mut taken = 0;
+        z.push(self, trajectory.z().clone()).await?;
+        loop {
+            if !host.goes_on().await {
+                return Err(Halt::Stopped { step: taken });
+            }
+            let Some(step) = trajectory.step(&self.model) else { break };
+            taken = step.number as u32;
+            z.push(self, trajectory.z().clone()).await?;
+            if let Some(predicted) = trajectory.f_hat() {
+                f_hat.push(self, predicted.clone()).await?;
+            }
+            let Some(host) = shown else { continue };
+            let before_ms = host.elapsed_ms();
+            let (mut pictures, mut noisy) = (Vec::new(), None);
+            if pace.wants(before_ms) {
+                (pictures, noisy) = self.preview(&trajectory, step.gamma, run.count()).await?;
+                pace.record(before_ms, host.elapsed_ms());
+            }
+            host.on_step(StepTaken { step: taken, of: step.of as u32, t: step.t, pictures, noisy });
+        }
+        z.flush(self).await?;
+        f_hat.flush(self).await?;
+        let dim = self.model.config.latent_dim;
+        let recording = Recording { run: run.clone(), times, gammas, dim, z: z.read, f_hat: f_hat.read };
+        let recording = Rc::new(recording);
+        *self.recording.borrow_mut() = Some(Rc::clone(&recording));
+        Ok(recording)
+    }
+
+    /// What the model believes the images to be, and of a single one the latent, decoded.
+    async fn preview(
+        &self,
+        trajectory: &Trajectory<B>,
+        gamma: f64,
+        images: usize,
+    ) -> Result<(Vec<Picture>, Option<Picture>), Problem> {
+        let Some(f_hat) = trajectory.f_hat() else { return Ok((Vec::new(), None)) };
+        if images > 1 {
+            return Ok((self.read(self.model.decode(f_hat.clone())).await?, None));
+        }
+        let z = trajectory.z().clone() / alpha_squared(gamma).sqrt();
+        let mut pictures = self.read(self.model.decode(Tensor::cat(vec![f_hat.clone(), z], 0))).await?;
+        let noisy = pictures.pop();
+        Ok((pictures, noisy))
+    }
+
+    /// A run at its start; `clean` is its subject's latent, where it has one.
+    pub(super) fn start(&self, run: &Run, clean: Option<&[f32]>) -> Result<Trajectory<B>, Problem> {
+        if !(1..=MAX_IMAGES).contains(&run.count()) || run.seeds.is_empty() {
+            let detail = format!("{} images: 1 to {MAX_IMAGES} are accepted", run.count());
+            return Err(Problem::Settings { detail });
+        }
+        let options = run.settings.sampling_options();
+        let trajectory = match (&run.start, clean) {
+            (Start::Between { to, frames }, _) => {
+                Trajectory::between(&self.model, options, run.seeds[0], *to, *frames as usize, &self.device)
+            }
+            (Start::Subject { t, .. }, Some(clean)) => {
+                let rows = run.seeds.len();
+                let noise = seeded_noise(&run.seeds, Purpose::Diffuse, 0, clean.len(), &self.device);
+                let z = self.model.diffuse(self.tensor(clean.repeat(rows), rows), noise, *t);
+                Trajectory::from_latent(&self.model, options, &run.seeds, z, *t)
+            }
+            _ => Trajectory::from_noise(&self.model, options, &run.seeds, &self.device),
+        };
+        trajectory.map_err(|error| Problem::Settings { detail: error.to_string() })
+    }
+}

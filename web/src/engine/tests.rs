@@ -1,0 +1,278 @@
+use std::cell::{Cell, RefCell};
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use burn_flex::{Flex, FlexDevice};
+use vdm::config::Preset;
+use vdm::image::{LABEL, Origin};
+use vdm::model::Networks;
+use vdm::sampler::Sampler;
+use vdm::weights::{Precision, Provenance, save, save_encoder, sha256_hex};
+
+use super::run::PreviewPace;
+use super::*;
+
+/// A future that waits for nothing, as all of them are on the CPU.
+fn now<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => value,
+        Poll::Pending => panic!("the CPU waits for nothing"),
+    }
+}
+
+/// An engine with its encoder.
+fn engine() -> Engine<Flex> {
+    let config = Preset::Quick.model();
+    let networks = Networks::<Flex>::new(&config, 1, &FlexDevice).expect("networks");
+    let bytes = save(&networks, &config, &Provenance::default(), Precision::F16).expect("bytes");
+    let hash = sha256_hex(&bytes);
+    let encoder = networks.encoder.expect("an encoder");
+    let encoder = save_encoder(&encoder, &config, &Provenance::default(), &hash, Precision::F16).expect("bytes");
+    let engine = now(Engine::load(&bytes, FlexDevice)).expect("loads");
+    engine.load_encoder(&encoder, &hash).expect("loads");
+    engine
+}
+
+/// A clock that advances by 1 ms whenever it is asked, and a stop after some steps.
+struct TestHost {
+    clock_ms: Cell<f64>,
+    stop_after: usize,
+    steps: RefCell<Vec<u32>>,
+    shown: Cell<usize>,
+    noisy: Cell<usize>,
+}
+
+impl TestHost {
+    fn new(stop_after: usize) -> Self {
+        let (steps, shown, noisy) = (RefCell::default(), Cell::new(0), Cell::new(0));
+        Self { clock_ms: Cell::new(0.0), stop_after, steps, shown, noisy }
+    }
+
+    fn patient() -> Self {
+        Self::new(usize::MAX)
+    }
+}
+
+impl Host for TestHost {
+    fn elapsed_ms(&self) -> f64 {
+        self.clock_ms.replace(self.clock_ms.get() + 1.0)
+    }
+
+    fn on_step(&self, taken: StepTaken) {
+        self.steps.borrow_mut().push(taken.step);
+        self.shown.set(self.shown.get() + taken.pictures.len());
+        self.noisy.set(self.noisy.get() + usize::from(taken.noisy.is_some()));
+    }
+
+    async fn goes_on(&self) -> bool {
+        self.steps.borrow().len() < self.stop_after
+    }
+}
+
+fn settings(seed: u64, steps: u32) -> Settings {
+    Settings { seed, steps, ..Settings::default() }
+}
+
+fn perform(engine: &Engine<Flex>, task: &Task) -> Outcome {
+    match now(engine.perform(task, &TestHost::patient())) {
+        Ok(Ending::Done(outcome)) => outcome,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn pictures(engine: &Engine<Flex>, run: &Run) -> Vec<Picture> {
+    match perform(engine, &Task::Run(run.clone())) {
+        Outcome::Pictures(pictures) => pictures,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn look(engine: &Engine<Flex>, run: &Run, image: u32, index: u32) -> Moment {
+    match perform(engine, &Task::Look { run: run.clone(), image, index }) {
+        Outcome::Moment(moment) => moment,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn every_sampler_ends_in_one_image_a_seed() {
+    let engine = engine();
+    now(engine.warm_up()).expect("warms up");
+    for sampler in Sampler::ALL {
+        let run = Run::from_noise(Settings { sampler, ..settings(7, 5) }, 2);
+        let host = TestHost::patient();
+        let ending = now(engine.perform(&Task::Run(run.clone()), &host));
+        let Ok(Ending::Done(Outcome::Pictures(made))) = ending else { panic!("{ending:?}") };
+        assert_eq!(*host.steps.borrow(), [1, 2, 3, 4, 5]);
+        assert_eq!((host.shown.get(), host.noisy.get()), (10, 0), "cheap pictures are shown at each step");
+        assert!(made.iter().all(|p| (p.width, p.height, p.pixels.len()) == (64, 64, 64 * 64)));
+        assert_eq!(pictures(&engine, &run), made, "a seed is an image");
+        let alone = pictures(&engine, &Run::from_noise(Settings { sampler, ..settings(8, 5) }, 1));
+        // Another batch size may add in another order.
+        assert!(alone[0].rms_difference(&made[1]).is_some_and(|rms| rms < 0.5), "whatever is made beside it");
+    }
+}
+
+#[test]
+fn a_single_image_is_shown_with_its_latent() {
+    let host = TestHost::patient();
+    let run = Run::from_noise(settings(1, 4), 1);
+    now(engine().perform(&Task::Run(run), &host)).expect("done");
+    assert_eq!((host.shown.get(), host.noisy.get()), (4, 4));
+}
+
+#[test]
+fn a_job_ends_at_the_step_that_it_is_cancelled_at() {
+    let task = Task::Run(Run::from_noise(settings(0, 1000), 1));
+    assert_eq!(now(engine().perform(&task, &TestHost::new(3))), Ok(Ending::Stopped { step: 3 }));
+}
+
+#[test]
+fn any_moment_of_a_run_can_be_looked_at_by_any_worker() {
+    let engine = engine();
+    let run = Run::from_noise(settings(3, 40), 4);
+    let made = pictures(&engine, &run);
+    for (image, picture) in made.iter().enumerate() {
+        let end = look(&engine, &run, image as u32, 40);
+        assert_eq!((&end.predicted, &end.noisy, end.t), (picture, picture, 0.0), "it ends in the image");
+    }
+    let start = look(&engine, &run, 1, 0);
+    let noise = vdm::noise::NoiseStream::new(4, Purpose::Prior, 0).normals(engine.model.config.latent_dim);
+    assert_eq!((start.latent, start.t), (noise, 1.0), "it starts from the seed's noise");
+    let middle = look(&engine, &run, 2, 17);
+    assert!((middle.t - (1.0 - 17.0 / 40.0)).abs() < 1e-12 && middle.gamma == engine.schedule().gamma(middle.t));
+    assert_ne!(middle.noisy, middle.predicted);
+    // Another worker, which has no recording of it.
+    assert_eq!(look(&super::tests::engine(), &run, 2, 17), middle);
+    for (image, index) in [(4, 0), (0, 41)] {
+        let task = Task::Look { run: run.clone(), image, index };
+        let ending = now(engine.perform(&task, &TestHost::patient()));
+        assert!(matches!(ending, Err(Problem::Settings { .. })), "{ending:?}");
+    }
+}
+
+#[test]
+fn a_subject_is_noised_and_comes_back() {
+    let engine = engine();
+    let sample = Subject::Sample(settings(5, 10));
+    let made = pictures(&engine, &Run::from_noise(settings(5, 10), 1)).remove(0);
+    let at = |subject: &Subject, t| match perform(&engine, &Task::Diffuse { subject: subject.clone(), t, seed: 1 }) {
+        Outcome::Diffused(diffused) => diffused,
+        other => panic!("{other:?}"),
+    };
+    let early = at(&sample, 0.0);
+    assert_eq!(early.clean, made, "the clean latent of a sample is where it ends");
+    assert_eq!(at(&sample, 1.0).clean, made);
+    assert_ne!(at(&sample, 1.0).latent, early.latent);
+    // A picture of one's own goes through the encoder.
+    let image = Subject::Image { name: "own.png".into(), picture: made.clone() };
+    assert_eq!(at(&image, 0.3).noisy.pixels.len(), 64 * 64);
+    // From t = 0.5 it takes half of the steps.
+    let start = Start::Subject { subject: image, t: 0.5 };
+    let run = Run { start, seeds: vec![1, 2], settings: settings(1, 10) };
+    let host = TestHost::patient();
+    now(engine.perform(&Task::Run(run.clone()), &host)).expect("done");
+    assert_eq!((host.steps.borrow().len(), run.steps()), (5, 5));
+}
+
+#[test]
+fn between_two_seeds_lie_their_own_images_at_the_ends() {
+    let engine = engine();
+    let between = Run { start: Start::Between { to: 9, frames: 5 }, seeds: vec![2], settings: settings(2, 6) };
+    let made = pictures(&engine, &between);
+    assert_eq!(made.len(), 5);
+    for (frame, seed) in [(0, 2), (4, 9)] {
+        let alone = pictures(&engine, &Run::from_noise(settings(seed, 6), 1)).remove(0);
+        assert!(alone.rms_difference(&made[frame]).is_some_and(|rms| rms < 0.5), "seed {seed}");
+    }
+    assert_ne!(made[0], made[4]);
+}
+
+#[test]
+fn the_bound_is_that_of_the_core() {
+    let engine = engine();
+    let picture = Picture { width: 64, height: 64, pixels: (0..64 * 64).map(|i| (i % 251) as u8).collect() };
+    let subject = Subject::Image { name: String::new(), picture: picture.clone() };
+    let outcome = perform(&engine, &Task::Measure { subject, times: 4, seed: 0 });
+    let Outcome::Bound(terms) = outcome else { panic!("{outcome:?}") };
+    let encoder = engine.encoder.borrow().clone().expect("an encoder");
+    let (networks, config) = (&engine.model.networks, &engine.model.config);
+    let expected =
+        now(bound::measure(networks, config, &encoder, &[&picture.pixels], None, 0, 4, 0, &FlexDevice)).expect("terms");
+    assert_eq!(expected, [terms]);
+    assert!(terms.reconstruction > terms.entropy_floor && terms.entropy_floor > 0.0);
+}
+
+#[test]
+fn without_an_encoder_what_needs_it_says_so() {
+    let engine = engine();
+    *engine.encoder.borrow_mut() = None;
+    let picture = Picture { width: 64, height: 64, pixels: vec![0; 64 * 64] };
+    let subject = Subject::Image { name: String::new(), picture };
+    for task in
+        [Task::Diffuse { subject: subject.clone(), t: 0.5, seed: 0 }, Task::Measure { subject, times: 1, seed: 0 }]
+    {
+        assert!(task.needs_encoder());
+        assert_eq!(now(engine.perform(&task, &TestHost::patient())), Err(Problem::NoEncoder));
+    }
+}
+
+#[test]
+fn what_does_not_fit_the_model_is_refused() {
+    let engine = engine();
+    let small = Subject::Image { name: String::new(), picture: Picture { width: 2, height: 2, pixels: vec![0; 4] } };
+    let run = |start, seeds| Task::Run(Run { start, seeds, settings: settings(0, 2) });
+    for task in [
+        Task::Run(Run::from_noise(Settings { class: Some(1), ..settings(0, 2) }, 1)),
+        Task::Diffuse { subject: small, t: 0.5, seed: 0 },
+        Task::Diffuse { subject: Subject::Sample(settings(0, 2)), t: 1.5, seed: 0 },
+        run(Start::Noise, vec![]),
+        run(Start::Noise, vec![0; 65]),
+        run(Start::Between { to: 1, frames: 0 }, vec![0]),
+        run(Start::Between { to: 1, frames: 1000 }, vec![0]),
+        run(Start::Subject { subject: Subject::Sample(settings(0, 2)), t: 0.0 }, vec![0]),
+    ] {
+        let ending = now(engine.perform(&task, &TestHost::patient()));
+        assert!(matches!(ending, Err(Problem::Settings { .. })), "{task:?}: {ending:?}");
+    }
+}
+
+#[test]
+fn files_are_labelled_and_animated() {
+    let engine = engine();
+    let run = Run::from_noise(settings(0, 5), 1);
+    let picture = pictures(&engine, &run).remove(0);
+    let flipbook = vec![picture.clone(); 3];
+    for (save, frames) in [
+        (Save::Grid { pictures: vec![picture; 4], columns: 2 }, None),
+        (Save::Strip { run: run.clone(), image: 0 }, None),
+        // Each moment, and a rest at the end.
+        (Save::Animation { run, image: 0 }, Some(6 + 20)),
+        (Save::Flipbook { pictures: flipbook }, Some(4)),
+    ] {
+        let outcome = perform(&engine, &Task::Save { save: save.clone(), origin: Origin::default() });
+        let Outcome::File(bytes) = outcome else { panic!("{outcome:?}") };
+        let reader = png::Decoder::new(std::io::Cursor::new(bytes)).read_info().expect("a PNG");
+        assert_eq!(reader.info().animation_control().map(|control| control.num_frames), frames, "{save:?}");
+        assert!(reader.info().utf8_text.iter().any(|text| text.get_text().is_ok_and(|text| text == LABEL)));
+    }
+    let empty = Save::Grid { pictures: Vec::new(), columns: 1 };
+    let ending = now(engine.perform(&Task::Save { save: empty, origin: Origin::default() }, &TestHost::patient()));
+    assert!(matches!(ending, Err(Problem::Encoding { .. })), "{ending:?}");
+}
+
+#[test]
+fn dear_pictures_take_about_half_of_the_time() {
+    let (mut pace, mut clock_ms, mut in_pictures_ms) = (PreviewPace::default(), 0.0, 0.0);
+    for _ in 0..1000 {
+        clock_ms += 10.0;
+        if pace.wants(clock_ms) {
+            let start_ms = clock_ms;
+            clock_ms += 100.0;
+            pace.record(start_ms, clock_ms);
+            in_pictures_ms += 100.0;
+        }
+    }
+    // Ten steps of 10 ms to each picture of 100 ms; the first picture comes early.
+    assert!((in_pictures_ms / clock_ms - 0.5_f64).abs() < 0.01);
+}

@@ -1,0 +1,209 @@
+//! What the learning views show, as numbers: the noise at a time, the bound in bits, who won a race.
+
+use vdm::bound::ImageTerms;
+use vdm::math::{alpha_squared, bits_per_dim, sigma_squared, snr};
+use vdm::schedule::NoiseSchedule;
+
+use crate::manifest::ModelEntry;
+use crate::protocol::Subject;
+use crate::session::{Session, Slot};
+use crate::settings::{MAX_STEPS, Settings};
+
+/// Steps of the example images.
+const EXAMPLE_STEPS: u32 = 25;
+/// Seeds of the examples of weights that name none.
+const EXAMPLE_SEEDS: [u64; 3] = [1, 2, 3];
+
+/// How much noise there is at a time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct NoiseAt {
+    /// γ(t) = −ln SNR.
+    pub gamma: f64,
+    /// α², the share of the image.
+    pub signal: f64,
+    /// σ², the share of the noise.
+    pub noise: f64,
+    /// α²/σ².
+    pub snr: f64,
+}
+
+impl NoiseAt {
+    /// At t ∈ [0, 1].
+    pub fn new(schedule: &NoiseSchedule, t: f64) -> Self {
+        let gamma = schedule.gamma(t);
+        Self { gamma, signal: alpha_squared(gamma), noise: sigma_squared(gamma), snr: snr(gamma) }
+    }
+}
+
+/// The bound in bits a pixel.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bits {
+    /// −log p(x | z_0).
+    pub reconstruction: f64,
+    /// The least that the reconstruction can be.
+    pub floor: f64,
+    /// The prior KL.
+    pub latent: f64,
+    /// The diffusion loss.
+    pub diffusion: f64,
+    /// Reconstruction, latent and diffusion.
+    pub total: f64,
+}
+
+impl Bits {
+    /// The terms of an image of so many pixels.
+    pub fn new(terms: &ImageTerms, pixels: usize) -> Self {
+        let bits = |nats| bits_per_dim(nats, pixels.max(1));
+        Self {
+            reconstruction: bits(terms.reconstruction),
+            floor: bits(terms.entropy_floor),
+            latent: bits(terms.latent),
+            diffusion: bits(terms.diffusion),
+            total: bits(terms.total()),
+        }
+    }
+
+    /// The reconstruction above its floor.
+    pub fn excess(&self) -> f64 {
+        (self.reconstruction - self.floor).max(0.0)
+    }
+
+    /// What a better model could still take away: all but the floor.
+    pub fn above_floor(&self) -> f64 {
+        self.excess() + self.latent + self.diffusion
+    }
+}
+
+/// A part of a whole in per cent, from 0 to 100.
+pub fn percent(part: f64, whole: f64) -> f64 {
+    if whole > 0.0 { (100.0 * part / whole).clamp(0.0, 100.0) } else { 0.0 }
+}
+
+/// A number as one reads it: `mantissa` with so many decimals, times ten to the `exponent` where there is one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Figure {
+    /// The digits.
+    pub mantissa: f64,
+    /// How many of them stand after the point.
+    pub decimals: usize,
+    /// The power of ten; none for a number that is written out.
+    pub exponent: Option<i32>,
+}
+
+impl Figure {
+    /// Written out with so many decimals where they show two digits at least, else by a power of ten.
+    pub fn new(value: f64, decimals: usize) -> Self {
+        let size = value.abs();
+        let plain = size == 0.0 || !size.is_finite();
+        if plain || (10f64.powi(1 - decimals as i32)..1e5).contains(&size) {
+            return Self { mantissa: value, decimals, exponent: None };
+        }
+        let exponent = size.log10().floor() as i32;
+        let mantissa = (value / 10f64.powi(exponent) * 10.0).round() / 10.0;
+        // 9.96 is 10.0 by now.
+        let (mantissa, exponent) =
+            if mantissa.abs() >= 10.0 { (mantissa / 10.0, exponent + 1) } else { (mantissa, exponent) };
+        Self { mantissa, decimals: 1, exponent: Some(exponent) }
+    }
+}
+
+/// The lane that was faster, and how many times; none where neither was, by less than a twentieth.
+pub fn faster(left_ms: f64, right_ms: f64) -> Option<(Slot, f64)> {
+    let times = left_ms.max(right_ms) / left_ms.min(right_ms).max(1e-3);
+    let winner = if left_ms < right_ms { Slot::RaceLeft } else { Slot::RaceRight };
+    (times >= 1.05).then_some((winner, times))
+}
+
+/// A seed as it is typed.
+pub fn seed(text: &str) -> Option<u64> {
+    text.trim().parse().ok()
+}
+
+/// A number of steps as it is typed.
+pub fn steps(text: &str) -> Option<u32> {
+    text.trim().parse().ok().filter(|steps| (1..=MAX_STEPS).contains(steps))
+}
+
+/// The examples of the weights in use.
+pub fn examples(entry: Option<&ModelEntry>) -> Vec<Subject> {
+    let named = entry.map(|entry| entry.examples.as_slice()).filter(|seeds| !seeds.is_empty());
+    let seeds = named.unwrap_or(&EXAMPLE_SEEDS).iter();
+    seeds.map(|&seed| Subject::Sample(Settings { seed, steps: EXAMPLE_STEPS, ..Settings::default() })).collect()
+}
+
+/// The image of this number that was generated last, once it is whole.
+pub fn last_image(session: &Session, image: usize) -> Option<Subject> {
+    let panel = session.panel(Slot::Generate).filter(|panel| panel.origin.is_some())?;
+    let seed = *panel.run.seeds.get(image).or(panel.run.seeds.first())?;
+    Some(Subject::Sample(Settings { seed, ..panel.run.settings.clone() }))
+}
+
+/// The time that the images in the making are at.
+pub fn running_time(session: &Session) -> Option<f64> {
+    let slot = Slot::ALL.into_iter().find(|&slot| session.filling(slot).is_some())?;
+    session.panel(slot).map(|panel| panel.t)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_noise_at_a_time_keeps_the_variance() {
+        let schedule = NoiseSchedule::linear(-5.0, 5.0);
+        let middle = NoiseAt::new(&schedule, 0.5);
+        assert_eq!((middle.gamma, middle.signal, middle.noise, middle.snr), (0.0, 0.5, 0.5, 1.0));
+        for i in 0..=10 {
+            let at = NoiseAt::new(&schedule, f64::from(i) / 10.0);
+            // Scalars in float64: rounding only.
+            assert!((at.signal + at.noise - 1.0).abs() < 1e-12);
+            assert!((at.snr * at.noise / at.signal - 1.0).abs() < 1e-9);
+        }
+    }
+
+    #[test]
+    fn the_bound_in_bits_adds_up() {
+        let nats = 100.0 * std::f64::consts::LN_2;
+        let terms = ImageTerms {
+            reconstruction: 0.8 * nats,
+            entropy_floor: 0.75 * nats,
+            latent: 0.01 * nats,
+            diffusion: 0.02 * nats,
+            ..ImageTerms::default()
+        };
+        let bits = Bits::new(&terms, 100);
+        let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-12, "{a} and {b}");
+        close(bits.total, 0.83);
+        close(bits.excess(), 0.05);
+        close(bits.floor + bits.above_floor(), bits.total);
+        close(percent(bits.above_floor(), bits.total), 8.0 / 0.83);
+        assert_eq!((percent(1.0, 0.0), percent(3.0, 2.0), percent(-1.0, 2.0)), (0.0, 100.0, 0.0));
+    }
+
+    #[test]
+    fn figures_keep_digits_that_one_can_use() {
+        let plain = |mantissa, decimals| Figure { mantissa, decimals, exponent: None };
+        let power = |mantissa, exponent| Figure { mantissa, decimals: 1, exponent: Some(exponent) };
+        assert_eq!(Figure::new(0.7961, 4), plain(0.7961, 4));
+        assert_eq!(Figure::new(0.0, 4), plain(0.0, 4));
+        assert_eq!(Figure::new(0.000_708, 4), power(7.1, -4));
+        assert_eq!(Figure::new(-4.47e-7, 4), power(-4.5, -7));
+        assert_eq!(Figure::new(9.97e-5, 4), power(1.0, -4));
+        assert_eq!(Figure::new(250_000.0, 2), power(2.5, 5));
+    }
+
+    #[test]
+    fn a_race_has_a_winner_or_none() {
+        assert_eq!(faster(100.0, 300.0), Some((Slot::RaceLeft, 3.0)));
+        assert_eq!(faster(300.0, 100.0), Some((Slot::RaceRight, 3.0)));
+        assert_eq!(faster(100.0, 102.0), None);
+        assert!(faster(0.0, 10.0).is_some_and(|(_, times)| times.is_finite()));
+    }
+
+    #[test]
+    fn what_is_typed_is_read() {
+        assert_eq!((seed(" 18446744073709551615 "), seed("-1"), seed("")), (Some(u64::MAX), None, None));
+        assert_eq!((steps("25"), steps("0"), steps("1001"), steps("x")), (Some(25), None, None, None));
+        assert_eq!(examples(None).len(), EXAMPLE_SEEDS.len());
+    }
+}

@@ -1,0 +1,217 @@
+//! The frame around every view.
+
+use gloo_events::EventListener;
+use leptos::prelude::*;
+
+use super::browser;
+use super::controller::Controller;
+use super::job::{Announcer, Failure, JobBar, NoticeBar};
+use super::kiosk::Kiosk;
+use super::kit::Action;
+use super::lang::{self, words};
+use super::offline;
+use super::state::PageState;
+use super::views::about::About;
+use super::views::between::Between;
+use super::views::bound::Bound;
+use super::views::forward::Forward;
+use super::views::generate::Generate;
+use super::views::race::Race;
+use super::views::schedule::Schedule;
+use super::views::weights::Weights;
+use crate::address::View;
+use crate::protocol::Problem;
+use crate::session::{Phase, Session};
+use crate::text::{Lang, Words};
+
+/// The whole page. It is rendered anew in another language; what it shows lives outside of it.
+#[component]
+pub(super) fn App(controller: Controller, state: PageState) -> impl IntoView {
+    let session = controller.session;
+    let name = Memo::new(move |_| session.with(Session::state_name));
+    let backend = Memo::new(move |_| {
+        session.with(|session| session.model.as_ref().map_or("none", |model| model.backend.kind.name()))
+    });
+    let error = Memo::new(move |_| {
+        session.with(|session| match &session.phase {
+            Phase::Failed(problem) => Some(Problem::kind(problem)),
+            _ => None,
+        })
+    });
+    follow_address(state);
+    view! {
+        <div
+            class="app"
+            class:kiosk=move || state.kiosk.get()
+            data-testid="app"
+            data-state=move || name.get()
+            data-backend=move || backend.get()
+            data-error=move || error.get()
+            data-view=move || state.view.get().name()
+            data-kiosk=move || state.kiosk.get().to_string()
+        >
+            {move || {
+                state.lang.track();
+                if state.kiosk.get() {
+                    view! { <Kiosk controller state /> }.into_any()
+                } else {
+                    view! { <Page controller state /> }.into_any()
+                }
+            }}
+        </div>
+    }
+}
+
+/// Shows the view that the address names, and tells the browser title and language.
+fn follow_address(state: PageState) {
+    let listener = EventListener::new(&window(), "hashchange", move |_| {
+        let view = View::from_hash(&browser::hash());
+        if state.view.get_untracked() != view {
+            state.view.set(view);
+            // A keyboard or a screen reader goes on where the new content starts.
+            browser::focus("view-heading");
+        }
+    });
+    // For as long as the page is there.
+    listener.forget();
+    Effect::new(move |_| {
+        let lang = state.lang.get();
+        let words = lang.words();
+        document().set_title(&format!("{} – {}", view_name(words, state.view.get()), words.common.title));
+        if let Some(root) = document().document_element() {
+            drop(root.set_attribute("lang", lang.tag()));
+        }
+    });
+}
+
+fn view_name(words: &Words, view: View) -> &'static str {
+    let common = &words.common;
+    match view {
+        View::Generate => common.generate,
+        View::Forward => common.forward,
+        View::Schedule => common.schedule,
+        View::Bound => common.bound,
+        View::Between => common.between,
+        View::Race => common.race,
+        View::Weights => common.weights,
+        View::About => common.about,
+    }
+}
+
+/// Everything but the show for a stand.
+#[component]
+fn Page(controller: Controller, state: PageState) -> impl IntoView {
+    let words = words();
+    view! {
+        <a
+            class="skip"
+            href="#main"
+            on:click=|event| {
+                // The fragment names the view.
+                event.prevent_default();
+                browser::focus("view-heading");
+            }
+        >
+            {words.common.skip}
+        </a>
+        <header>
+            <h1>{words.common.title}</h1>
+            <Language state />
+            <p class="warning" data-testid="warning">
+                <strong>{words.common.warning}</strong>
+                " "
+                <span>{words.common.warning_detail}</span>
+            </p>
+        </header>
+        <Navigation state />
+        <JobBar controller state />
+        <main id="main">
+            <Update state />
+            <NoticeBar controller />
+            <Failure controller />
+            {move || match state.view.get() {
+                View::Generate => view! { <Generate controller state /> }.into_any(),
+                View::Forward => view! { <Forward controller state /> }.into_any(),
+                View::Schedule => view! { <Schedule controller state /> }.into_any(),
+                View::Bound => view! { <Bound controller state /> }.into_any(),
+                View::Between => view! { <Between controller state /> }.into_any(),
+                View::Race => view! { <Race controller state /> }.into_any(),
+                View::Weights => view! { <Weights controller state /> }.into_any(),
+                View::About => view! { <About controller state /> }.into_any(),
+            }}
+        </main>
+        <Announcer controller state />
+        <div class="drop-here" hidden=move || !state.dragging.get()>
+            <p>{words.weights.drop_here}</p>
+        </div>
+    }
+}
+
+#[component]
+fn Navigation(state: PageState) -> impl IntoView {
+    let words = words();
+    let link = move |view: View| {
+        view! {
+            <li>
+                <a
+                    href=format!("#{}", view.name())
+                    data-testid=format!("nav-{}", view.name())
+                    aria-current=move || (state.view.get() == view).then_some("page")
+                >
+                    {view_name(words, view)}
+                </a>
+            </li>
+        }
+    };
+    view! {
+        <nav aria-label=words.common.views>
+            <ul>{View::ALL.map(link).collect_view()}</ul>
+        </nav>
+    }
+}
+
+#[component]
+fn Language(state: PageState) -> impl IntoView {
+    let words = words();
+    let choose = move |event| {
+        if let Some(lang) = Lang::from_tag(&event_target_value(&event)) {
+            lang::remember(lang);
+            state.lang.set(lang);
+            // The page is rendered anew.
+            browser::focus("lang");
+        }
+    };
+    let option = |lang: Lang| {
+        view! {
+            <option value=lang.tag() lang=lang.tag() selected=lang == words.lang>
+                {lang.name()}
+            </option>
+        }
+    };
+    view! {
+        <div class="language">
+            <label class="visually-hidden" for="lang">{words.common.language}</label>
+            <select id="lang" data-testid="lang" on:change=choose>
+                {Lang::ALL.map(option).collect_view()}
+            </select>
+        </div>
+    }
+}
+
+/// Offers a newer version of the site.
+#[component]
+fn Update(state: PageState) -> impl IntoView {
+    let words = words();
+    view! {
+        <Show when=move || state.update.get()>
+            <div class="notice" role="status">
+                <p>{words.offline.update}</p>
+                <Action
+                    label=words.offline.update_now.to_owned()
+                    testid="update"
+                    on_click=|()| offline::use_update()
+                />
+            </div>
+        </Show>
+    }
+}

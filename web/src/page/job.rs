@@ -1,0 +1,114 @@
+//! What is going on, in every view: in words, as a bar, and with a way to stop it.
+
+use leptos::prelude::*;
+
+use super::controller::Controller;
+use super::kit::Action;
+use super::lang::words;
+use super::state::PageState;
+use crate::address::View;
+use crate::protocol::Problem;
+use crate::session::{Event, Notice, Phase, Session, Slot};
+use crate::text::say;
+
+/// The images that a view is about.
+fn slot(view: View) -> Option<Slot> {
+    match view {
+        View::Generate => Some(Slot::Generate),
+        View::Forward => Some(Slot::Denoise),
+        View::Between => Some(Slot::Between),
+        View::Race => Some(Slot::RaceRight),
+        View::Schedule | View::Bound | View::Weights | View::About => None,
+    }
+}
+
+/// Status, progress and Cancel.
+#[component]
+pub(super) fn JobBar(controller: Controller, state: PageState) -> impl IntoView {
+    let (words, session) = (words(), controller.session);
+    let status = Memo::new(move |_| session.with(|session| say::status(words, session, slot(state.view.get()))));
+    let can_cancel = Memo::new(move |_| session.with(Session::can_cancel));
+    let stopping = Memo::new(move |_| session.with(|session| session.job.as_ref().is_some_and(|job| job.stopping)));
+    let label = move || if stopping.get() { words.common.cancelling } else { words.common.cancel }.to_owned();
+    view! {
+        <section class="job" aria-label=words.common.going_on>
+            <p class="status" data-testid="status">{move || status.get()}</p>
+            <Action
+                label=Signal::derive(label)
+                testid="cancel"
+                possible=can_cancel
+                on_click=move |()| controller.dispatch(Event::Cancel)
+            />
+            <Bar session />
+        </section>
+    }
+}
+
+/// How much of the present work is done; without a value where nobody knows.
+#[component]
+pub(super) fn Bar(session: RwSignal<Session>) -> impl IntoView {
+    let value = Memo::new(move |_| session.with(Session::progress));
+    let busy = Memo::new(move |_| session.with(|session| matches!(session.state_name(), "loading" | "busy")));
+    // Without a value, the bar of a page at rest would say that something goes on.
+    let shown = move || value.get().or((!busy.get()).then_some(0.0)).map(|value| format!("{value:.4}"));
+    view! { <progress max="1" value=shown aria-label=words().common.progress data-testid="progress"></progress> }
+}
+
+/// The words for those who listen: seldom, and without being asked.
+#[component]
+pub(super) fn Announcer(controller: Controller, state: PageState) -> impl IntoView {
+    let (words, session) = (words(), controller.session);
+    let spoken = Memo::new(move |_| session.with(|session| say::announcement(words, session, slot(state.view.get()))));
+    view! {
+        <p class="visually-hidden" role="status" aria-live="polite" data-testid="live">
+            {move || spoken.get()}
+        </p>
+    }
+}
+
+/// Something to tell beside what is going on, until it is closed.
+#[component]
+pub(super) fn NoticeBar(controller: Controller) -> impl IntoView {
+    let (words, session) = (words(), controller.session);
+    let notice = Memo::new(move |_| session.with(|session| session.notice.clone()));
+    let kind = move || match notice.get() {
+        Some(Notice::Failed(problem) | Notice::MovedToCpu(problem)) => Some(problem.kind()),
+        _ => None,
+    };
+    let text = move || notice.with(|notice| notice.as_ref().map(|notice| say::notice(words, notice)));
+    view! {
+        <div class="notice" class:bad=move || kind().is_some() data-kind=kind data-empty=move || text().is_none().to_string()>
+            <p role="status" data-testid="notice">{text}</p>
+            <Show when=move || notice.with(Option::is_some)>
+                <Action
+                    label=words.common.close.to_owned()
+                    testid="notice-close"
+                    on_click=move |()| controller.dispatch(Event::CloseNotice)
+                />
+            </Show>
+        </div>
+    }
+}
+
+/// What went wrong, and the way on.
+#[component]
+pub(super) fn Failure(controller: Controller) -> impl IntoView {
+    let (words, session) = (words(), controller.session);
+    let problem = Memo::new(move |_| {
+        session.with(|session| match &session.phase {
+            Phase::Failed(problem) => Some(problem.clone()),
+            _ => None,
+        })
+    });
+    let told = move |problem: Problem| {
+        let retry = say::recovery(words, problem.recovery()).to_owned();
+        view! {
+            <section class="failure" role="alert" data-testid="error">
+                <h2>{say::problem_title(words, &problem)}</h2>
+                <p>{say::problem_detail(words, &problem)}</p>
+                <Action label=retry testid="retry" primary=true on_click=move |()| controller.dispatch(Event::Recover) />
+            </section>
+        }
+    };
+    move || problem.get().map(told)
+}

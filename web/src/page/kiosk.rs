@@ -1,0 +1,129 @@
+//! The show for a stand: one image after the other, by itself.
+
+use std::time::Duration;
+
+use gloo_timers::future::TimeoutFuture;
+use leptos::ev;
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+
+use super::controller::Controller;
+use super::job::{Announcer, Bar};
+use super::kit::{Action, PictureCanvas, random_seed};
+use super::lang::words;
+use super::share;
+use super::state::PageState;
+use crate::protocol::Run;
+use crate::session::{Event, Phase, Session, Slot};
+use crate::settings::Settings;
+use crate::text::say;
+
+/// How long a step is shown at least: an image takes some seconds, however fast the machine is.
+const STEP: Duration = Duration::from_millis(140);
+/// How long a whole image stays.
+const HOLD: Duration = Duration::from_secs(6);
+/// How long a failure stays before the show goes on.
+const MEND: Duration = Duration::from_secs(12);
+/// A step that takes longer than this hangs.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Steps an image.
+const STEPS: u32 = 40;
+
+/// A large picture, what happens in a sentence, the warning.
+#[component]
+pub(super) fn Kiosk(controller: Controller, state: PageState) -> impl IntoView {
+    let (words, session) = (words(), controller.session);
+    let picture = Memo::new(move |_| {
+        session.with(|session| session.panel(Slot::Generate).and_then(|panel| panel.pictures.first().cloned()))
+    });
+    let whole = Memo::new(move |_| session.with(|session| session.is_whole(Slot::Generate)));
+    let caption = Memo::new(move |_| {
+        session.with(|session| match (&session.phase, session.filling(Slot::Generate)) {
+            (Phase::Loading(_), _) => say::status(words, session, None),
+            (Phase::Failed(_), _) => words.common.kiosk_failed.to_owned(),
+            (Phase::Ready, Some(job)) if job.step * 4 < STEPS => words.common.kiosk_noise.to_owned(),
+            (Phase::Ready, Some(_)) => words.common.kiosk_emerging.to_owned(),
+            (Phase::Ready, None) if session.is_whole(Slot::Generate) => words.common.kiosk_whole.to_owned(),
+            (Phase::Ready, None) => words.common.kiosk_noise.to_owned(),
+        })
+    });
+    let leave = move || {
+        state.kiosk.set(false);
+        share::show_kiosk(false);
+    };
+    let escape = window_event_listener(ev::keydown, move |event| {
+        if event.key() == "Escape" {
+            leave();
+        }
+    });
+    let running = StoredValue::new(());
+    on_cleanup(move || escape.remove());
+    spawn_local(show(controller, running));
+
+    view! {
+        <main class="show">
+            <h1 class="visually-hidden">{words.common.title}</h1>
+            <PictureCanvas picture label=words.common.picture.to_owned() testid="canvas" finished=whole />
+            <div class="caption">
+                <p class="warning" data-testid="warning">
+                    <strong>{words.common.warning}</strong>
+                </p>
+                <p class="tale" data-testid="kiosk-caption">{move || caption.get()}</p>
+                <Bar session />
+                <Action
+                    label=words.common.leave_kiosk.to_owned()
+                    testid="leave-kiosk"
+                    on_click=move |()| leave()
+                />
+            </div>
+        </main>
+        <Announcer controller state />
+    }
+}
+
+/// Goes on for as long as the component is there, which disposes of `running`.
+async fn show(controller: Controller, running: StoredValue<()>) {
+    let session = controller.session;
+    let begin = move || {
+        let settings = Settings { seed: random_seed().into(), steps: STEPS, ..Settings::default() };
+        let run = Run::from_noise(settings, 1);
+        controller.dispatch(Event::Run { slot: Slot::Generate, run, stepwise: true });
+    };
+    let step = move || session.with_untracked(|session| session.filling(Slot::Generate).map(|job| (job.id, job.step)));
+    let mut asked = None;
+    let mut held = Duration::ZERO;
+    while running.try_get_value().is_some() {
+        TimeoutFuture::new(STEP.as_millis() as u32).await;
+        let failed = session.with_untracked(|session| matches!(session.phase, Phase::Failed(_)));
+        match step() {
+            // The next step only once the last one is there.
+            Some(taken) if asked != Some(taken) => {
+                asked = Some(taken);
+                controller.dispatch(Event::Step);
+                held = Duration::ZERO;
+            }
+            Some(_) => {
+                held += STEP;
+                if held >= PATIENCE {
+                    held = Duration::ZERO;
+                    controller.dispatch(Event::Cancel);
+                }
+            }
+            None => {
+                asked = None;
+                held += STEP;
+                if failed && held >= MEND {
+                    held = Duration::ZERO;
+                    controller.dispatch(Event::Recover);
+                }
+                let shown = session.with_untracked(|session| session.is_whole(Slot::Generate));
+                if session.with_untracked(Session::is_idle) && (held >= HOLD || !shown) {
+                    held = Duration::ZERO;
+                    begin();
+                }
+            }
+        }
+    }
+    // What was begun step by step ends by itself.
+    controller.dispatch(Event::Resume);
+}

@@ -1,0 +1,326 @@
+//! Parts that several views are made of.
+
+use leptos::html;
+use leptos::prelude::*;
+use vdm::image::GreyImage;
+use wasm_bindgen::{Clamped, JsCast, JsValue};
+use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, ImageData};
+
+use crate::protocol::Picture;
+
+/// The size of a canvas before there is a picture.
+const SIDE: u32 = 256;
+/// Pixels of a tile, with the gap to the next.
+const TILE: usize = 8;
+/// What counts as far from zero: z is standard normal at t = 1.
+const FAR: f32 = 3.0;
+
+/// A grey picture, in a dark frame. A synthetic one carries the visible label, also where the canvas is saved.
+#[component]
+pub(super) fn PictureCanvas(
+    #[prop(into)] picture: Signal<Option<Picture>>,
+    /// For those who cannot see it.
+    #[prop(into)]
+    label: Signal<String>,
+    #[prop(into)] testid: String,
+    /// Whether it is made by the model.
+    #[prop(default = true)]
+    synthetic: bool,
+    /// Whether the picture is whole.
+    #[prop(optional, into)]
+    finished: Option<Signal<bool>>,
+) -> impl IntoView {
+    let canvas: NodeRef<html::Canvas> = NodeRef::new();
+    Effect::new(move |_| {
+        let Some(canvas) = canvas.get() else { return };
+        picture.with(|picture| {
+            let drawn = match picture {
+                Some(picture) if synthetic => draw(&canvas, &GreyImage::from(picture.clone()).labelled().into()),
+                Some(picture) => draw(&canvas, picture),
+                None => clear(&canvas),
+            };
+            report(drawn);
+        });
+    });
+    view! {
+        <div class="frame" data-empty=move || picture.with(Option::is_none).to_string()>
+            <canvas
+                node_ref=canvas
+                width=SIDE
+                height=SIDE
+                role="img"
+                aria-label=move || label.get()
+                data-testid=testid
+                data-finished=move || finished.map(|finished| finished.get().to_string())
+            ></canvas>
+        </div>
+    }
+}
+
+/// The numbers of a latent as a square of tiles: blue below zero, orange above, paler towards zero.
+#[component]
+pub(super) fn LatentTiles(
+    #[prop(into)] latent: Signal<Option<Vec<f32>>>,
+    /// For those who cannot see it.
+    #[prop(into)]
+    label: Signal<String>,
+    #[prop(into)] testid: String,
+) -> impl IntoView {
+    let canvas: NodeRef<html::Canvas> = NodeRef::new();
+    Effect::new(move |_| {
+        let Some(canvas) = canvas.get() else { return };
+        latent.with(|latent| {
+            report(match latent {
+                Some(latent) => draw_tiles(&canvas, latent),
+                None => clear(&canvas),
+            });
+        });
+    });
+    view! {
+        <div class="frame tiles" data-empty=move || latent.with(Option::is_none).to_string()>
+            <canvas
+                node_ref=canvas
+                width=64
+                height=64
+                role="img"
+                aria-label=move || label.get()
+                data-testid=testid
+            ></canvas>
+        </div>
+    }
+}
+
+/// A picture or tiles with a caption below.
+#[component]
+pub(super) fn Captioned(#[prop(into)] caption: Signal<String>, children: Children) -> impl IntoView {
+    view! {
+        <figure class="captioned">
+            {children()}
+            <figcaption>{move || caption.get()}</figcaption>
+        </figure>
+    }
+}
+
+/// A button. Disabled ones stay focusable: nobody loses the place when a job ends.
+#[component]
+pub(super) fn Action(
+    #[prop(into)] label: Signal<String>,
+    #[prop(into)] testid: String,
+    /// Whether it does something now.
+    #[prop(default = Signal::derive(|| true), into)]
+    possible: Signal<bool>,
+    /// Whether it is down, for a switch.
+    #[prop(optional, into)]
+    pressed: Option<Signal<bool>>,
+    /// Whether it is the one to see first.
+    #[prop(optional)]
+    primary: bool,
+    #[prop(into)] on_click: Callback<()>,
+) -> impl IntoView {
+    view! {
+        <button
+            type="button"
+            class:primary=primary
+            data-testid=testid
+            aria-disabled=move || (!possible.get()).to_string()
+            aria-pressed=move || pressed.map(|pressed| pressed.get().to_string())
+            on:click=move |_| {
+                if possible.get_untracked() {
+                    on_click.run(());
+                }
+            }
+        >
+            {move || label.get()}
+        </button>
+    }
+}
+
+/// A labelled input with a hint, and with what is accepted where its text is not.
+#[component]
+pub(super) fn TextField(
+    /// Its id, and what tests find it by.
+    id: &'static str,
+    label: &'static str,
+    #[prop(default = "")] hint: &'static str,
+    #[prop(default = "numeric")] inputmode: &'static str,
+    /// Makes it a number's input, which browsers give a stepper; seeds are too long for one.
+    #[prop(optional)]
+    number_range: Option<(u32, u32)>,
+    /// What is accepted, while the text is not.
+    #[prop(default = Signal::derive(|| None), into)]
+    wrong: Signal<Option<String>>,
+    #[prop(into)] value: Signal<String>,
+    #[prop(into)] on_input: Callback<String>,
+) -> impl IntoView {
+    let hint_id = format!("{id}-hint");
+    let below = move || wrong.get().unwrap_or_else(|| hint.to_owned());
+    view! {
+        <div class="field" class:wrong=move || wrong.with(Option::is_some)>
+            <label for=id>{label}</label>
+            <input
+                id=id
+                data-testid=id
+                type=if number_range.is_some() { "number" } else { "text" }
+                min=number_range.map(|(min, _)| min)
+                max=number_range.map(|(_, max)| max)
+                inputmode=inputmode
+                autocomplete="off"
+                spellcheck="false"
+                aria-describedby=hint_id.clone()
+                aria-invalid=move || wrong.with(Option::is_some).to_string()
+                prop:value=move || value.get()
+                on:input=move |event| on_input.run(event_target_value(&event))
+            />
+            <p class="hint" id=hint_id>{below}</p>
+        </div>
+    }
+}
+
+/// A labelled slider, with its value in words.
+#[component]
+pub(super) fn Slider(
+    /// Its id, and what tests find it by.
+    id: &'static str,
+    #[prop(into)] label: Signal<String>,
+    #[prop(into)] min: Signal<f64>,
+    #[prop(into)] max: Signal<f64>,
+    #[prop(into)] step: Signal<f64>,
+    #[prop(into)] value: Signal<f64>,
+    /// The value in words, beside the label and for a screen reader.
+    #[prop(into)]
+    value_text: Signal<String>,
+    #[prop(into)] on_input: Callback<f64>,
+    /// Whether it can be moved now.
+    #[prop(default = Signal::derive(|| true), into)]
+    possible: Signal<bool>,
+) -> impl IntoView {
+    view! {
+        <div class="field slider">
+            <label for=id>{move || label.get()}</label>
+            <output for=id>{move || value_text.get()}</output>
+            <input
+                id=id
+                data-testid=id
+                type="range"
+                // The limits come before the value, which they bound.
+                prop:min=move || min.get().to_string()
+                prop:max=move || max.get().to_string()
+                prop:step=move || step.get().to_string()
+                prop:value=move || {
+                    max.track();
+                    value.get().to_string()
+                }
+                aria-disabled=move || (!possible.get()).to_string()
+                aria-valuetext=move || value_text.get()
+                on:input=move |event| {
+                    if let Ok(value) = event_target_value(&event).parse()
+                        && possible.get_untracked()
+                    {
+                        on_input.run(value);
+                    }
+                }
+            />
+        </div>
+    }
+}
+
+/// A labelled choice among values, each with its words.
+#[component]
+pub(super) fn Select(
+    /// Its id, and what tests find it by.
+    id: &'static str,
+    label: &'static str,
+    #[prop(into)] options: Signal<Vec<(String, String)>>,
+    #[prop(into)] value: Signal<String>,
+    #[prop(into)] on_change: Callback<String>,
+) -> impl IntoView {
+    let entry = move |(key, words): (String, String)| {
+        let own = key.clone();
+        view! { <option value=key prop:selected=move || value.with(|value| *value == own)>{words}</option> }
+    };
+    view! {
+        <div class="field">
+            <label for=id>{label}</label>
+            <select id=id data-testid=id on:change=move |event| on_change.run(event_target_value(&event))>
+                {move || options.get().into_iter().map(entry).collect_view()}
+            </select>
+        </div>
+    }
+}
+
+/// A term and what it is, in a list of definitions.
+#[component]
+pub(super) fn Fact(
+    label: &'static str,
+    #[prop(into)] value: Signal<String>,
+    #[prop(into)] testid: String,
+) -> impl IntoView {
+    view! {
+        <div class="fact">
+            <dt>{label}</dt>
+            <dd data-testid=testid>{move || value.get()}</dd>
+        </div>
+    }
+}
+
+/// A heading that takes the focus when its view is opened, so that a keyboard or a screen reader goes on there.
+#[component]
+pub(super) fn ViewHeading(text: &'static str) -> impl IntoView {
+    view! { <h2 id="view-heading" tabindex="-1">{text}</h2> }
+}
+
+/// Ten digits at most: short enough to be read out to a neighbour.
+pub(super) fn random_seed() -> u32 {
+    (js_sys::Math::random() * 4_294_967_296.0) as u32
+}
+
+fn draw(canvas: &HtmlCanvasElement, picture: &Picture) -> Result<(), JsValue> {
+    paint(canvas, picture.width, picture.height, &picture.to_rgba())
+}
+
+fn draw_tiles(canvas: &HtmlCanvasElement, latent: &[f32]) -> Result<(), JsValue> {
+    let columns = (latent.len() as f64).sqrt().ceil() as usize;
+    if columns == 0 {
+        return clear(canvas);
+    }
+    let (width, height) = (columns * TILE, latent.len().div_ceil(columns) * TILE);
+    let mut rgba = vec![0; width * height * 4];
+    for (i, &value) in latent.iter().enumerate() {
+        let [red, green, blue] = if value < 0.0 { [38, 118, 214] } else { [224, 112, 20] };
+        let opacity = (value.abs() / FAR).clamp(0.04, 1.0) * 255.0;
+        for y in 0..TILE - 1 {
+            let row = (i / columns * TILE + y) * width + i % columns * TILE;
+            for pixel in rgba[row * 4..(row + TILE - 1) * 4].chunks_exact_mut(4) {
+                pixel.copy_from_slice(&[red, green, blue, opacity as u8]);
+            }
+        }
+    }
+    paint(canvas, width as u32, height as u32, &rgba)
+}
+
+fn paint(canvas: &HtmlCanvasElement, width: u32, height: u32, rgba: &[u8]) -> Result<(), JsValue> {
+    if (canvas.width(), canvas.height()) != (width, height) {
+        canvas.set_width(width);
+        canvas.set_height(height);
+    }
+    let Some(context) = context(canvas)? else { return Ok(()) };
+    let image = ImageData::new_with_u8_clamped_array_and_sh(Clamped(rgba), width, height)?;
+    context.put_image_data(&image, 0.0, 0.0)
+}
+
+fn clear(canvas: &HtmlCanvasElement) -> Result<(), JsValue> {
+    if let Some(context) = context(canvas)? {
+        context.clear_rect(0.0, 0.0, canvas.width().into(), canvas.height().into());
+    }
+    Ok(())
+}
+
+fn context(canvas: &HtmlCanvasElement) -> Result<Option<CanvasRenderingContext2d>, JsValue> {
+    Ok(canvas.get_context("2d")?.map(JsCast::unchecked_into))
+}
+
+fn report(result: Result<(), JsValue>) {
+    if let Err(error) = result {
+        web_sys::console::error_1(&error);
+    }
+}

@@ -1,0 +1,82 @@
+//! What a bug report should say of the machine.
+
+use gloo_timers::future::TimeoutFuture;
+use js_sys::Reflect;
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+
+use crate::page::browser;
+use crate::page::controller::Controller;
+use crate::page::kit::Action;
+use crate::page::lang::words;
+use crate::page::state::PageState;
+use crate::protocol::{BackendReason, PROTOCOL_VERSION};
+use crate::session::{Notice, Phase, Session};
+
+/// How long the button says that it has copied.
+const COPIED_MS: u32 = 2_000;
+
+/// Name and value, line by line, in English: whoever reads a report may not speak the page's language.
+#[component]
+pub(super) fn Diagnostics(controller: Controller, state: PageState) -> impl IntoView {
+    let (words, session) = (words(), controller.session);
+    let report = Memo::new(move |_| {
+        let remarks = state.remarks.get();
+        session.with(|session| report(session, &remarks))
+    });
+    let copied = RwSignal::new(false);
+    let copy = move |()| {
+        spawn_local(async move {
+            if browser::copy(&report.get_untracked()).await {
+                copied.try_set(true);
+                TimeoutFuture::new(COPIED_MS).await;
+                copied.try_set(false);
+            }
+        });
+    };
+    let label = move || if copied.get() { words.about.copied } else { words.about.copy }.to_owned();
+    view! {
+        <section class="card prose" aria-labelledby="diagnostics-heading">
+            <h3 id="diagnostics-heading">{words.about.diagnostics}</h3>
+            <p>{words.about.diagnostics_hint}</p>
+            <pre data-testid="diagnostics" tabindex="0" lang="en" aria-labelledby="diagnostics-heading">
+                {move || report.get()}
+            </pre>
+            <Action label=Signal::derive(label) testid="copy-diagnostics" on_click=copy />
+        </section>
+    }
+}
+
+fn report(session: &Session, remarks: &[String]) -> String {
+    let navigator = window().navigator();
+    let of_navigator = |name: &str| Reflect::get(&navigator, &name.into()).ok();
+    let memory = of_navigator("deviceMemory").and_then(|memory| memory.as_f64());
+    let webgpu = of_navigator("gpu").is_some_and(|gpu| gpu.is_object());
+    let mut lines = vec![
+        ("page", env!("CARGO_PKG_VERSION").to_owned()),
+        ("protocol", PROTOCOL_VERSION.to_string()),
+        ("browser", navigator.user_agent().unwrap_or_default()),
+        ("languages", navigator.languages().join(", ").into()),
+        ("cores", navigator.hardware_concurrency().to_string()),
+        ("memory", memory.map_or("not told".to_owned(), |memory| format!("{memory} GB"))),
+        ("WebGPU", if webgpu { "there" } else { "not there" }.to_owned()),
+        ("secure context", window().is_secure_context().to_string()),
+        ("state", session.state_name().to_owned()),
+    ];
+    if let Some(model) = &session.model {
+        let adapter = match &model.backend.reason {
+            BackendReason::GpuFound { adapter } => adapter.clone(),
+            reason => format!("{reason:?}"),
+        };
+        lines.push(("backend", format!("{} ({adapter})", model.backend.kind.name())));
+        lines.push(("weights", format!("{} {}", model.file, model.sha256)));
+    }
+    match (&session.phase, &session.notice) {
+        (Phase::Failed(problem), _) | (_, Some(Notice::Failed(problem) | Notice::MovedToCpu(problem))) => {
+            lines.push(("problem", format!("{}: {problem:?}", problem.kind())));
+        }
+        _ => {}
+    }
+    lines.extend(remarks.iter().map(|remark| ("remark", remark.clone())));
+    lines.iter().map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,241 @@
+//! The forward process: an image on its way to noise, and the model's way back.
+
+use leptos::prelude::*;
+
+use super::learn::{Intro, figure, idle, synthetic};
+use super::subject::SubjectPicker;
+use crate::learn::{NoiseAt, percent, seed};
+use crate::page::controller::Controller;
+use crate::page::kit::{
+    Action, Captioned, Fact, LatentTiles, PictureCanvas, Slider, TextField, ViewHeading, random_seed,
+};
+use crate::page::lang::words;
+use crate::page::state::PageState;
+use crate::protocol::{Diffused, Picture, Run, Start, Subject};
+use crate::session::{Event, Session, Slot};
+use crate::text::{Words, fill};
+
+/// The way to noise, and the way back.
+#[component]
+pub(in crate::page) fn Forward(controller: Controller, state: PageState) -> impl IntoView {
+    let session = controller.session;
+    let words = &words().learn.forward;
+    let noise_seed = Memo::new(move |_| state.learn.noise_seed.with(|text| seed(text)));
+    let wanted = Memo::new(move |_| Some((state.learn.subject.get()?, state.learn.t.get(), noise_seed.get()?)));
+    follow_the_slider(controller, wanted);
+    let numbers = Memo::new(move |_| session.with(latent_dim));
+    let intro = move || {
+        let numbers = numbers.get().to_string();
+        let paragraphs = [words.intro, words.intro_more].map(|text| fill(text, &[("numbers", &numbers)]));
+        view! { <Intro paragraphs=paragraphs.to_vec() /> }
+    };
+    view! {
+        <section class="view learning" aria-labelledby="view-heading">
+            <ViewHeading text=words.title />
+            {intro}
+            <SubjectPicker controller state />
+            <div class="card">
+                <div class="knobs">
+                    <Slider
+                        id="forward-t"
+                        label=words.time
+                        min=Signal::stored(0.0)
+                        max=Signal::stored(1.0)
+                        step=Signal::stored(0.01)
+                        value=state.learn.t
+                        value_text=Signal::derive(move || figure_of_time(state.learn.t.get()))
+                        on_input=move |t| state.learn.t.set(t)
+                    />
+                    <TextField
+                        id="forward-seed"
+                        label=words.seed
+                        hint=words.seed_hint
+                        wrong=Signal::derive(move || noise_seed.get().is_none().then(wrong_seed))
+                        value=state.learn.noise_seed
+                        on_input=move |text| state.learn.noise_seed.set(text)
+                    />
+                    <Action
+                        label=words.new_noise
+                        testid="forward-new-seed"
+                        on_click=move |()| state.learn.noise_seed.set(random_seed().to_string())
+                    />
+                </div>
+                <Pictures session numbers />
+                <Numbers session state />
+            </div>
+            <WayBack controller state noise_seed />
+        </section>
+    }
+}
+
+/// What is accepted as a seed.
+pub(super) fn wrong_seed() -> String {
+    words().common.accepts_seed.to_owned()
+}
+
+/// A time, with the digits of a slider.
+pub(super) fn figure_of_time(t: f64) -> String {
+    words().lang.decimal(t, 2)
+}
+
+fn latent_dim(session: &Session) -> usize {
+    // Before there is a model, the paper's.
+    session.model.as_ref().map_or(64, |model| model.config.latent_dim)
+}
+
+/// Asks for what the slider is at, once for each place, and again after what came between.
+fn follow_the_slider(controller: Controller, wanted: Memo<Option<(Subject, f64, u64)>>) {
+    let session = controller.session;
+    let idle = idle(session);
+    let is_shown = Memo::new(move |_| {
+        wanted.with(|wanted| {
+            session.with(|session| match (wanted, &session.diffused) {
+                (Some((subject, t, seed)), Some(shown)) => {
+                    (shown.t, shown.seed) == (*t, *seed) && shown.subject == *subject
+                }
+                _ => false,
+            })
+        })
+    });
+    // What cannot be done is not asked for over and over.
+    let asked = StoredValue::new(None);
+    Effect::new(move |_| {
+        let (idle, is_shown, wanted) = (idle.get(), is_shown.get(), wanted.get());
+        if !idle {
+            asked.set_value(None);
+        } else if !is_shown && wanted.is_some() && asked.with_value(|asked| *asked != wanted) {
+            asked.set_value(wanted.clone());
+            if let Some((subject, t, seed)) = wanted {
+                controller.dispatch(Event::Diffuse { subject, t, seed });
+            }
+        }
+    });
+}
+
+/// The image, the image with noise, and what the noise is added to.
+#[component]
+fn Pictures(session: RwSignal<Session>, numbers: Memo<usize>) -> impl IntoView {
+    let words = &words().learn.forward;
+    let part = move |of: fn(&Diffused) -> Picture| {
+        Memo::new(move |_| session.with(|session| session.diffused.as_ref().map(|at| of(&at.diffused))))
+    };
+    let latent =
+        Memo::new(move |_| session.with(|session| session.diffused.as_ref().map(|at| at.diffused.latent.clone())));
+    let latent_hint = move || fill(words.latent_hint, &[("numbers", &numbers.get().to_string())]);
+    view! {
+        <div class="triple">
+            <Captioned caption=words.clean>
+                <PictureCanvas
+                    picture=part(|diffused| diffused.clean.clone())
+                    label=synthetic(words.clean)
+                    testid="forward-clean"
+                />
+            </Captioned>
+            <Captioned caption=words.noisy>
+                <PictureCanvas
+                    picture=part(|diffused| diffused.noisy.clone())
+                    label=synthetic(words.noisy)
+                    testid="forward-noisy"
+                />
+            </Captioned>
+            <Captioned caption=words.latent>
+                <LatentTiles latent label=Signal::derive(latent_hint) testid="forward-latent" />
+            </Captioned>
+        </div>
+        <p class="hint">{latent_hint}</p>
+    }
+}
+
+/// α², σ², SNR and γ where the slider is.
+#[component]
+fn Numbers(session: RwSignal<Session>, state: PageState) -> impl IntoView {
+    let Words { lang, common, learn, .. } = words();
+    let words = &learn.forward;
+    let at = Memo::new(move |_| {
+        let t = state.learn.t.get();
+        session.with(|session| session.model.as_ref().map(|model| NoiseAt::new(&model.schedule, t)))
+    });
+    let value =
+        move |of: fn(NoiseAt) -> String| Signal::derive(move || at.get().map_or_else(|| common.nothing.to_owned(), of));
+    let width = move || at.get().map(|at| format!("{:.1}%", percent(at.signal, 1.0)));
+    let share = move |of: fn(NoiseAt) -> f64| {
+        Signal::derive(move || at.get().map_or_else(|| common.nothing.to_owned(), |at| lang.decimal(of(at), 3)))
+    };
+    view! {
+        <h3>{words.shares}</h3>
+        <div class="shares" aria-hidden="true">
+            <span class="share-signal" style:width=width></span>
+        </div>
+        <dl class="figures">
+            <Fact label=words.signal value=share(|at| at.signal) testid="forward-alpha2" />
+            <Fact label=words.noise value=share(|at| at.noise) testid="forward-sigma2" />
+            <Fact label=words.snr value=value(|at| figure(at.snr, 2)) testid="forward-snr" />
+            <Fact label=words.gamma value=value(|at| figure(at.gamma, 2)) testid="forward-gamma" />
+        </dl>
+    }
+}
+
+/// Takes the noise away again.
+#[component]
+fn WayBack(controller: Controller, state: PageState, noise_seed: Memo<Option<u64>>) -> impl IntoView {
+    let session = controller.session;
+    let words = &words().learn.forward;
+    let idle = idle(session);
+    let at_zero = Memo::new(move |_| state.learn.t.get() <= 0.0);
+    let possible =
+        move || idle.get() && !at_zero.get() && noise_seed.get().is_some() && state.learn.subject.with(Option::is_some);
+    let denoise = move |()| {
+        let (Some(subject), Some(seed)) = (state.learn.subject.get_untracked(), noise_seed.get_untracked()) else {
+            return;
+        };
+        let read =
+            session.with_untracked(|session| state.form.with_untracked(|form| form.read(session.model.as_ref())));
+        let mut settings = read.unwrap_or_default();
+        settings.seed = seed;
+        let start = Start::Subject { subject, t: state.learn.t.get_untracked() };
+        controller.dispatch(Event::Run {
+            slot: Slot::Denoise,
+            run: Run { start, seeds: vec![seed], settings },
+            stepwise: false,
+        });
+    };
+    // Of this subject, the time that it came back from, and its picture.
+    let back = Memo::new(move |_| {
+        session.with(|session| {
+            let panel = session.panel(Slot::Denoise)?;
+            let Start::Subject { subject, t } = &panel.run.start else { return None };
+            let is_of_this = state.learn.subject.with(|chosen| chosen.as_ref() == Some(subject));
+            is_of_this.then(|| (*t, panel.pictures.first().cloned(), panel.origin.is_some()))
+        })
+    });
+    let caption = move || match back.get() {
+        Some((t, Some(_), _)) => fill(words.denoised_from, &[("t", &figure_of_time(t))]),
+        _ => words.not_denoised.to_owned(),
+    };
+    view! {
+        <div class="card way-back">
+            <div>
+                <h3>{words.back}</h3>
+                <p>{words.back_intro}</p>
+                <div class="buttons">
+                    <Action
+                        label=words.denoise
+                        testid="denoise"
+                        primary=true
+                        possible=Signal::derive(possible)
+                        on_click=denoise
+                    />
+                </div>
+                <p class="hint" role="status">{move || at_zero.get().then_some(words.at_zero)}</p>
+            </div>
+            <Captioned caption=Signal::derive(caption)>
+                <PictureCanvas
+                    picture=Signal::derive(move || back.get().and_then(|(_, picture, _)| picture))
+                    label=synthetic(words.denoised)
+                    testid="denoised"
+                    finished=Signal::derive(move || back.get().is_some_and(|(_, _, whole)| whole))
+                />
+            </Captioned>
+        </div>
+    }
+}

@@ -1,0 +1,21 @@
+//! One file a view, and what they are made of.
+
+pub(super) mod about;
+pub(super) mod between;
+pub(super) mod bound;
+mod card;
+mod controls;
+mod diagnostics;
+mod formulas;
+pub(super) mod forward;
+pub(super) mod generate;
+mod keep;
+pub(super) mod learn;
+mod own_picture;
+mod plot;
+pub(super) mod race;
+pub(super) mod schedule;
+mod storage;
+mod subject;
+mod timeline;
+pub(super) mod weights;

@@ -1,0 +1,91 @@
+//! A plot over diffusion time, as SVG that takes its colours from the page.
+
+use leptos::prelude::*;
+
+use crate::page::lang::words;
+use crate::plot::{Axis, Frame};
+
+const FRAME: Frame = Frame { width: 360.0, height: 240.0, left: 48.0, right: 16.0, top: 12.0, bottom: 40.0 };
+
+/// A line of a plot.
+#[derive(Clone)]
+pub(super) struct Line {
+    /// What it is called beside its end; empty where it is alone.
+    pub(super) name: &'static str,
+    /// Its points.
+    pub(super) points: Vec<(f64, f64)>,
+}
+
+/// Lines over t ∈ [0, 1], with a mark where one looks.
+#[component]
+pub(super) fn Plot(
+    testid: &'static str,
+    /// All of it in words.
+    #[prop(into)]
+    description: Signal<String>,
+    lines: Vec<Line>,
+    vertical: Axis,
+    /// A value of the vertical axis, as it is written.
+    label: fn(&Axis, f64) -> String,
+    /// The time that is marked, and the value of each line there.
+    #[prop(into)]
+    mark: Signal<(f64, Vec<f64>)>,
+) -> impl IntoView {
+    let time = Axis::unit();
+    let (left, right, bottom) = (FRAME.left, FRAME.width - FRAME.right, FRAME.height - FRAME.bottom);
+    let rows = vertical.ticks.iter().map(|&tick| {
+        let y = FRAME.y(&vertical, tick);
+        view! {
+            <line class="plot-grid" x1=left x2=right y1=y y2=y />
+            <text class="plot-tick plot-row" x=left - 6.0 y=y + 4.0>
+                {label(&vertical, tick)}
+            </text>
+        }
+    });
+    let columns = time.ticks.iter().map(|&tick| {
+        view! {
+            <text class="plot-tick plot-column" x=FRAME.x(&time, tick) y=bottom + 16.0>
+                {words().lang.decimal(tick, time.decimals)}
+            </text>
+        }
+    });
+    let paths = lines.iter().enumerate().map(|(i, line)| {
+        // A name stands where its line begins, above or below it, whichever keeps clear of the frame.
+        let start = line.points.first().copied().unwrap_or_default();
+        let offset = if vertical.share(start.1) > 0.5 { 18.0 } else { -10.0 };
+        view! {
+            <path class=format!("plot-line plot-line-{i}") d=FRAME.line(&time, &vertical, &line.points) />
+            <text class="plot-name" x=left + 8.0 y=FRAME.y(&vertical, start.1) + offset>
+                {line.name}
+            </text>
+        }
+    });
+    let (rows, columns, paths) = (rows.collect_view(), columns.collect_view(), paths.collect_view());
+    let (at, dots) = (time.clone(), lines.len());
+    let mark_x = move || mark.with(|(t, _)| FRAME.x(&at, *t));
+    let dots = (0..dots).map(|i| {
+        let (time, vertical) = (time.clone(), vertical.clone());
+        let x = move || mark.with(|(t, _)| FRAME.x(&time, *t));
+        let y = move || mark.with(|(_, values)| values.get(i).map(|&value| FRAME.y(&vertical, value)));
+        view! { <circle class=format!("plot-dot plot-line-{i}") r="5" cx=x cy=y /> }
+    });
+    let dots = dots.collect_view();
+    view! {
+        <svg
+            class="plot"
+            data-testid=testid
+            role="img"
+            aria-label=move || description.get()
+            viewBox=format!("0 0 {} {}", FRAME.width, FRAME.height)
+        >
+            {rows}
+            {columns}
+            <line class="plot-mark" x1=mark_x.clone() x2=mark_x y1=FRAME.top y2=bottom />
+            {paths}
+            {dots}
+            <text class="plot-tick plot-column" x=(left + right) / 2.0 y=FRAME.height - 6.0>
+                {words().learn.schedule.axis_time}
+            </text>
+        </svg>
+    }
+}

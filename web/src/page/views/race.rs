@@ -1,0 +1,201 @@
+//! Two samplers from one seed, side by side.
+
+use leptos::prelude::*;
+use vdm::sampler::Sampler;
+
+use super::forward::wrong_seed;
+use super::learn::{Intro, Lane, idle, pictures, samplers, synthetic};
+use crate::learn::{faster, seed, steps};
+use crate::page::controller::Controller;
+use crate::page::kit::{Action, Fact, PictureCanvas, Select, TextField, ViewHeading, random_seed};
+use crate::page::lang::words;
+use crate::page::state::PageState;
+use crate::protocol::Run;
+use crate::session::{Event, Panel, Session, Slot};
+use crate::settings::{MAX_STEPS, Settings};
+use crate::text::{Words, fill};
+
+/// The names of a lane's parts, for tests and labels.
+struct LaneIds {
+    sampler: &'static str,
+    steps: &'static str,
+    canvas: &'static str,
+    time: &'static str,
+    speed: &'static str,
+}
+
+const LEFT: LaneIds = LaneIds {
+    sampler: "race-left-sampler",
+    steps: "race-left-steps",
+    canvas: "race-left",
+    time: "race-left-time",
+    speed: "race-left-speed",
+};
+const RIGHT: LaneIds = LaneIds {
+    sampler: "race-right-sampler",
+    steps: "race-right-steps",
+    canvas: "race-right",
+    time: "race-right-time",
+    speed: "race-right-speed",
+};
+
+/// Two lanes and the result.
+#[component]
+pub(in crate::page) fn Race(controller: Controller, state: PageState) -> impl IntoView {
+    let session = controller.session;
+    let words = &words().learn.race;
+    let learn = state.learn;
+    let idle = idle(session);
+    let seed = Memo::new(move |_| learn.race_seed.with(|text| seed(text)));
+    let run = move |lane: RwSignal<Lane>| {
+        let steps = lane.with(|lane| steps(&lane.steps))?;
+        let sampler = lane.with(|lane| lane.sampler);
+        Some(Run::from_noise(Settings { seed: seed.get()?, steps, sampler, ..Settings::default() }, 1))
+    };
+    let runs = Memo::new(move |_| Some((run(learn.left)?, run(learn.right)?)));
+    view! {
+        <section class="view learning" aria-labelledby="view-heading">
+            <ViewHeading text=words.title />
+            <Intro paragraphs=[words.intro, words.intro_more, words.intro_last].map(str::to_owned).to_vec() />
+            <div class="card">
+                <div class="knobs">
+                    <TextField
+                        id="race-seed"
+                        label=words.seed
+                        hint=words.seed_hint
+                        wrong=Signal::derive(move || seed.get().is_none().then(wrong_seed))
+                        value=learn.race_seed
+                        on_input=move |text| learn.race_seed.set(text)
+                    />
+                    <Action
+                        label=words.new_seed
+                        testid="race-new-seed"
+                        on_click=move |()| learn.race_seed.set(random_seed().to_string())
+                    />
+                    <Action
+                        label=words.start
+                        testid="race-start"
+                        primary=true
+                        possible=Signal::derive(move || idle.get() && runs.with(Option::is_some))
+                        on_click=move |()| {
+                            if let Some((left, right)) = runs.get_untracked() {
+                                controller.dispatch(Event::Race { left, right });
+                            }
+                        }
+                    />
+                </div>
+            </div>
+            <div class="lanes">
+                <LaneCard session lane=learn.left runner=Slot::RaceLeft title=words.left ids=LEFT />
+                <LaneCard session lane=learn.right runner=Slot::RaceRight title=words.right ids=RIGHT />
+            </div>
+            <Outcome session />
+        </section>
+    }
+}
+
+/// One runner: what it runs with, its picture and its clock.
+#[component]
+fn LaneCard(
+    session: RwSignal<Session>,
+    lane: RwSignal<Lane>,
+    /// Where its images are; Leptos keeps the name `slot` for itself.
+    runner: Slot,
+    title: &'static str,
+    ids: LaneIds,
+) -> impl IntoView {
+    let Words { lang, common, learn, .. } = words();
+    let words = &learn.race;
+    let pictures = pictures(session, runner);
+    let whole = Memo::new(move |_| session.with(|session| session.is_whole(runner)));
+    let panel = move |of: &dyn Fn(&Panel) -> Option<String>| {
+        session.with(|session| session.panel(runner).and_then(of)).unwrap_or_else(|| common.nothing.to_owned())
+    };
+    let time = move || panel(&|panel| (panel.step > 0).then(|| lang.seconds(panel.elapsed_ms)));
+    let speed = move || panel(&|panel| lang.speed(panel.step, panel.elapsed_ms));
+    let step = move || panel(&|panel| Some(format!("{} / {}", panel.step, panel.run.steps())));
+    let state = move || {
+        session.with(|session| match session.panel(runner) {
+            None if session.filling(Slot::RaceLeft).is_some() => words.waiting,
+            None => words.empty,
+            Some(_) => "",
+        })
+    };
+    view! {
+        <div class="card lane" role="group" aria-label=title>
+            <h3>{title}</h3>
+            <Select
+                id=ids.sampler
+                label=words.sampler
+                options=Signal::derive(samplers)
+                value=Signal::derive(move || lane.with(|lane| lane.sampler.name().to_owned()))
+                on_change=move |name: String| {
+                    if let Some(sampler) = Sampler::from_name(&name) {
+                        lane.update(|lane| lane.sampler = sampler);
+                    }
+                }
+            />
+            <TextField
+                id=ids.steps
+                label=words.steps
+                number_range=(1, MAX_STEPS)
+                wrong=Signal::derive(move || {
+                    lane.with(|lane| steps(&lane.steps)).is_none().then(|| common.accepts_steps.to_owned())
+                })
+                value=Signal::derive(move || lane.with(|lane| lane.steps.clone()))
+                on_input=move |steps| lane.update(|lane| lane.steps = steps)
+            />
+            <PictureCanvas
+                picture=Signal::derive(move || pictures.with(|pictures| pictures.first().cloned()))
+                label=synthetic(title)
+                testid=ids.canvas
+                finished=whole
+            />
+            <p class="hint lane-state">{state}</p>
+            <dl class="figures">
+                <Fact label=common.step value=Signal::derive(step) testid=format!("{}-step", ids.canvas) />
+                <Fact label=common.time value=Signal::derive(time) testid=ids.time />
+                <Fact label=common.speed value=Signal::derive(speed) testid=ids.speed />
+            </dl>
+        </div>
+    }
+}
+
+/// Who was faster, and how far the images are from each other.
+#[component]
+fn Outcome(session: RwSignal<Session>) -> impl IntoView {
+    let Words { lang, learn, .. } = words();
+    let words = &learn.race;
+    let sentences = Memo::new(move |_| {
+        session.with(|session| {
+            let whole = |slot| session.panel(slot).filter(|panel| panel.origin.is_some());
+            let (left, right) = (whole(Slot::RaceLeft)?, whole(Slot::RaceRight)?);
+            let difference = left.pictures.first()?.rms_difference(right.pictures.first()?)?;
+            let won = match faster(left.elapsed_ms, right.elapsed_ms) {
+                Some((lane, times)) => {
+                    let name = if lane == Slot::RaceLeft { words.left } else { words.right };
+                    fill(words.faster, &[("lane", name), ("times", &lang.decimal(times, 1))])
+                }
+                None => words.as_fast.to_owned(),
+            };
+            let differs = fill(words.difference, &[("levels", &lang.decimal(difference, 1))]);
+            let draws = |panel: &Panel| panel.run.settings.sampler == Sampler::Ancestral;
+            let hint = if draws(left) || draws(right) { words.ancestral } else { words.difference_hint };
+            Some((won, differs, hint))
+        })
+    });
+    view! {
+        <div class="card" role="status" hidden=move || sentences.with(Option::is_none)>
+            <h3>{words.result}</h3>
+            {move || {
+                sentences.get().map(|(won, differs, hint)| {
+                    view! {
+                        <p>{won}</p>
+                        <p data-testid="race-difference">{differs}</p>
+                        <p class="hint">{hint}</p>
+                    }
+                })
+            }}
+        </div>
+    }
+}

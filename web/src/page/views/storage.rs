@@ -1,0 +1,45 @@
+//! What this browser keeps, how to be rid of it, and how to install the page.
+
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+
+use crate::page::kit::Action;
+use crate::page::lang::words;
+use crate::page::offline;
+use crate::text::fill;
+
+/// Storage, and use without a network.
+#[component]
+pub(super) fn Storage() -> impl IntoView {
+    let words = words();
+    let emptied = RwSignal::new(false);
+    let used = LocalResource::new(move || {
+        emptied.track();
+        offline::used()
+    });
+    let told = move || match used.get() {
+        Some(Some(bytes)) => fill(words.offline.storage_used, &[("used", &words.lang.megabytes(bytes))]),
+        Some(None) => words.offline.storage_unknown.to_owned(),
+        None => words.common.nothing.to_owned(),
+    };
+    let empty = move |()| {
+        spawn_local(async move {
+            offline::empty().await;
+            emptied.try_set(true);
+        });
+    };
+    view! {
+        <section class="card prose" aria-labelledby="storage-heading">
+            <h3 id="storage-heading">{words.offline.storage}</h3>
+            <p>{words.offline.works_offline}</p>
+            <p data-testid="storage-used">{told}</p>
+            <Action label=words.offline.empty_storage.to_owned() testid="empty-storage" on_click=empty />
+            <p role="status">{move || emptied.get().then_some(words.offline.emptied)}</p>
+            <h4>{words.offline.install}</h4>
+            <ul data-testid="install">
+                <li>{words.offline.install_desktop}</li>
+                <li>{words.offline.install_phone}</li>
+            </ul>
+        </section>
+    }
+}

@@ -1,0 +1,218 @@
+//! The weights in use, and one's own.
+
+use leptos::html;
+use leptos::prelude::*;
+
+use crate::page::controller::Controller;
+use crate::page::files;
+use crate::page::kit::{Action, Fact, Select, ViewHeading};
+use crate::page::lang::words;
+use crate::page::state::PageState;
+use crate::protocol::ModelInfo;
+use crate::session::{Choice, Session};
+use crate::text::say;
+
+/// What is in use, and how to use something else.
+#[component]
+pub(in crate::page) fn Weights(controller: Controller, state: PageState) -> impl IntoView {
+    let words = words();
+    view! {
+        <section class="view" aria-labelledby="view-heading">
+            <ViewHeading text=words.weights.heading />
+            <p class="lead">{words.weights.intro}</p>
+            <div class="columns even">
+                <InUse session=controller.session />
+                <Own controller state />
+            </div>
+            <Details session=controller.session />
+        </section>
+    }
+}
+
+/// Backend and why, weights and where they come from.
+#[component]
+fn InUse(session: RwSignal<Session>) -> impl IntoView {
+    let words = words();
+    let model = Memo::new(move |_| session.with(|session| session.model.clone()));
+    let title = Memo::new(move |_| session.with(|session| title(session).unwrap_or(words.common.nothing.to_owned())));
+    let card = Memo::new(move |_| session.with(Session::card_url));
+    let fact = move |of: fn(&crate::text::Words, &ModelInfo) -> String| {
+        move || {
+            model.with(|model| model.as_ref().map_or_else(|| words.common.nothing.to_owned(), |model| of(words, model)))
+        }
+    };
+    let kept = |words: &crate::text::Words, model: &ModelInfo| {
+        if model.from_store { words.weights.from_store } else { words.weights.from_net }.to_owned()
+    };
+    view! {
+        <section class="card facts" aria-labelledby="in-use-heading">
+            <h3 id="in-use-heading">{words.weights.in_use}</h3>
+            <dl>
+                <dt>{words.weights.backend}</dt>
+                <dd>
+                    <span data-testid="backend">{fact(|words, model| say::backend(words, &model.backend))}</span>
+                    <small data-testid="backend-reason">
+                        {fact(|words, model| say::backend_reason(words, &model.backend.reason))}
+                    </small>
+                </dd>
+                <dt>{words.weights.weights}</dt>
+                <dd>
+                    <span data-testid="weights">{move || title.get()}</span>
+                    <small>{fact(|_, model| model.file.clone())} ", " {fact(kept)}</small>
+                </dd>
+                <dt>{words.weights.pixels}</dt>
+                <dd>{fact(say::size)}</dd>
+                <dt>{words.weights.sha256}</dt>
+                <dd data-testid="weights-hash" class="hash"><code>{fact(|_, model| model.sha256.clone())}</code></dd>
+                <dt>{words.weights.trained_on}</dt>
+                <dd data-testid="training">{fact(say::training)}</dd>
+                <dt>{words.weights.thanks}</dt>
+                <dd data-testid="acknowledgement">
+                    {fact(|words, model| non_empty(words, &model.provenance.acknowledgement))}
+                </dd>
+                <dt>{words.weights.licence}</dt>
+                <dd>{fact(|words, model| non_empty(words, &model.provenance.license))}</dd>
+            </dl>
+            {move || {
+                card.get().map(|url| view! { <a href=url data-testid="model-card">{words.weights.model_card}</a> })
+            }}
+        </section>
+    }
+}
+
+/// The site's title of its model, else the name in the user's own file.
+fn title(session: &Session) -> Option<String> {
+    let model = session.model.as_ref()?;
+    Some(session.entry().map_or_else(|| model.provenance.name.clone(), |entry| entry.title.clone()))
+}
+
+fn non_empty(words: &crate::text::Words, text: &str) -> String {
+    if text.is_empty() { words.common.nothing } else { text }.to_owned()
+}
+
+/// Files of one's own, and the way back.
+#[component]
+fn Own(controller: Controller, state: PageState) -> impl IntoView {
+    let (words, session) = (words(), controller.session);
+    let input: NodeRef<html::Input> = NodeRef::new();
+    let own = Memo::new(move |_| session.with(|session| matches!(session.choice, Choice::Own(_))));
+    let waiting = move || state.waiting.with(Option::is_some);
+    let chosen = move |_| {
+        let Some(input) = input.get_untracked() else { return };
+        if let Some(files) = input.files() {
+            files::take(&files, controller, state);
+        }
+        // The same file can be chosen again.
+        input.set_value("");
+    };
+    view! {
+        <section class="card own" aria-labelledby="own-heading">
+            <h3 id="own-heading">{words.weights.own}</h3>
+            <div class="drop" data-testid="weights-drop" class:over=move || state.dragging.get()>
+                <label for="weights-file">{words.weights.choose}</label>
+                <input
+                    node_ref=input
+                    id="weights-file"
+                    data-testid="weights-file"
+                    type="file"
+                    multiple
+                    accept=".safetensors"
+                    aria-describedby="weights-file-hint"
+                    on:change=chosen
+                />
+                <p class="soft">{words.weights.drop}</p>
+            </div>
+            <p class="hint" id="weights-file-hint">{words.weights.choose_hint}</p>
+            <p class="hint" role="status">{move || waiting().then_some(words.status.waiting)}</p>
+            <Show when=move || own.get()>
+                <Action
+                    label=words.weights.site.to_owned()
+                    testid="weights-site"
+                    primary=true
+                    on_click=move |()| state.waiting.set(Some(Choice::Site(None)))
+                />
+            </Show>
+            <SiteModels session state />
+        </section>
+    }
+}
+
+/// The site's models, where there are several.
+#[component]
+fn SiteModels(session: RwSignal<Session>, state: PageState) -> impl IntoView {
+    let words = words();
+    let models = Memo::new(move |_| {
+        session.with(|session| {
+            let models = session.manifest.iter().flat_map(|manifest| &manifest.models);
+            models.map(|model| (model.name.clone(), model.title.clone())).collect::<Vec<_>>()
+        })
+    });
+    let used = move || session.with(|session| session.entry().map(|model| model.name.clone())).unwrap_or_default();
+    view! {
+        <Show when=move || { models.with(Vec::len) > 1 }>
+            <Select
+                id="weights-model"
+                label=words.weights.model
+                options=models
+                value=Signal::derive(used)
+                on_change=move |name| state.waiting.set(Some(Choice::Site(Some(name))))
+            />
+        </Show>
+    }
+}
+
+/// Provenance, and the configuration as the file has it.
+#[component]
+fn Details(session: RwSignal<Session>) -> impl IntoView {
+    let words = words();
+    let model = Memo::new(move |_| session.with(|session| session.model.clone()));
+    let of_model = move |read: fn(&ModelInfo) -> String| {
+        Signal::derive(move || {
+            let text = model.with(|model| model.as_ref().map(read)).filter(|text| !text.is_empty());
+            text.unwrap_or_else(|| words.common.nothing.to_owned())
+        })
+    };
+    let number = move |read: fn(&ModelInfo) -> u64| {
+        let number = move || model.with(|model| model.as_ref().map(|model| words.lang.grouped(read(model))));
+        Signal::derive(move || number().unwrap_or_else(|| words.common.nothing.to_owned()))
+    };
+    let config = of_model(|model| serde_json::to_string_pretty(&model.config).unwrap_or_default());
+    view! {
+        <div class="columns even">
+            <section class="card" aria-labelledby="provenance-heading">
+                <h3 id="provenance-heading">{words.weights.provenance}</h3>
+                <dl class="figures" data-testid="weights-provenance">
+                    <Fact label=words.weights.name value=of_model(|model| model.provenance.name.clone()) testid="weights-name" />
+                    <Fact label=words.weights.data value=of_model(|model| model.provenance.data.clone()) testid="weights-data" />
+                    <Fact label=words.weights.images value=number(|model| model.provenance.images) testid="weights-images" />
+                    <Fact
+                        label=words.weights.training_steps
+                        value=number(|model| model.provenance.training_steps)
+                        testid="weights-steps"
+                    />
+                    <Fact
+                        label=words.weights.seed
+                        value=of_model(|model| model.provenance.seed.to_string())
+                        testid="weights-seed"
+                    />
+                    <Fact label=words.weights.date value=of_model(|model| model.provenance.date.clone()) testid="weights-date" />
+                    <Fact
+                        label=words.weights.software
+                        value=of_model(|model| model.provenance.software.clone())
+                        testid="weights-software"
+                    />
+                    <Fact
+                        label=words.weights.classes
+                        value=of_model(|model| model.provenance.class_names.join(", "))
+                        testid="weights-classes"
+                    />
+                </dl>
+            </section>
+            <section class="card" aria-labelledby="config-heading">
+                <h3 id="config-heading">{words.weights.config}</h3>
+                // Focusable, so that the arrow keys scroll it.
+                <pre data-testid="weights-config" tabindex="0" aria-labelledby="config-heading">{move || config.get()}</pre>
+            </section>
+        </div>
+    }
+}

@@ -1,0 +1,137 @@
+//! What the page knows of a loaded model, and of where it runs.
+
+use serde::{Deserialize, Serialize};
+use vdm::config::ModelConfig;
+use vdm::schedule::NoiseSchedule;
+use vdm::weights::Provenance;
+
+/// Which backend is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BackendWish {
+    /// WebGPU where it works, else the CPU.
+    #[default]
+    Auto,
+    /// The CPU, because the address says so.
+    Cpu,
+    /// WebGPU or an error, because the address says so.
+    WebGpu,
+    /// The CPU, because the GPU failed before.
+    CpuAfterGpuFailure,
+}
+
+impl BackendWish {
+    /// The wish in an address: `?backend=cpu`, `?backend=webgpu`, all else is [`Auto`](Self::Auto).
+    pub fn from_address(value: Option<&str>) -> Self {
+        match value {
+            Some("cpu") => BackendWish::Cpu,
+            Some("webgpu") => BackendWish::WebGpu,
+            _ => BackendWish::Auto,
+        }
+    }
+}
+
+/// Where the model runs, and why there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backend {
+    /// Where.
+    pub kind: BackendKind,
+    /// Why.
+    pub reason: BackendReason,
+}
+
+/// Where the model runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BackendKind {
+    /// On the GPU, by WebGPU.
+    WebGpu,
+    /// On the CPU, in WebAssembly.
+    Cpu,
+}
+
+impl BackendKind {
+    /// The name in attributes and in a saved picture's metadata.
+    pub fn name(self) -> &'static str {
+        match self {
+            BackendKind::WebGpu => "webgpu",
+            BackendKind::Cpu => "cpu",
+        }
+    }
+}
+
+/// Why a backend was chosen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BackendReason {
+    /// WebGPU works here.
+    GpuFound {
+        /// What the browser says of it; may be empty.
+        adapter: String,
+    },
+    /// The address asks for it.
+    Asked,
+    /// The browser has no WebGPU.
+    NoWebGpu,
+    /// The browser has WebGPU, and no adapter for it.
+    NoAdapter,
+    /// The adapter has no `timestamp-query`, which the GPU library cannot do without.
+    NoTimestampQuery,
+    /// The browser failed to say what it has.
+    ProbeFailed {
+        /// Its words.
+        detail: String,
+    },
+    /// The GPU failed before.
+    GpuFailed,
+}
+
+/// What the page shows of a loaded model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelInfo {
+    /// The file.
+    pub file: String,
+    /// Its SHA-256.
+    pub sha256: String,
+    /// Its size.
+    pub bytes: u64,
+    /// Numbers in it.
+    pub parameters: u64,
+    /// The sizes of the networks, as the file has them.
+    pub config: ModelConfig,
+    /// Where it comes from, as the file says.
+    pub provenance: Provenance,
+    /// γ(t), as numbers.
+    pub schedule: NoiseSchedule,
+    /// Whether an encoder is there or can be fetched.
+    pub has_encoder: bool,
+    /// Whether the file came from the browser's own store.
+    pub from_store: bool,
+    /// Where it runs.
+    pub backend: Backend,
+}
+
+impl ModelInfo {
+    /// How many classes it knows.
+    pub fn classes(&self) -> u32 {
+        self.config.classes as u32
+    }
+
+    /// Whether a link's hash, which may be shortened to its start, names these weights.
+    pub fn is_called(&self, hash: &str) -> bool {
+        hash.len() >= SHORTEST_HASH && self.sha256.starts_with(hash)
+    }
+}
+
+/// So many digits of a hash tell weights apart.
+pub const SHORTEST_HASH: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_names_a_backend() {
+        assert_eq!(BackendWish::from_address(Some("cpu")), BackendWish::Cpu);
+        assert_eq!(BackendWish::from_address(Some("webgpu")), BackendWish::WebGpu);
+        assert_eq!(BackendWish::from_address(Some("quantum")), BackendWish::Auto);
+        assert_eq!(BackendWish::from_address(None), BackendWish::Auto);
+    }
+}

@@ -1,0 +1,300 @@
+//! What the worker is asked to do, one job after the other, and what becomes of its answers.
+
+use vdm::image::Origin;
+
+use super::{
+    Command, DiffusedAt, Event, Job, Keep, MEASURE_TIMES, Measured, Notice, PATIENCE_SECONDS, Panel, Phase, Plan,
+    Purpose, Session, Slot,
+};
+use crate::protocol::{Control, ModelInfo, Outcome, Problem, Recovery, Request, Response, Run, Save, Task};
+
+impl Session {
+    /// A wish of the user's; without effect where it cannot be met now.
+    pub(super) fn heed(&mut self, wish: Event) -> Vec<Command> {
+        match wish {
+            Event::Cancel if self.can_cancel() => self.cancel(),
+            Event::Pause => self.direct(Control::Pause),
+            Event::Resume => self.direct(Control::Resume),
+            Event::Step => self.direct(Control::Step),
+            _ if !self.is_idle() => Vec::new(),
+            Event::Run { slot, run, stepwise } => {
+                self.notice = None;
+                self.plan(Purpose::Fill(slot), Task::Run(run), stepwise)
+            }
+            Event::Race { left, right } => {
+                self.notice = None;
+                self.panels[Slot::RaceRight as usize] = None;
+                self.plans.push_back(Plan {
+                    purpose: Purpose::Fill(Slot::RaceRight),
+                    task: Task::Run(right),
+                    paused: false,
+                });
+                self.start(Plan { purpose: Purpose::Fill(Slot::RaceLeft), task: Task::Run(left), paused: false })
+            }
+            Event::Look { slot, image, index } => {
+                let Some(panel) = self.panel(slot).filter(|panel| panel.origin.is_some()) else { return Vec::new() };
+                let task = Task::Look { run: panel.run.clone(), image, index };
+                self.plan(Purpose::Look(slot), task, false)
+            }
+            Event::Diffuse { subject, t, seed } => {
+                self.plan(Purpose::Diffuse, Task::Diffuse { subject, t, seed }, false)
+            }
+            Event::Measure(subject) => {
+                self.notice = None;
+                self.plan(Purpose::Measure, Task::Measure { subject, times: MEASURE_TIMES, seed: 0 }, false)
+            }
+            Event::Save(slot, keep) => self.save(slot, keep),
+            Event::Use(choice) => {
+                let Some(source) = self.source(&choice) else { return Vec::new() };
+                self.notice = None;
+                self.wanted = Some(choice);
+                self.plan(Purpose::Switch, Task::Switch(source), false)
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn plan(&mut self, purpose: Purpose, task: Task, paused: bool) -> Vec<Command> {
+        let plan = Plan { purpose, task, paused };
+        match &self.job {
+            // Something quick is on its way: it ends by itself.
+            Some(_) if plan.purpose.is_quick() => {
+                self.next_quick = Some(plan);
+                Vec::new()
+            }
+            Some(_) => {
+                self.next_quick = None;
+                self.plans.push_back(plan);
+                Vec::new()
+            }
+            None => self.start(plan),
+        }
+    }
+
+    fn start(&mut self, plan: Plan) -> Vec<Command> {
+        if self.job.is_some() {
+            self.plans.push_front(plan);
+            return Vec::new();
+        }
+        self.jobs += 1;
+        let id = self.jobs;
+        if let (Purpose::Fill(slot), Task::Run(run)) = (&plan.purpose, &plan.task) {
+            self.begin(*slot, run);
+        }
+        let request = Request::Start { job: id, task: plan.task.clone(), paused: plan.paused };
+        let paused = plan.paused;
+        self.job = Some(Job { id, plan, step: 0, paused, stopping: false, fetching: None });
+        vec![Command::Send(request)]
+    }
+
+    /// The images on the screen stay until the first of the new ones are there.
+    fn begin(&mut self, slot: Slot, run: &Run) {
+        let old = self.panels[slot as usize].take();
+        let pictures = old.map(|panel| panel.pictures).filter(|pictures| pictures.len() == run.count());
+        self.panels[slot as usize] = Some(Panel {
+            run: run.clone(),
+            pictures: pictures.unwrap_or_default(),
+            noisy: None,
+            step: 0,
+            t: 1.0,
+            elapsed_ms: 0.0,
+            origin: None,
+            moment: None,
+        });
+    }
+
+    pub(super) fn start_next(&mut self) -> Vec<Command> {
+        if self.job.is_some() {
+            return Vec::new();
+        }
+        match self.plans.pop_front().or_else(|| self.next_quick.take()) {
+            Some(plan) => self.start(plan),
+            None => Vec::new(),
+        }
+    }
+
+    pub(super) fn hear_of_job(&mut self, answer: Response) -> Vec<Command> {
+        let of = match &answer {
+            Response::Step { job, .. } | Response::Done { job, .. } | Response::Stopped { job, .. } => Some(*job),
+            Response::Failed { job, .. } => *job,
+            _ => None,
+        };
+        if self.job.as_ref().map(|job| job.id) != of {
+            return Vec::new();
+        }
+        match answer {
+            Response::Step { step, t, elapsed_ms, pictures, noisy, .. } => {
+                let Some(job) = &mut self.job else { return Vec::new() };
+                job.step = step;
+                job.fetching = None;
+                if let Purpose::Fill(slot) = job.plan.purpose
+                    && let Some(panel) = &mut self.panels[slot as usize]
+                {
+                    (panel.step, panel.t, panel.elapsed_ms) = (step, t, elapsed_ms);
+                    if !pictures.is_empty() {
+                        (panel.pictures, panel.noisy) = (pictures, noisy);
+                    }
+                }
+                Vec::new()
+            }
+            Response::Done { elapsed_ms, outcome, .. } => {
+                let Some(job) = self.job.take() else { return Vec::new() };
+                let mut commands = self.receive(job, elapsed_ms, outcome);
+                commands.extend(self.start_next());
+                commands
+            }
+            Response::Stopped { step, .. } => {
+                let Some(job) = self.job.take() else { return Vec::new() };
+                let of = if let Task::Run(run) = &job.plan.task { run.steps() } else { 0 };
+                self.notice = Some(Notice::Cancelled { step, of });
+                self.plans.clear();
+                self.start_next()
+            }
+            Response::Failed { problem, .. } if problem.recovery() == Recovery::Dismiss || self.is_switching() => {
+                self.job = None;
+                self.plans.clear();
+                self.notice = Some(Notice::Failed(problem));
+                self.start_next()
+            }
+            // The encoder could not be fetched: the model that is there goes on.
+            Response::Failed { problem, .. }
+                if self.job.as_ref().is_some_and(|job| job.plan.task.needs_encoder()) && !problem.may_be_the_gpu() =>
+            {
+                self.job = None;
+                self.plans.clear();
+                self.notice = Some(Notice::Failed(problem));
+                self.start_next()
+            }
+            Response::Failed { problem, .. } => self.fail(problem),
+            _ => Vec::new(),
+        }
+    }
+
+    fn is_switching(&self) -> bool {
+        self.job.as_ref().is_some_and(|job| job.plan.purpose == Purpose::Switch)
+    }
+
+    fn receive(&mut self, job: Job, elapsed_ms: f64, outcome: Outcome) -> Vec<Command> {
+        match (job.plan.purpose, job.plan.task, outcome) {
+            (Purpose::Fill(slot), Task::Run(run), Outcome::Pictures(pictures)) => {
+                let origin = self.model.as_ref().map(|model| origin(&run, model));
+                let step = run.steps();
+                self.panels[slot as usize] =
+                    Some(Panel { run, pictures, noisy: None, step, t: 0.0, elapsed_ms, origin, moment: None });
+            }
+            (Purpose::Look(slot), Task::Look { run, image, .. }, Outcome::Moment(moment)) => {
+                if let Some(panel) = &mut self.panels[slot as usize]
+                    && panel.run == run
+                {
+                    panel.moment = Some((image, moment));
+                }
+            }
+            (Purpose::Diffuse, Task::Diffuse { subject, t, seed }, Outcome::Diffused(diffused)) => {
+                self.diffused = Some(DiffusedAt { subject, t, seed, diffused });
+            }
+            (Purpose::Measure, Task::Measure { subject, times, .. }, Outcome::Bound(terms)) => {
+                self.measured = Some(Measured { subject, times, terms });
+            }
+            (Purpose::Save { file_name }, _, Outcome::File(bytes)) => {
+                self.notice = Some(Notice::Saved { file_name: file_name.clone() });
+                return vec![Command::SaveFile { name: file_name, bytes }];
+            }
+            (Purpose::Switch, _, Outcome::Loaded(model)) => {
+                if let Some(choice) = self.wanted.take() {
+                    self.choice = choice;
+                }
+                // What other weights drew cannot be looked into with these.
+                let same = self.model.as_ref().is_some_and(|old| old.sha256 == model.sha256);
+                if !same {
+                    self.panels = Default::default();
+                    (self.diffused, self.measured) = (None, None);
+                }
+                self.notice = Some(Notice::Switched { name: model.provenance.name.clone() });
+                self.model = Some(*model);
+            }
+            // A worker that answers something else than it was asked is of another version.
+            _ => return self.fail(Problem::VersionMismatch),
+        }
+        Vec::new()
+    }
+
+    fn direct(&mut self, control: Control) -> Vec<Command> {
+        let Some(job) = &mut self.job else { return Vec::new() };
+        if !matches!(job.plan.purpose, Purpose::Fill(_)) || job.stopping {
+            return Vec::new();
+        }
+        job.paused = control != Control::Resume;
+        vec![Command::Send(Request::Control { job: job.id, control })]
+    }
+
+    fn cancel(&mut self) -> Vec<Command> {
+        let Some(job) = &mut self.job else { return Vec::new() };
+        job.stopping = true;
+        let job = job.id;
+        vec![Command::Send(Request::Control { job, control: Control::Cancel }), Command::ExpectEnd { job }]
+    }
+
+    /// A worker that hangs in a step cannot heed the user: another one takes its place.
+    pub(super) fn give_up(&mut self, job: u32) -> Vec<Command> {
+        match &self.job {
+            Some(running) if running.id == job && self.phase == Phase::Ready => {
+                self.plans.clear();
+                self.fail(Problem::WorkerSilent { seconds: PATIENCE_SECONDS })
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn save(&mut self, slot: Slot, keep: Keep) -> Vec<Command> {
+        let Some(Panel { run, pictures, origin: Some(origin), .. }) = self.panel(slot) else { return Vec::new() };
+        let columns = match slot {
+            Slot::Between => pictures.len(),
+            _ => (pictures.len() as f64).sqrt().ceil() as usize,
+        };
+        let mut origin = origin.clone();
+        let mut seed = run.settings.seed;
+        let mut of_image = |image: u32| {
+            if let Some(own) = run.seeds.get(image as usize)
+                && run.seeds.len() > 1
+            {
+                seed = *own;
+                origin.settings.push(("image".into(), format!("{} (seed {own})", image + 1)));
+            }
+        };
+        let (save, suffix) = match keep {
+            Keep::Pictures { image: None } => (Save::Grid { pictures: pictures.clone(), columns: columns as u32 }, ""),
+            Keep::Pictures { image: Some(image) } => {
+                let Some(picture) = pictures.get(image as usize) else { return Vec::new() };
+                of_image(image);
+                (Save::Grid { pictures: vec![picture.clone()], columns: 1 }, "")
+            }
+            Keep::Animation { image } => {
+                of_image(image);
+                (Save::Animation { run: run.clone(), image }, "-animation")
+            }
+            Keep::Strip { image } => {
+                of_image(image);
+                (Save::Strip { run: run.clone(), image }, "-strip")
+            }
+            Keep::Flipbook => (Save::Flipbook { pictures: pictures.clone() }, "-animation"),
+        };
+        let what = match slot {
+            Slot::Between => "-between",
+            Slot::Denoise => "-denoised",
+            _ => "",
+        };
+        let file_name = format!("synthetic-xray-seed{seed}{what}{suffix}.png");
+        self.plan(Purpose::Save { file_name }, Task::Save { save, origin }, false)
+    }
+}
+
+fn origin(run: &Run, model: &ModelInfo) -> Origin {
+    let mut settings = run.describe();
+    settings.push(("backend".to_owned(), model.backend.kind.name().to_owned()));
+    Origin {
+        software: concat!("medical-vdm web ", env!("CARGO_PKG_VERSION")).to_owned(),
+        weights: model.provenance.name.clone(),
+        weights_sha256: model.sha256.clone(),
+        settings,
+    }
+}

@@ -1,0 +1,374 @@
+use vdm::config::Preset;
+use vdm::schedule::NoiseSchedule;
+use vdm::weights::Provenance;
+
+use super::*;
+use crate::manifest::WeightsFile;
+use crate::protocol::{Backend, BackendReason, Control, Diffused, Moment, Outcome, Picture, Save, Start, Task};
+use crate::settings::Settings;
+
+fn manifest() -> Manifest {
+    let file = |name: &str| WeightsFile { file: name.into(), bytes: 10, sha256: "0".repeat(64) };
+    let model = |name: &str| ModelEntry {
+        name: name.into(),
+        title: name.to_uppercase(),
+        card: Some("m.md".into()),
+        examples: Vec::new(),
+        sampling: file(&format!("{name}.safetensors")),
+        encoder: Some(file(&format!("{name}-encoder.safetensors"))),
+    };
+    Manifest { version: 1, default: "m".into(), models: vec![model("m"), model("other")] }
+}
+
+fn info(kind: BackendKind) -> ModelInfo {
+    ModelInfo {
+        file: "m.safetensors".into(),
+        sha256: "0".repeat(64),
+        bytes: 10,
+        parameters: 5,
+        config: Preset::Quick.model(),
+        provenance: Provenance { name: "m".into(), ..Provenance::default() },
+        schedule: NoiseSchedule::linear(-5.0, 5.0),
+        has_encoder: true,
+        from_store: false,
+        backend: Backend { kind, reason: BackendReason::Asked },
+    }
+}
+
+fn hello() -> Response {
+    Response::Hello { protocol: PROTOCOL_VERSION }
+}
+
+fn picture(value: u8) -> Picture {
+    Picture { width: 1, height: 1, pixels: vec![value] }
+}
+
+fn run(seed: u64) -> Run {
+    Run::from_noise(Settings { seed, ..Settings::default() }, 1)
+}
+
+fn generate(seed: u64) -> Event {
+    Event::Run { slot: Slot::Generate, run: run(seed), stepwise: false }
+}
+
+fn done(job: u32, outcome: Outcome) -> Response {
+    Response::Done { job, elapsed_ms: 200.0, outcome }
+}
+
+fn opened(wish: BackendWish) -> Session {
+    let mut session = Session::new("https://example.org/sub/weights/".into(), wish, None);
+    let commands = session.apply(Event::Open);
+    assert_eq!(
+        commands,
+        [Command::StartWorker { generation: 1 }, Command::FetchManifest { generation: 1, fresh: false }]
+    );
+    session
+}
+
+fn ready(kind: BackendKind) -> Session {
+    let mut session = opened(BackendWish::Auto);
+    session.apply(Event::Worker(1, hello()));
+    session.apply(Event::Manifest(1, Ok(manifest())));
+    session.apply(Event::Worker(1, Response::Progress { received: 5, total: 10 }));
+    assert_eq!(session.progress(), Some(0.5));
+    session.apply(Event::Worker(1, Response::Preparing));
+    session.apply(Event::Worker(1, Response::Loaded(Box::new(info(kind)))));
+    assert_eq!((session.state_name(), session.is_idle()), ("ready", true));
+    session
+}
+
+fn sampling(kind: BackendKind) -> Session {
+    let mut session = ready(kind);
+    let commands = session.apply(generate(42));
+    let request = Request::Start { job: 1, task: Task::Run(run(42)), paused: false };
+    assert_eq!(commands, [Command::Send(request)]);
+    let (pictures, noisy) = (vec![picture(1)], Some(picture(9)));
+    let step = Response::Step { job: 1, step: 1, of: 50, t: 0.98, elapsed_ms: 4.0, pictures, noisy };
+    session.apply(Event::Worker(1, step));
+    session
+}
+
+fn drawn() -> Session {
+    let mut session = sampling(BackendKind::Cpu);
+    session.apply(Event::Worker(1, done(1, Outcome::Pictures(vec![picture(2)]))));
+    session
+}
+
+fn started(commands: &[Command]) -> (u32, Task) {
+    let [Command::Send(Request::Start { job, task, .. })] = commands else { panic!("no job: {commands:?}") };
+    (*job, task.clone())
+}
+
+#[test]
+fn the_weights_are_asked_for_by_their_whole_address() {
+    let mut session = opened(BackendWish::Cpu);
+    let commands = session.apply(Event::Manifest(1, Ok(manifest())));
+    let [Command::Send(Request::Load { source, wish, keep })] = &commands[..] else { panic!("{commands:?}") };
+    assert_eq!(source.files[0].url, "https://example.org/sub/weights/m.safetensors");
+    assert_eq!(source.encoder.as_ref().map(|file| file.name.as_str()), Some("m-encoder.safetensors"));
+    assert_eq!((*wish, keep.as_ref().map(Vec::len), source.files[0].fresh), (BackendWish::Cpu, Some(4), false));
+    assert_eq!(session.card_url().as_deref(), Some("https://example.org/sub/weights/m.md"));
+}
+
+#[test]
+fn an_image_emerges_and_can_be_kept() {
+    let mut session = sampling(BackendKind::Cpu);
+    assert_eq!(session.state_name(), "sampling");
+    assert!(session.can_cancel() && !session.can_save(Slot::Generate) && !session.is_idle());
+    assert_eq!(session.panel(Slot::Generate).map(|panel| (panel.step, panel.noisy.is_some())), Some((1, true)));
+    assert_eq!(session.progress(), Some(0.02));
+    session = drawn();
+    assert_eq!((session.state_name(), session.is_whole(Slot::Generate)), ("done", true));
+    let (job, task) = started(&session.apply(Event::Save(Slot::Generate, Keep::Pictures { image: None })));
+    let Task::Save { save: Save::Grid { pictures, .. }, origin } = task else { panic!("{task:?}") };
+    assert_eq!(pictures[0].pixels, [2]);
+    assert!(origin.settings.contains(&("seed".into(), "42".into())));
+    assert!(!session.can_save(Slot::Generate), "once is enough");
+    let commands = session.apply(Event::Worker(1, done(job, Outcome::File(vec![7]))));
+    let name = "synthetic-xray-seed42.png".to_owned();
+    assert_eq!(commands, [Command::SaveFile { name, bytes: vec![7] }]);
+    assert!(session.can_save(Slot::Generate));
+}
+
+#[test]
+fn one_of_several_images_is_saved_under_its_own_seed() {
+    let mut session = ready(BackendKind::Cpu);
+    let run = Run::from_noise(Settings { seed: 5, ..Settings::default() }, 4);
+    session.apply(Event::Run { slot: Slot::Generate, run, stepwise: false });
+    let pictures = (0..4).map(picture).collect();
+    session.apply(Event::Worker(1, done(1, Outcome::Pictures(pictures))));
+    let (job, task) = started(&session.apply(Event::Save(Slot::Generate, Keep::Pictures { image: Some(2) })));
+    assert!(matches!(task, Task::Save { save: Save::Grid { pictures, .. }, .. } if pictures == [picture(2)]));
+    let commands = session.apply(Event::Worker(1, done(job, Outcome::File(vec![7]))));
+    assert!(matches!(&commands[..], [Command::SaveFile { name, .. }] if name == "synthetic-xray-seed7.png"));
+}
+
+#[test]
+fn a_cancelled_job_leaves_its_picture() {
+    let mut session = sampling(BackendKind::Cpu);
+    let commands = session.apply(Event::Cancel);
+    let cancel = Request::Control { job: 1, control: Control::Cancel };
+    assert_eq!(commands, [Command::Send(cancel), Command::ExpectEnd { job: 1 }]);
+    assert!(!session.can_cancel(), "once is enough");
+    session.apply(Event::Worker(1, Response::Stopped { job: 1, step: 3 }));
+    assert_eq!((session.state_name(), &session.notice), ("ready", &Some(Notice::Cancelled { step: 3, of: 50 })));
+    assert!(session.panel(Slot::Generate).is_some() && !session.can_save(Slot::Generate));
+    assert_eq!(session.apply(Event::Overdue(1)), [], "it did end");
+}
+
+#[test]
+fn a_job_waits_steps_and_goes_on() {
+    let mut session = ready(BackendKind::Cpu);
+    let commands = session.apply(Event::Run { slot: Slot::Generate, run: run(1), stepwise: true });
+    assert!(matches!(&commands[..], [Command::Send(Request::Start { paused: true, .. })]));
+    for (event, control, paused) in [
+        (Event::Step, Control::Step, true),
+        (Event::Resume, Control::Resume, false),
+        (Event::Pause, Control::Pause, true),
+    ] {
+        assert_eq!(session.apply(event), [Command::Send(Request::Control { job: 1, control })]);
+        assert_eq!(session.job.as_ref().map(|job| job.paused), Some(paused));
+    }
+    session.apply(Event::Cancel);
+    assert_eq!(session.apply(Event::Resume), [], "it ends");
+}
+
+#[test]
+fn a_worker_that_does_not_heed_is_replaced() {
+    let mut session = sampling(BackendKind::WebGpu);
+    session.apply(Event::Cancel);
+    let commands = session.apply(Event::Overdue(1));
+    assert_eq!(commands[0], Command::StartWorker { generation: 2 });
+    session.apply(Event::Worker(2, hello()));
+    let commands = session.apply(Event::Worker(2, Response::Loaded(Box::new(info(BackendKind::Cpu)))));
+    assert_eq!((commands, session.state_name()), (vec![], "ready"), "what was cancelled is not taken up again");
+}
+
+#[test]
+fn a_lost_gpu_hands_over_to_the_cpu_and_loses_nothing() {
+    let mut session = sampling(BackendKind::WebGpu);
+    let problem = Problem::GpuLost { detail: "gone".into() };
+    let commands = session.apply(Event::Worker(1, Response::Failed { job: None, problem: problem.clone() }));
+    assert_eq!(commands[0], Command::StartWorker { generation: 2 });
+    let Command::Send(Request::Load { wish, .. }) = &commands[1] else { panic!("{commands:?}") };
+    assert_eq!(*wish, BackendWish::CpuAfterGpuFailure);
+    assert_eq!(session.panel(Slot::Generate).map(|panel| panel.pictures.len()), Some(1));
+    assert_eq!(session.notice, Some(Notice::MovedToCpu(problem)));
+    assert_eq!(session.apply(Event::Worker(1, Response::Preparing)), [], "the old worker is not heard");
+    assert_eq!(session.phase, Phase::Loading(Loading::Starting));
+    session.apply(Event::Worker(2, hello()));
+    let commands = session.apply(Event::Worker(2, Response::Loaded(Box::new(info(BackendKind::Cpu)))));
+    assert_eq!(started(&commands), (2, Task::Run(run(42))), "it goes on where it was interrupted");
+    assert_eq!(session.panel(Slot::Generate).map(|panel| panel.pictures.len()), Some(1), "in the same picture");
+}
+
+#[test]
+fn a_race_is_run_one_after_the_other_even_over_a_lost_gpu() {
+    let mut session = ready(BackendKind::WebGpu);
+    let commands = session.apply(Event::Race { left: run(1), right: run(2) });
+    assert_eq!(started(&commands), (1, Task::Run(run(1))));
+    let problem = Problem::GpuError { detail: String::new() };
+    session.apply(Event::Worker(1, Response::Failed { job: Some(1), problem }));
+    session.apply(Event::Worker(2, hello()));
+    let commands = session.apply(Event::Worker(2, Response::Loaded(Box::new(info(BackendKind::Cpu)))));
+    assert_eq!(started(&commands), (2, Task::Run(run(1))));
+    let commands = session.apply(Event::Worker(2, done(2, Outcome::Pictures(vec![picture(1)]))));
+    assert_eq!(started(&commands), (3, Task::Run(run(2))));
+    session.apply(Event::Worker(2, done(3, Outcome::Pictures(vec![picture(2)]))));
+    assert!(session.is_whole(Slot::RaceLeft) && session.is_whole(Slot::RaceRight));
+}
+
+#[test]
+fn of_a_slider_only_the_last_place_counts() {
+    let mut session = drawn();
+    let look = |index| Event::Look { slot: Slot::Generate, image: 0, index };
+    let (job, _) = started(&session.apply(look(1)));
+    assert_eq!((session.state_name(), session.is_idle()), ("done", true), "a slider makes nothing busy");
+    assert_eq!(session.apply(look(2)), []);
+    assert_eq!(session.apply(look(3)), []);
+    let moment =
+        |index| Moment { index, t: 0.5, gamma: 0.0, latent: vec![0.0], noisy: picture(0), predicted: picture(1) };
+    let commands = session.apply(Event::Worker(1, done(job, Outcome::Moment(moment(1)))));
+    assert_eq!(session.panel(Slot::Generate).and_then(|panel| panel.moment.clone()), Some((0, moment(1))));
+    let (_, task) = started(&commands);
+    assert_eq!(task, Task::Look { run: run(42), image: 0, index: 3 });
+    // A press of the button overtakes the slider.
+    assert_eq!(session.apply(look(4)), []);
+    assert_eq!(session.apply(generate(9)), []);
+    let commands = session.apply(Event::Worker(1, done(job + 1, Outcome::Moment(moment(3)))));
+    assert_eq!(started(&commands).1, Task::Run(run(9)));
+}
+
+#[test]
+fn a_subject_is_diffused_measured_and_denoised() {
+    let mut session = drawn();
+    let subject = Subject::Sample(Settings::default());
+    let (job, _) = started(&session.apply(Event::Diffuse { subject: subject.clone(), t: 0.5, seed: 1 }));
+    let diffused = Diffused { latent: vec![1.0], noisy: picture(1), clean: picture(2) };
+    session.apply(Event::Worker(1, done(job, Outcome::Diffused(diffused.clone()))));
+    assert_eq!(session.diffused, Some(DiffusedAt { subject: subject.clone(), t: 0.5, seed: 1, diffused }));
+
+    let (job, task) = started(&session.apply(Event::Measure(subject.clone())));
+    assert!(task.needs_encoder());
+    session.apply(Event::Worker(1, Response::Progress { received: 1, total: 4 }));
+    assert_eq!((session.state_name(), session.progress()), ("busy", Some(0.25)));
+    session.apply(Event::Worker(1, done(job, Outcome::Bound(Default::default()))));
+    assert_eq!(session.measured.as_ref().map(|measured| measured.times), Some(MEASURE_TIMES));
+
+    let start = Start::Subject { subject, t: 0.5 };
+    let run = Run { start, seeds: vec![1], settings: Settings::default() };
+    let (job, _) = started(&session.apply(Event::Run { slot: Slot::Denoise, run, stepwise: false }));
+    session.apply(Event::Worker(1, done(job, Outcome::Pictures(vec![picture(3)]))));
+    assert!(session.is_whole(Slot::Denoise) && session.is_whole(Slot::Generate));
+}
+
+#[test]
+fn an_encoder_that_cannot_be_fetched_disturbs_nothing_else() {
+    let mut session = drawn();
+    let (job, _) = started(&session.apply(Event::Measure(Subject::Sample(Settings::default()))));
+    let problem = Problem::HttpStatus { file: "m-encoder.safetensors".into(), status: 404 };
+    session.apply(Event::Worker(1, Response::Failed { job: Some(job), problem: problem.clone() }));
+    assert_eq!((session.state_name(), &session.notice), ("done", &Some(Notice::Failed(problem))));
+    assert!(session.is_idle() && session.is_whole(Slot::Generate));
+}
+
+#[test]
+fn own_weights_replace_the_sites_only_if_they_fit() {
+    let mut session = drawn();
+    let file = FileRequest { url: "blob:x".into(), name: "own".into(), bytes: 3, sha256: None, fresh: false };
+    let own = Choice::Own(Source { files: vec![file], encoder: None });
+    let (job, _) = started(&session.apply(Event::Use(own.clone())));
+    let problem = Problem::BadWeights { file: "own".into(), detail: "why".into() };
+    session.apply(Event::Worker(1, Response::Failed { job: Some(job), problem: problem.clone() }));
+    assert_eq!((&session.notice, &session.choice), (&Some(Notice::Failed(problem)), &Choice::Site(None)));
+    assert!(session.is_idle() && session.is_whole(Slot::Generate), "all is as it was");
+
+    let (job, _) = started(&session.apply(Event::Use(own.clone())));
+    let loaded = ModelInfo { sha256: "1".repeat(64), ..info(BackendKind::Cpu) };
+    session.apply(Event::Worker(1, done(job, Outcome::Loaded(Box::new(loaded)))));
+    assert_eq!((&session.choice, session.card_url()), (&own, None));
+    assert!(!session.is_whole(Slot::Generate), "it was drawn by others");
+
+    let (_, task) = started(&session.apply(Event::Use(Choice::Site(Some("other".into())))));
+    assert!(matches!(task, Task::Switch(source) if source.files[0].name == "other.safetensors"));
+}
+
+#[test]
+fn a_link_of_other_weights_says_so() {
+    for (hash, told) in [("0".repeat(16), false), ("00000001".into(), true), ("0000".into(), true)] {
+        let mut session = Session::new(String::new(), BackendWish::Auto, Some(hash.clone()));
+        session.apply(Event::Open);
+        session.apply(Event::Worker(1, hello()));
+        session.apply(Event::Worker(1, Response::Loaded(Box::new(info(BackendKind::Cpu)))));
+        assert_eq!(session.notice.is_some(), told, "{hash}");
+    }
+}
+
+#[test]
+fn a_worker_that_crashes_on_the_cpu_is_a_failure_that_one_can_retry() {
+    let mut session = sampling(BackendKind::Cpu);
+    let problem = Problem::WorkerCrashed { detail: "unreachable".into() };
+    assert_eq!(session.apply(Event::Worker(1, Response::Failed { job: None, problem: problem.clone() })), []);
+    assert_eq!(session.phase, Phase::Failed(problem));
+    assert!(!session.is_idle() && session.panel(Slot::Generate).is_some());
+    let commands = session.apply(Event::Recover);
+    assert_eq!(
+        commands,
+        [Command::StartWorker { generation: 2 }, Command::FetchManifest { generation: 2, fresh: true }]
+    );
+}
+
+#[test]
+fn a_corrupt_file_is_asked_for_again_from_the_server() {
+    let mut session = opened(BackendWish::Auto);
+    session.apply(Event::Worker(1, hello()));
+    session.apply(Event::Manifest(1, Ok(manifest())));
+    let problem = Problem::WrongHash { file: "m".into(), expected: "0".into(), actual: "1".into() };
+    session.apply(Event::Worker(1, Response::Failed { job: None, problem }));
+    assert_eq!(session.state_name(), "failed");
+    session.apply(Event::Recover);
+    let commands = session.apply(Event::Manifest(2, Ok(manifest())));
+    assert!(matches!(&commands[..], [Command::Send(Request::Load { source, .. })] if source.files[0].fresh));
+}
+
+#[test]
+fn a_worker_that_never_spoke_is_not_blamed_on_the_gpu() {
+    let mut session = opened(BackendWish::Auto);
+    assert!(session.awaits_greeting(1));
+    let problem = Problem::WorkerSilent { seconds: 30 };
+    session.apply(Event::Worker(1, Response::Failed { job: None, problem }));
+    assert_eq!(session.state_name(), "failed");
+    session.apply(Event::Worker(1, hello()));
+    assert_eq!(session.state_name(), "loading", "late, but there");
+    assert!(!session.awaits_greeting(1));
+}
+
+#[test]
+fn forced_webgpu_offers_the_cpu_where_there_is_none() {
+    let mut session = opened(BackendWish::WebGpu);
+    session.apply(Event::Worker(1, hello()));
+    session.apply(Event::Manifest(1, Ok(manifest())));
+    let problem = Problem::GpuUnavailable(BackendReason::NoAdapter);
+    session.apply(Event::Worker(1, Response::Failed { job: None, problem }));
+    assert_eq!(session.state_name(), "failed");
+    let commands = session.apply(Event::Recover);
+    assert!(matches!(&commands[1], Command::Send(Request::Load { wish: BackendWish::Cpu, .. })));
+}
+
+#[test]
+fn two_versions_of_the_site_do_not_talk() {
+    let mut session = opened(BackendWish::Auto);
+    session.apply(Event::Worker(1, Response::Hello { protocol: PROTOCOL_VERSION + 1 }));
+    assert_eq!(session.phase, Phase::Failed(Problem::VersionMismatch));
+    assert_eq!(session.apply(Event::Recover), [Command::ReloadPage]);
+}
+
+#[test]
+fn a_file_that_cannot_be_made_disturbs_nothing_else() {
+    let mut session = drawn();
+    let (job, _) = started(&session.apply(Event::Save(Slot::Generate, Keep::Strip { image: 0 })));
+    let problem = Problem::Encoding { detail: "empty".into() };
+    session.apply(Event::Worker(1, Response::Failed { job: Some(job), problem }));
+    assert_eq!(session.state_name(), "done");
+    assert!(matches!(session.notice, Some(Notice::Failed(_))) && session.can_save(Slot::Generate));
+}

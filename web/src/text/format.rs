@@ -1,0 +1,125 @@
+//! Numbers and units, as each language writes them.
+
+use super::Lang;
+
+impl Lang {
+    /// A number with so many decimals.
+    ///
+    /// ```
+    /// # use web::text::Lang;
+    /// assert_eq!((Lang::En.decimal(0.25, 2), Lang::Fr.decimal(0.25, 2)), ("0.25".into(), "0,25".into()));
+    /// ```
+    pub fn decimal(self, value: f64, decimals: usize) -> String {
+        self.with_its_mark(format!("{value:.decimals$}"))
+    }
+
+    /// A number of any size, with so many digits that count: `0.000123`, `12.3`, `1.23e-8`.
+    pub fn significant(self, value: f64, digits: usize) -> String {
+        if value == 0.0 || !value.is_finite() {
+            return self.with_its_mark(format!("{value}"));
+        }
+        let magnitude = value.abs().log10().floor() as i32;
+        let decimals = digits as i32 - 1 - magnitude;
+        if (-4..6).contains(&magnitude) {
+            return self.decimal(value, decimals.max(0) as usize);
+        }
+        self.with_its_mark(format!("{value:.*e}", digits.saturating_sub(1)))
+    }
+
+    /// Bytes in millions.
+    pub fn megabytes(self, bytes: u64) -> String {
+        let millions = self.decimal(bytes as f64 / 1e6, 1);
+        match self {
+            Lang::En => format!("{millions} MB"),
+            Lang::Fr => format!("{millions}\u{a0}Mo"),
+        }
+    }
+
+    /// A time, with as many digits as one can use.
+    pub fn seconds(self, ms: f64) -> String {
+        let space = self.space();
+        match ms / 1000.0 {
+            s if s < 10.0 => format!("{}{space}s", self.decimal(s, 2)),
+            s if s < 60.0 => format!("{}{space}s", self.decimal(s, 1)),
+            s => format!("{:.0}{space}min {:02.0}{space}s", (s / 60.0).floor(), (s % 60.0).floor()),
+        }
+    }
+
+    /// Steps a second; none where there is nothing to divide.
+    pub fn speed(self, steps: u32, ms: f64) -> Option<String> {
+        if steps == 0 || ms <= 0.0 {
+            return None;
+        }
+        let rate = f64::from(steps) / ms * 1000.0;
+        let number = self.decimal(rate, usize::from(rate < 10.0));
+        Some(match self {
+            Lang::En => format!("{number} steps/s"),
+            Lang::Fr => format!("{number}\u{a0}étapes/s"),
+        })
+    }
+
+    /// An integer with its digits in threes.
+    pub fn grouped(self, number: u64) -> String {
+        let digits = number.to_string();
+        let mut text = String::new();
+        for (i, digit) in digits.chars().enumerate() {
+            if i > 0 && (digits.len() - i).is_multiple_of(3) {
+                text.push('\u{202f}');
+            }
+            text.push(digit);
+        }
+        text
+    }
+
+    /// What stands between a number and its unit.
+    fn space(self) -> char {
+        match self {
+            Lang::En => ' ',
+            Lang::Fr => '\u{a0}',
+        }
+    }
+
+    fn with_its_mark(self, number: String) -> String {
+        match self {
+            Lang::En => number,
+            Lang::Fr => number.replace('.', ","),
+        }
+    }
+}
+
+/// The start of a hash, which is enough to tell files apart by eye.
+pub(super) fn short_hash(sha256: &str) -> String {
+    format!("{}…", sha256.get(..12).unwrap_or(sha256))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_well() {
+        let en = Lang::En;
+        assert_eq!(en.megabytes(17_043_021), "17.0 MB");
+        assert_eq!([340.0, 12_340.0, 61_000.0].map(|ms| en.seconds(ms)), ["0.34 s", "12.3 s", "1 min 01 s"]);
+        assert_eq!(en.speed(50, 1000.0).as_deref(), Some("50 steps/s"));
+        assert_eq!(en.speed(5, 1000.0).as_deref(), Some("5.0 steps/s"));
+        assert_eq!(en.speed(0, 5.0), None);
+        assert_eq!((en.grouped(999), en.grouped(8_454_144)), ("999".into(), "8\u{202f}454\u{202f}144".into()));
+        assert_eq!(short_hash("abc"), "abc…");
+    }
+
+    #[test]
+    fn digits_that_count_are_kept() {
+        let en = Lang::En;
+        let numbers = [0.0, 0.79612, 12.345, 1234.5, 4.47e-7, -0.00123, 148.4];
+        let texts = ["0", "0.796", "12.3", "1234", "4.47e-7", "-0.00123", "148"];
+        assert_eq!(numbers.map(|number| en.significant(number, 3)), texts);
+    }
+
+    #[test]
+    fn french_writes_a_comma_and_keeps_units_together() {
+        let fr = Lang::Fr;
+        assert_eq!((fr.megabytes(17_043_021), fr.seconds(340.0)), ("17,0\u{a0}Mo".into(), "0,34\u{a0}s".into()));
+        assert_eq!(fr.speed(5, 1000.0).as_deref(), Some("5,0\u{a0}étapes/s"));
+    }
+}

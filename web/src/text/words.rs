@@ -1,0 +1,90 @@
+//! The names of the words.
+
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($field:ident),* $(,)? }) => {
+        $(#[$doc])*
+        pub struct $name {
+            $(pub $field: &'static str),*
+        }
+
+        #[cfg(test)]
+        impl $name {
+            /// Each word with its name.
+            pub(super) fn entries(&self) -> Vec<(&'static str, &'static str)> {
+                vec![$((stringify!($field), self.$field)),*]
+            }
+        }
+    };
+}
+
+words! {
+    /// Words of the whole page.
+    Common {
+        title, lead, warning, warning_detail, skip, views, generate, forward, schedule, bound, between, race, weights,
+        about, language, going_on, progress, cancel, cancelling, close, picture, empty, predicted, noisy, latent,
+        latent_hint, image, image_value, seed, seed_hint, steps, steps_hint, sampler, dpm_solver, ddim, ancestral, step,
+        time, speed, play, play_back, save, leave_kiosk, kiosk_link, kiosk_noise, kiosk_emerging, kiosk_whole,
+        kiosk_failed, nothing, accepts_seed, accepts_steps, accepts_class, accepts_guidance, class_one,
+        steps_one, steps_many,
+    }
+}
+
+words! {
+    /// What is going on, and what has happened.
+    Status {
+        starting, fetching, preparing, ready, waiting, step, paused, stopping, done, done_many, generating, diffusing,
+        measuring, saving, switching, encoder, moved_to_cpu, cancelled, stopped, saved, switched, other_weights, on_gpu,
+        on_gpu_named, on_cpu, gpu_found, asked, no_webgpu, no_adapter, no_timestamp_query, probe_failed, gpu_failed,
+    }
+}
+
+words! {
+    /// What goes wrong: a title, and what exactly and what helps.
+    Problems {
+        worker_missing, worker_missing_status, worker_missing_silent, worker_silent, worker_silent_detail,
+        worker_crashed, worker_crashed_detail, version_mismatch, version_mismatch_detail, manifest, manifest_detail,
+        network, network_detail, http_status, http_status_detail, damaged, too_short, too_long, wrong_hash, bad_weights,
+        bad_weights_detail, gpu_unavailable, gpu_unavailable_detail, gpu_lost, gpu_error, gpu_detail, out_of_memory,
+        out_of_memory_detail, not_finite, not_finite_detail, settings, settings_detail, encoding, encoding_detail,
+        no_encoder, no_encoder_detail, bad_picture, bad_picture_detail, too_large, too_large_detail, retry, use_cpu,
+        reload, dismiss,
+    }
+}
+
+words! {
+    /// A newer version, and what is stored.
+    Offline {
+        update, update_now, storage, storage_used, storage_unknown, empty_storage, emptied, install, install_desktop,
+        install_phone, works_offline,
+    }
+}
+
+words! {
+    /// The first view.
+    Generate {
+        heading, intro, settings, new_seed, count, count_one, count_many, class, class_any, guidance, generate, pause,
+        step_once, step_once_hint, timeline, timeline_intro, moment, moment_value, moment_time, keep, keep_intro,
+        save_one, save_all, animation, strip, share, share_copied, share_label, share_hint, latent_of_many,
+    }
+}
+
+words! {
+    /// The view of weights.
+    Weights {
+        heading, intro, in_use, own, backend, weights, sha256, trained_on, training, data_unknown, thanks, licence, size,
+        file, pixels, model_card, from_store, from_net, choose, choose_hint, drop, drop_here, site, model, config,
+        provenance, name, data, images, training_steps, seed, date, software, classes,
+    }
+}
+
+words! {
+    /// The page about it all.
+    About {
+        heading, how, how_1, how_2, how_3, how_4, formulas, notation, forward, forward_text, schedule, schedule_text,
+        prediction, prediction_text, reverse, reverse_text, loss, loss_text, decoder, decoder_text, card, card_failed,
+        ethics, consent, privacy, transparency, bias, diagnosis, licences, code_licence, weights_licence, paper,
+        acknowledgement, nih, diagnostics, diagnostics_hint, copy, copied, keyboard, keyboard_text,
+    }
+}
+
+pub(super) use words;

@@ -1,0 +1,136 @@
+//! Jobs, one after the other, and how a running one is directed.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+
+use gloo_timers::future::TimeoutFuture;
+
+use super::Outbox;
+use super::guard;
+use crate::engine::{Host, StepTaken};
+use crate::protocol::{Control, Response, Task};
+
+/// A job that waits for its turn, or has it.
+pub(super) struct Job {
+    pub(super) id: u32,
+    pub(super) task: Task,
+    flow: Rc<Cell<Flow>>,
+}
+
+/// What a job is to do after its present step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flow {
+    Go,
+    Wait,
+    /// One step, then wait.
+    Once,
+    End,
+}
+
+/// The jobs that were asked for and have not ended.
+#[derive(Clone, Default)]
+pub(super) struct Jobs {
+    waiting: Rc<RefCell<VecDeque<Job>>>,
+    flows: Rc<RefCell<HashMap<u32, Rc<Cell<Flow>>>>>,
+    working: Rc<Cell<bool>>,
+}
+
+impl Jobs {
+    /// Puts a job at the end of the queue; says whether somebody must begin to work.
+    pub(super) fn add(&self, id: u32, task: Task, paused: bool) -> bool {
+        let flow = Rc::new(Cell::new(if paused { Flow::Wait } else { Flow::Go }));
+        self.flows.borrow_mut().insert(id, Rc::clone(&flow));
+        self.waiting.borrow_mut().push_back(Job { id, task, flow });
+        !self.working.replace(true)
+    }
+
+    /// The next job, or none, and then nobody works.
+    pub(super) fn next(&self) -> Option<Job> {
+        let next = self.waiting.borrow_mut().pop_front();
+        self.working.set(next.is_some());
+        next
+    }
+
+    /// Forgets a job that has ended.
+    pub(super) fn end(&self, id: u32) {
+        self.flows.borrow_mut().remove(&id);
+    }
+
+    pub(super) fn direct(&self, id: u32, control: Control) {
+        if let Some(flow) = self.flows.borrow().get(&id)
+            && flow.get() != Flow::End
+        {
+            flow.set(match control {
+                Control::Cancel => Flow::End,
+                Control::Pause => Flow::Wait,
+                Control::Resume => Flow::Go,
+                Control::Step => Flow::Once,
+            });
+        }
+    }
+}
+
+/// Tells the page of the steps of a job, and gives way to its messages.
+pub(super) struct JobHost {
+    job: u32,
+    flow: Rc<Cell<Flow>>,
+    outbox: Outbox,
+    began_ms: Cell<f64>,
+    told_ms: Cell<f64>,
+    gave_way_ms: Cell<f64>,
+}
+
+impl JobHost {
+    /// Steps without a picture are told this often.
+    const TELL_EVERY_MS: f64 = 50.0;
+    /// A browser makes a timer of 0 ms last 4 ms: to give way at each step would slow down short ones.
+    const GIVE_WAY_EVERY_MS: f64 = 16.0;
+    /// A paused job looks so often whether it may go on.
+    const LOOK_EVERY_MS: u32 = 15;
+
+    pub(super) fn new(job: &Job, outbox: Outbox) -> Self {
+        let now = Cell::new(guard::now_ms());
+        let flow = Rc::clone(&job.flow);
+        Self { job: job.id, flow, outbox, began_ms: now.clone(), told_ms: now.clone(), gave_way_ms: now }
+    }
+}
+
+impl Host for JobHost {
+    fn elapsed_ms(&self) -> f64 {
+        guard::now_ms() - self.began_ms.get()
+    }
+
+    fn on_step(&self, taken: StepTaken) {
+        let now = guard::now_ms();
+        // Whoever goes step by step sees each one.
+        let last = taken.step == taken.of || self.flow.get() != Flow::Go;
+        if taken.pictures.is_empty() && now - self.told_ms.get() < Self::TELL_EVERY_MS && !last {
+            return;
+        }
+        self.told_ms.set(now);
+        let StepTaken { step, of, t, pictures, noisy } = taken;
+        let elapsed_ms = self.elapsed_ms();
+        self.outbox.send(Response::Step { job: self.job, step, of, t, elapsed_ms, pictures, noisy });
+    }
+
+    async fn goes_on(&self) -> bool {
+        let now = guard::now_ms();
+        if now - self.gave_way_ms.get() >= Self::GIVE_WAY_EVERY_MS {
+            TimeoutFuture::new(0).await;
+            self.gave_way_ms.set(guard::now_ms());
+        }
+        if self.flow.get() == Flow::Wait {
+            let paused_ms = guard::now_ms();
+            while self.flow.get() == Flow::Wait {
+                TimeoutFuture::new(Self::LOOK_EVERY_MS).await;
+            }
+            // A pause is not the job's time.
+            self.began_ms.set(self.began_ms.get() + guard::now_ms() - paused_ms);
+        }
+        if self.flow.get() == Flow::Once {
+            self.flow.set(Flow::Wait);
+        }
+        self.flow.get() != Flow::End
+    }
+}
