@@ -304,3 +304,17 @@ fn a_schedule_reads_back_as_its_tensors_compute() {
         (0.0, 1.0)
     );
 }
+
+#[test]
+fn between_two_seeds_lie_their_own_samples_at_the_ends() {
+    let model = shaken(0);
+    for sampler in [Sampler::DpmSolver2M, Sampler::Ddim] {
+        let options = options(sampler, 7);
+        let between = Trajectory::between(&model, options, 4, 9, 5, &Default::default()).expect("valid options");
+        assert_eq!((between.times().len(), between.gammas().len(), between.steps()), (8, 8, 7));
+        let between = finish(between, &model);
+        let ends = Tensor::cat(vec![between.clone().narrow(0, 0, 1), between.narrow(0, 4, 1)], 0);
+        // Another batch size may add in another order.
+        assert!(largest_difference(&ends, &sample(&model, options, &[4, 9])) < 1e-5);
+    }
+}

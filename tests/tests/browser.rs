@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tests::browser::{Gpu, skipped};
-use tests::page::{Page, SOON, TO_LOAD, assert_same, natively};
+use tests::page::{Page, TO_LOAD, assert_same, natively};
 use tests::site::Answer;
 use vdm::image::{DIGITAL_SOURCE_TYPE, LABEL};
 

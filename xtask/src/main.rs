@@ -1,5 +1,6 @@
 //! The repository's chores, each with all of its own set-up: `cargo xtask COMMAND`.
 
+mod finish;
 mod manifest;
 mod tools;
 
@@ -17,6 +18,7 @@ usage: cargo xtask COMMAND
   test [OPTION…]     run all the tests: crates, command line, page in a real Chromium; options go to `cargo test`
   lint               formatting, clippy and documentation, natively and for WebAssembly
   weights-manifest   write web/weights/manifest.json from the files beside it
+  finish-site        what Trunk calls at the end of every build: Content-Security-Policy and service worker
 
 The tools that the page is built with are installed once, into target/tools.";
 
@@ -43,6 +45,7 @@ fn run(arguments: &[String]) -> Result<()> {
         "weights-manifest" => {
             without_options(options).and_then(|()| manifest::write(&repository().join("web/weights")))
         }
+        "finish-site" => without_options(options).and_then(|()| finish::site(&repository())),
         "help" | "--help" | "-h" => {
             println!("{USAGE}");
             Ok(())

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 const VERSION: u32 = 1;
-const SUFFIX: &str = ".safetensors";
+/// How the name of a file of weights ends.
+pub const SUFFIX: &str = ".safetensors";
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Manifest {
@@ -24,6 +25,8 @@ struct Model {
     title: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     card: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    examples: Vec<u64>,
     sampling: File,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     encoder: Option<File>,
@@ -38,8 +41,8 @@ struct File {
 
 /// Writes the manifest of the weights in a folder.
 ///
-/// `NAME.safetensors` is a model, `NAME-encoder.safetensors` its encoder and `NAME.md` its card. Titles, and which
-/// model the page opens with, stay as they are in the present manifest.
+/// `NAME.safetensors` is a model, `NAME-encoder.safetensors` its encoder and `NAME.md` its card. Titles,
+/// examples, and which model the page opens with, stay as they are in the present manifest.
 pub fn write(folder: &Path) -> Result<()> {
     let path = folder.join("manifest.json");
     let present = match fs::read(&path) {
@@ -66,6 +69,7 @@ fn describe(folder: &Path, present: Manifest) -> Result<Manifest> {
             name: name.clone(),
             title: old.map_or_else(|| name.clone(), |model| model.title.clone()),
             card: folder.join(&card).exists().then_some(card),
+            examples: old.map_or_else(Vec::new, |model| model.examples.clone()),
             sampling: hash(folder, &files[name])?,
             encoder: encoder_of(name).map(|file| hash(folder, file)).transpose()?,
         });
@@ -97,8 +101,12 @@ fn weights(folder: &Path) -> Result<BTreeMap<String, String>> {
 fn hash(folder: &Path, file: &str) -> Result<File> {
     let path = folder.join(file);
     let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(File { file: file.to_owned(), bytes: bytes.len() as u64, sha256 })
+    Ok(File { file: file.to_owned(), bytes: bytes.len() as u64, sha256: sha256(&bytes) })
+}
+
+/// The SHA-256 of some bytes, in hexadecimal.
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
@@ -118,6 +126,7 @@ mod tests {
             name: "b".into(),
             title: "Title of b".into(),
             card: None,
+            examples: vec![5],
             sampling: File { file: String::new(), bytes: 0, sha256: String::new() },
             encoder: None,
         };
@@ -126,6 +135,7 @@ mod tests {
         let names: Vec<_> = manifest.models.iter().map(|m| (m.name.as_str(), m.encoder.is_some())).collect();
         assert_eq!(names, [("b", false), ("paper", true)]);
         assert_eq!((manifest.default.as_str(), manifest.models[0].title.as_str()), ("paper", "Title of b"));
+        assert_eq!(manifest.models[0].examples, [5]);
         assert_eq!(manifest.models[1].card.as_deref(), Some("paper.md"));
         let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!((manifest.models[1].sampling.bytes, manifest.models[1].sampling.sha256.as_str()), (3, abc));

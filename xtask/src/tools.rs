@@ -13,7 +13,7 @@ use crate::{repository, succeed};
 const TRUNK_VERSION: &str = "0.21.14";
 const WASM_TARGET: &str = "wasm32-unknown-unknown";
 
-/// Trunk in the repository's root, set up so that it downloads nothing by itself.
+/// Trunk in the repository's root, set up so that it downloads nothing by itself wherever npm or wasm-opt is there.
 pub fn trunk(repository: &Path) -> Result<Command> {
     wasm_target()?;
     let lock = repository.join("Cargo.lock");
@@ -21,9 +21,11 @@ pub fn trunk(repository: &Path) -> Result<Command> {
     let wasm_bindgen = locked_version(&lock, "wasm-bindgen").context("Cargo.lock names no wasm-bindgen")?;
     ensure_tool("wasm-bindgen", "wasm-bindgen-cli", &wasm_bindgen)?;
     ensure_tool("trunk", "trunk", TRUNK_VERSION)?;
+    let mut folders = vec![tools().join("bin")];
+    folders.extend(wasm_opt(repository)?);
 
     let mut trunk = Command::new(found("trunk", TRUNK_VERSION).context("trunk was installed, and does not run")?);
-    trunk.current_dir(repository).env("PATH", path_with_tools()?).env("TRUNK_SKIP_VERSION_CHECK", "true");
+    trunk.current_dir(repository).env("PATH", path_with(folders)?).env("TRUNK_SKIP_VERSION_CHECK", "true");
     // Trunk takes this variable for a flag of its own and refuses what is not `true` or `false`.
     if env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) {
         trunk.env("NO_COLOR", "true");
@@ -31,6 +33,40 @@ pub fn trunk(repository: &Path) -> Result<Command> {
         trunk.env_remove("NO_COLOR");
     }
     Ok(trunk)
+}
+
+/// Sees to it that Trunk finds the wasm-opt of the version in Trunk.toml; the folder to put on PATH for it, if any.
+fn wasm_opt(repository: &Path) -> Result<Option<PathBuf>> {
+    let settings = repository.join("Trunk.toml");
+    let settings = fs::read_to_string(&settings).with_context(|| format!("cannot read {}", settings.display()))?;
+    let version = pinned_wasm_opt(&settings).context("Trunk.toml names no `wasm_opt = \"version_…\"`")?;
+    // A program of the machine's own is some times faster than npm's, which runs in node.
+    if found("wasm-opt", version).is_some() {
+        return Ok(None);
+    }
+    let root = tools().join(format!("binaryen-{version}"));
+    let folder = root.join("node_modules").join(".bin");
+    let program = folder.join("wasm-opt");
+    if is_version(&program, version) {
+        return Ok(Some(folder));
+    }
+    if output(Command::new("npm").arg("--version")).is_err() {
+        eprintln!("wasm-opt {version} is not on PATH, nor npm to install it with: Trunk downloads its own");
+        return Ok(None);
+    }
+    eprintln!("installing wasm-opt {version} into {}: some seconds, once", root.display());
+    fs::create_dir_all(&root).with_context(|| format!("cannot make {}", root.display()))?;
+    let mut install = Command::new("npm");
+    install.args(["install", "--no-audit", "--no-fund", "--no-save", "--ignore-scripts", "--prefix"]).arg(&root);
+    succeed(install.arg(format!("binaryen@{version}.0.0")))?;
+    ensure!(is_version(&program, version), "wasm-opt {version} was installed, and does not run: is node there?");
+    Ok(Some(folder))
+}
+
+/// `132`, where Trunk.toml pins `version_132`.
+fn pinned_wasm_opt(settings: &str) -> Option<&str> {
+    let value = settings.lines().find_map(|line| line.strip_prefix("wasm_opt = "))?;
+    value.trim_matches('"').strip_prefix("version_")
 }
 
 /// Sees to it that the compiler can build WebAssembly.
@@ -107,11 +143,13 @@ fn ensure_tool(program: &str, package: &str, version: &str) -> Result<()> {
 /// The program of this version, in `target/tools` or on PATH.
 fn found(program: &str, version: &str) -> Option<PathBuf> {
     let own = tools().join("bin").join(format!("{program}{}", env::consts::EXE_SUFFIX));
-    [own, PathBuf::from(program)].into_iter().find(|path| {
-        let printed = output(Command::new(path).arg("--version").env_remove("NO_COLOR")).unwrap_or_default();
-        // `trunk 0.21.14`, `wasm-bindgen 0.2.130 (schema …)`.
-        printed.split_whitespace().nth(1) == Some(version)
-    })
+    [own, PathBuf::from(program)].into_iter().find(|path| is_version(path, version))
+}
+
+fn is_version(program: &Path, version: &str) -> bool {
+    let printed = output(Command::new(program).arg("--version").env_remove("NO_COLOR")).unwrap_or_default();
+    // `trunk 0.21.14`, `wasm-bindgen 0.2.130 (schema …)`, `wasm-opt version 132 (version_132)`.
+    printed.split_whitespace().any(|word| word == version)
 }
 
 fn tools() -> PathBuf {
@@ -119,10 +157,9 @@ fn tools() -> PathBuf {
 }
 
 /// PATH with our tools first: Trunk finds them there and downloads none.
-fn path_with_tools() -> Result<OsString> {
+fn path_with(folders: Vec<PathBuf>) -> Result<OsString> {
     let path = env::var_os("PATH").unwrap_or_default();
-    env::join_paths(std::iter::once(tools().join("bin")).chain(env::split_paths(&path)))
-        .context("a folder on PATH has an unusable name")
+    env::join_paths(folders.into_iter().chain(env::split_paths(&path))).context("a folder on PATH has an unusable name")
 }
 
 fn output(command: &mut Command) -> Result<String> {
@@ -135,7 +172,7 @@ fn output(command: &mut Command) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::locked_version;
+    use super::{locked_version, pinned_wasm_opt};
 
     #[test]
     fn a_version_is_found_by_the_whole_name() {
@@ -150,5 +187,11 @@ version = \"0.2.9\"
 ";
         assert_eq!(locked_version(lock, "wasm-bindgen").as_deref(), Some("0.2.130"));
         assert_eq!(locked_version(lock, "wasm"), None);
+    }
+    #[test]
+    fn the_pinned_wasm_opt_is_read_as_trunk_reads_it() {
+        assert_eq!(pinned_wasm_opt(include_str!("../../Trunk.toml")).map(|v| v.parse::<u32>().is_ok()), Some(true));
+        assert_eq!(pinned_wasm_opt("[tools]\nwasm_opt = \"version_123\"\n"), Some("123"));
+        assert_eq!(pinned_wasm_opt("[tools]\n"), None);
     }
 }

@@ -91,19 +91,21 @@ async fn show(controller: Controller, running: StoredValue<()>) {
     };
     let step = move || session.with_untracked(|session| session.filling(Slot::Generate).map(|job| (job.id, job.step)));
     let mut asked = None;
+    let mut ticks = 0_u32;
     let mut held = Duration::ZERO;
     while running.try_get_value().is_some() {
         TimeoutFuture::new(STEP.as_millis() as u32).await;
+        ticks = ticks.wrapping_add(1);
         let failed = session.with_untracked(|session| matches!(session.phase, Phase::Failed(_)));
         match step() {
-            // The next step only once the last one is there.
-            Some(taken) if asked != Some(taken) => {
+            Some(taken) => {
+                // The next step only once the last one is there. Now and then it is asked for again: a worker that was
+                // started anew meanwhile has not heard of it.
+                if asked != Some(taken) || ticks.is_multiple_of(16) {
+                    controller.dispatch(Event::Step);
+                }
+                held = if asked == Some(taken) { held + STEP } else { Duration::ZERO };
                 asked = Some(taken);
-                controller.dispatch(Event::Step);
-                held = Duration::ZERO;
-            }
-            Some(_) => {
-                held += STEP;
                 if held >= PATIENCE {
                     held = Duration::ZERO;
                     controller.dispatch(Event::Cancel);

@@ -287,7 +287,8 @@ fn draw_tiles(canvas: &HtmlCanvasElement, latent: &[f32]) -> Result<(), JsValue>
     let mut rgba = vec![0; width * height * 4];
     for (i, &value) in latent.iter().enumerate() {
         let [red, green, blue] = if value < 0.0 { [38, 118, 214] } else { [224, 112, 20] };
-        let opacity = (value.abs() / FAR).clamp(0.04, 1.0) * 255.0;
+        // The root keeps small numbers in sight.
+        let opacity = (value.abs() / FAR).sqrt().clamp(0.08, 1.0) * 255.0;
         for y in 0..TILE - 1 {
             let row = (i / columns * TILE + y) * width + i % columns * TILE;
             for pixel in rgba[row * 4..(row + TILE - 1) * 4].chunks_exact_mut(4) {

@@ -28,7 +28,9 @@ pub(super) fn register(controller: Controller, state: PageState) {
         if loaded.get() && !registered {
             spawn_local(async move {
                 if let Err(error) = try_register(state).await {
-                    state.remarks.update(|remarks| remarks.push(format!("{SERVICE_WORKER}: {error:?}")));
+                    let error = error.dyn_ref::<js_sys::Error>().map(|error| String::from(error.message()));
+                    let remark = format!("{SERVICE_WORKER}: {}", error.unwrap_or_default());
+                    state.remarks.update(|remarks| remarks.push(remark));
                 }
             });
         }

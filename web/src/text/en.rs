@@ -59,7 +59,6 @@ const COMMON: Common = Common {
     speed: "Speed",
     play: "Play",
     play_back: "Play backwards",
-    save: "Save PNG",
     leave_kiosk: "Leave the show",
     kiosk_link: "Start the show for a stand",
     kiosk_noise: "It starts from pure noise…",
@@ -205,7 +204,6 @@ const GENERATE: Generate = Generate {
     share_copied: "Copied",
     share_label: "Link to this image",
     share_hint: "Whoever opens it sees the same image, drawn anew from the same seed.",
-    latent_of_many: "{count} numbers",
 };
 
 const WEIGHTS: Weights = Weights {
@@ -223,12 +221,11 @@ const WEIGHTS: Weights = Weights {
     thanks: "Thanks to",
     licence: "Licence",
     size: "{width}×{height} pixels, {parameters} parameters, {bytes}",
-    file: "File",
     pixels: "Size",
     model_card: "Model card",
     from_store: "kept in this browser",
     from_net: "fetched this time",
-    choose: "Choose files…",
+    choose: "Files of weights",
     choose_hint: "A .safetensors file from the trainer, together with its encoder if you have it. The files are read in \
                   your browser and sent nowhere.",
     drop: "Or drop the files anywhere on this page.",
@@ -260,7 +257,6 @@ const ABOUT: About = About {
     how_4: "How fast the noise grows is learned as well. All parts are trained together on one number, the variational \
             bound: how many bits it takes at most to describe an image with this model.",
     formulas: "The formulas",
-    notation: "Notation",
     forward: "Adding noise",
     forward_text: "A latent at time t is a mixture of the image's and of random numbers ε. The weights' squares add up to \
                    one, so that the variance stays.",

@@ -16,10 +16,10 @@ pub(super) static FR: Words = Words {
 };
 
 const COMMON: Common = Common {
-    title: "Des radiographies thoraciques synthétiques, nées du bruit",
+    title: "Radios thoraciques synthétiques nées du bruit",
     lead: "Un modèle de diffusion variationnel dessine la radiographie d’un thorax qui n’est celui de personne : il part \
            du bruit et le retire pas à pas, ici même, dans votre navigateur.",
-    warning: "Image synthétique, ne pas utiliser pour un diagnostic",
+    warning: "Synthétique, pas pour un diagnostic",
     warning_detail: "Aucun patient n’a été radiographié. Rien n’est envoyé nulle part.",
     skip: "Aller au contenu",
     views: "Vues",
@@ -37,7 +37,7 @@ const COMMON: Common = Common {
     cancel: "Annuler",
     cancelling: "Arrêt…",
     close: "Fermer",
-    picture: "Radiographie thoracique synthétique, ne pas utiliser pour un diagnostic",
+    picture: "Radiographie thoracique synthétique, pas pour un diagnostic",
     empty: "Appuyez sur « Générer », et une image apparaîtra ici.",
     predicted: "Ce que le modèle pense obtenir",
     noisy: "Où il en est : l’état bruité, décodé",
@@ -58,7 +58,6 @@ const COMMON: Common = Common {
     speed: "Vitesse",
     play: "Lecture",
     play_back: "Lecture à rebours",
-    save: "Enregistrer en PNG",
     leave_kiosk: "Quitter la démonstration",
     kiosk_link: "Lancer la démonstration pour un stand",
     kiosk_noise: "Tout commence par du bruit pur…",
@@ -194,7 +193,7 @@ const GENERATE: Generate = Generate {
                      l’état à ce moment ; au milieu, ce que le modèle pensait en tirer.",
     moment: "Moment",
     moment_value: "Étape {index} sur {of}",
-    moment_time: "temps t = {t}",
+    moment_time: "t = {t}",
     keep: "Garder et partager",
     keep_intro: "Chaque fichier dit qu’il est synthétique, dans l’image et dans ses métadonnées.",
     save_one: "Enregistrer en PNG",
@@ -205,7 +204,6 @@ const GENERATE: Generate = Generate {
     share_copied: "Copié",
     share_label: "Lien vers cette image",
     share_hint: "Qui l’ouvre voit la même image, dessinée à nouveau à partir de la même graine.",
-    latent_of_many: "{count} nombres",
 };
 
 const WEIGHTS: Weights = Weights {
@@ -223,12 +221,11 @@ const WEIGHTS: Weights = Weights {
     thanks: "Remerciements",
     licence: "Licence d’usage",
     size: "{width} × {height} pixels, {parameters} paramètres, {bytes}",
-    file: "Fichier",
     pixels: "Taille",
     model_card: "Fiche du modèle",
     from_store: "gardé dans ce navigateur",
     from_net: "téléchargé cette fois-ci",
-    choose: "Choisir des fichiers…",
+    choose: "Fichiers de poids",
     choose_hint: "Un fichier .safetensors de l’outil d’entraînement, avec son encodeur si vous l’avez. Les fichiers sont \
                   lus dans votre navigateur et ne sont envoyés nulle part.",
     drop: "Ou déposez les fichiers n’importe où sur cette page.",
@@ -260,7 +257,6 @@ const ABOUT: About = About {
     how_4: "La vitesse à laquelle le bruit croît est apprise elle aussi. Toutes les parties s’entraînent ensemble sur un seul \
             nombre, la borne variationnelle : combien de bits au plus il faut pour décrire une image avec ce modèle.",
     formulas: "Les formules",
-    notation: "Notations",
     forward: "Ajouter du bruit",
     forward_text: "Au temps t, un latent est un mélange de celui de l’image et de nombres aléatoires ε. Les carrés des poids \
                    font un, si bien que la variance reste la même.",

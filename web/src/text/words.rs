@@ -23,7 +23,7 @@ words! {
         title, lead, warning, warning_detail, skip, views, generate, forward, schedule, bound, between, race, weights,
         about, language, going_on, progress, cancel, cancelling, close, picture, empty, predicted, noisy, latent,
         latent_hint, image, image_value, seed, seed_hint, steps, steps_hint, sampler, dpm_solver, ddim, ancestral, step,
-        time, speed, play, play_back, save, leave_kiosk, kiosk_link, kiosk_noise, kiosk_emerging, kiosk_whole,
+        time, speed, play, play_back, leave_kiosk, kiosk_link, kiosk_noise, kiosk_emerging, kiosk_whole,
         kiosk_failed, nothing, accepts_seed, accepts_steps, accepts_class, accepts_guidance, class_one,
         steps_one, steps_many,
     }
@@ -64,7 +64,7 @@ words! {
     Generate {
         heading, intro, settings, new_seed, count, count_one, count_many, class, class_any, guidance, generate, pause,
         step_once, step_once_hint, timeline, timeline_intro, moment, moment_value, moment_time, keep, keep_intro,
-        save_one, save_all, animation, strip, share, share_copied, share_label, share_hint, latent_of_many,
+        save_one, save_all, animation, strip, share, share_copied, share_label, share_hint,
     }
 }
 
@@ -72,7 +72,7 @@ words! {
     /// The view of weights.
     Weights {
         heading, intro, in_use, own, backend, weights, sha256, trained_on, training, data_unknown, thanks, licence, size,
-        file, pixels, model_card, from_store, from_net, choose, choose_hint, drop, drop_here, site, model, config,
+        pixels, model_card, from_store, from_net, choose, choose_hint, drop, drop_here, site, model, config,
         provenance, name, data, images, training_steps, seed, date, software, classes,
     }
 }
@@ -80,7 +80,7 @@ words! {
 words! {
     /// The page about it all.
     About {
-        heading, how, how_1, how_2, how_3, how_4, formulas, notation, forward, forward_text, schedule, schedule_text,
+        heading, how, how_1, how_2, how_3, how_4, formulas, forward, forward_text, schedule, schedule_text,
         prediction, prediction_text, reverse, reverse_text, loss, loss_text, decoder, decoder_text, card, card_failed,
         ethics, consent, privacy, transparency, bias, diagnosis, licences, code_licence, weights_licence, paper,
         acknowledgement, nih, diagnostics, diagnostics_hint, copy, copied, keyboard, keyboard_text,

@@ -94,6 +94,11 @@ impl JobHost {
         let flow = Rc::clone(&job.flow);
         Self { job: job.id, flow, outbox, began_ms: now.clone(), told_ms: now.clone(), gave_way_ms: now }
     }
+
+    /// Whether the job was cancelled; asking spends no step.
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.flow.get() == Flow::End
+    }
 }
 
 impl Host for JobHost {

@@ -122,7 +122,7 @@ async fn perform(
     if job.task.needs_encoder() {
         present.fetch_encoder(outbox).await?;
     }
-    if !host.goes_on().await {
+    if host.is_cancelled() {
         return Ok(Ending::Stopped { step: 0 });
     }
     present.engine.perform(&job.task, host).await

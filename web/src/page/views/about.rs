@@ -27,34 +27,40 @@ pub(in crate::page) fn About(controller: Controller, state: PageState) -> impl I
     view! {
         <section class="view" aria-labelledby="view-heading">
             <ViewHeading text=about.heading />
-            <section class="card prose" aria-labelledby="how-heading">
-                <h3 id="how-heading">{about.how}</h3>
-                <p>{about.how_1}</p>
-                <p>{about.how_2}</p>
-                <p>{about.how_3}</p>
-                <p>{about.how_4}</p>
-                <p>
-                    <a href="?kiosk" data-testid="start-kiosk" on:click=start_show>{words.common.kiosk_link}</a>
-                </p>
-            </section>
+            <div class="columns even">
+                <section class="card prose" aria-labelledby="how-heading">
+                    <h3 id="how-heading">{about.how}</h3>
+                    <p>{about.how_1}</p>
+                    <p>{about.how_2}</p>
+                    <p>{about.how_3}</p>
+                    <p>{about.how_4}</p>
+                    <p>
+                        <a href="?kiosk" data-testid="start-kiosk" on:click=start_show>{words.common.kiosk_link}</a>
+                    </p>
+                </section>
+                <section class="card prose" aria-labelledby="ethics-heading" data-testid="ethics">
+                    <h3 id="ethics-heading">{about.ethics}</h3>
+                    <ul>
+                        <li>{about.diagnosis}</li>
+                        <li>{about.consent}</li>
+                        <li>{about.privacy}</li>
+                        <li>{about.transparency}</li>
+                        <li>{about.bias}</li>
+                    </ul>
+                </section>
+            </div>
             <Formulas />
-            <section class="card prose" aria-labelledby="ethics-heading" data-testid="ethics">
-                <h3 id="ethics-heading">{about.ethics}</h3>
-                <ul>
-                    <li>{about.diagnosis}</li>
-                    <li>{about.consent}</li>
-                    <li>{about.privacy}</li>
-                    <li>{about.transparency}</li>
-                    <li>{about.bias}</li>
-                </ul>
-            </section>
             <Card session=controller.session />
-            <Licences session=controller.session />
-            <Storage />
-            <section class="card prose" aria-labelledby="keyboard-heading">
-                <h3 id="keyboard-heading">{about.keyboard}</h3>
-                <p>{about.keyboard_text}</p>
-            </section>
+            <div class="columns even">
+                <div class="stack">
+                    <Licences session=controller.session />
+                    <section class="card prose" aria-labelledby="keyboard-heading">
+                        <h3 id="keyboard-heading">{about.keyboard}</h3>
+                        <p>{about.keyboard_text}</p>
+                    </section>
+                </div>
+                <Storage />
+            </div>
             <Diagnostics controller state />
         </section>
     }

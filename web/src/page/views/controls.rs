@@ -12,10 +12,10 @@ use crate::session::{Event, Session, Slot};
 use crate::settings::{COUNTS, Field, MAX_STEPS};
 use crate::text::{fill, say};
 
-/// Generate, pause, step; seed, count, steps, sampler, class and guidance.
+/// Generate, pause, step. They stand before the images, so that a phone shows both without scrolling.
 #[component]
-pub(super) fn Controls(controller: Controller, state: PageState) -> impl IntoView {
-    let (words, session, form) = (words(), controller.session, state.form);
+pub(super) fn Actions(controller: Controller, state: PageState) -> impl IntoView {
+    let (words, session) = (words(), controller.session);
     let can_generate = Memo::new(move |_| session.with(Session::is_idle));
     let paused = Memo::new(move |_| session.with(|session| session.filling(Slot::Generate).map(|job| job.paused)));
     let filling = Signal::derive(move || paused.get().is_some());
@@ -27,19 +27,12 @@ pub(super) fn Controls(controller: Controller, state: PageState) -> impl IntoVie
         }
         controller.dispatch(Event::Step);
     };
-    let samplers = say::samplers(words);
     view! {
-        <form
-            class="card controls"
-            novalidate
-            on:submit=move |event| {
-                event.prevent_default();
-                generate(controller, state, false);
-            }
-        >
+        <div class="card actions">
             <div class="buttons">
                 <button
                     type="submit"
+                    form="settings"
                     class="primary big"
                     data-testid="generate"
                     aria-disabled=move || (!can_generate.get()).to_string()
@@ -61,6 +54,25 @@ pub(super) fn Controls(controller: Controller, state: PageState) -> impl IntoVie
                 />
             </div>
             <p class="hint">{words.generate.step_once_hint}</p>
+        </div>
+    }
+}
+
+/// Seed, count, steps, sampler, class and guidance.
+#[component]
+pub(super) fn SettingsForm(controller: Controller, state: PageState) -> impl IntoView {
+    let (words, form) = (words(), state.form);
+    let samplers = say::samplers(words);
+    view! {
+        <form
+            id="settings"
+            class="card settings"
+            novalidate
+            on:submit=move |event| {
+                event.prevent_default();
+                generate(controller, state, false);
+            }
+        >
             <fieldset>
                 <legend>{words.generate.settings}</legend>
                 <TextField

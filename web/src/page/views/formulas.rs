@@ -108,6 +108,6 @@ pub(super) const DECODER: &str = r#"
 
 /// bits = nats / (H W ln 2).
 pub(super) const BITS: &str = r#"
-    <math display="block"><mi>bits</mi><mo>&#8289;</mo><mo>=</mo><mfrac><mi>nats</mi><mo>&#8289;</mo><mrow><mi>H
-    </mi><mo>&#8290;</mo><mi>W</mi><mo>&#8290;</mo><mi>ln</mi><mo>&#8289;</mo><mn>2</mn></mrow></mfrac></math>
+    <math display="block"><mi>bits</mi><mo>=</mo><mfrac><mi>nats</mi><mrow><mi>H</mi><mo>&#8290;</mo><mi>W</mi>
+    <mo>&#8290;</mo><mi>ln</mi><mo>&#8289;</mo><mn>2</mn></mrow></mfrac></math>
 "#;

@@ -13,7 +13,8 @@ use crate::page::lang::words;
 use crate::page::state::PageState;
 use crate::protocol::{Diffused, Picture, Run, Start, Subject};
 use crate::session::{Event, Session, Slot};
-use crate::text::{Words, fill};
+use crate::settings::Field;
+use crate::text::{Words, fill, say};
 
 /// The way to noise, and the way back.
 #[component]
@@ -70,7 +71,7 @@ pub(in crate::page) fn Forward(controller: Controller, state: PageState) -> impl
 
 /// What is accepted as a seed.
 pub(super) fn wrong_seed() -> String {
-    words().common.accepts_seed.to_owned()
+    say::accepted(words(), Field::Seed)
 }
 
 /// A time, with the digits of a slider.
@@ -121,13 +122,18 @@ fn Pictures(session: RwSignal<Session>, numbers: Memo<usize>) -> impl IntoView {
     };
     let latent =
         Memo::new(move |_| session.with(|session| session.diffused.as_ref().map(|at| at.diffused.latent.clone())));
+    // Of one's own picture, this is the decoder's drawing already.
+    let is_own = Memo::new(move |_| {
+        session.with(|session| session.diffused.as_ref().is_some_and(|at| at.subject.needs_encoder()))
+    });
+    let clean = move || if is_own.get() { words.kept } else { words.clean };
     let latent_hint = move || fill(words.latent_hint, &[("numbers", &numbers.get().to_string())]);
     view! {
         <div class="triple">
-            <Captioned caption=words.clean>
+            <Captioned caption=Signal::derive(move || clean().to_owned())>
                 <PictureCanvas
                     picture=part(|diffused| diffused.clean.clone())
-                    label=synthetic(words.clean)
+                    label=Signal::derive(move || synthetic(clean()))
                     testid="forward-clean"
                 />
             </Captioned>

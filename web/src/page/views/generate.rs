@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 
-use super::controls::Controls;
+use super::controls::{Actions, SettingsForm};
 use super::keep::KeepAndShare;
 use super::timeline::Timeline;
 use crate::page::controller::Controller;
@@ -21,12 +21,13 @@ pub(in crate::page) fn Generate(controller: Controller, state: PageState) -> imp
         <section class="view" aria-labelledby="view-heading">
             <ViewHeading text=words.generate.heading />
             <p class="lead">{words.common.lead}</p>
-            <div class="columns">
+            <div class="columns workbench">
+                <Actions controller state />
                 <div class="card stage">
                     <Images session />
                     <Figures session />
                 </div>
-                <Controls controller state />
+                <SettingsForm controller state />
             </div>
             <Show when=move || whole.get()>
                 <Timeline controller state />

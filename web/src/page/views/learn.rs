@@ -96,14 +96,15 @@ pub(super) fn samplers() -> Vec<(String, String)> {
     Sampler::ALL.into_iter().map(|sampler| (sampler.name().to_owned(), sampler_name(sampler).to_owned())).collect()
 }
 
-/// A sampler, in the language in use.
+/// A sampler in the language in use, without what is said of it after a comma.
 pub(super) fn sampler_name(sampler: Sampler) -> &'static str {
     let common = &words().common;
-    match sampler {
+    let name = match sampler {
         Sampler::DpmSolver2M => common.dpm_solver,
         Sampler::Ddim => common.ddim,
         Sampler::Ancestral => common.ancestral,
-    }
+    };
+    name.split(',').next().unwrap_or(name)
 }
 
 /// What a picture of the model's shows, for those who cannot see it.

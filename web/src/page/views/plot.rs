@@ -44,7 +44,7 @@ pub(super) fn Plot(
     });
     let columns = time.ticks.iter().map(|&tick| {
         view! {
-            <text class="plot-tick plot-column" x=FRAME.x(&time, tick) y=bottom + 16.0>
+            <text class="plot-tick plot-column" x=FRAME.x(&time, tick) y=bottom + 18.0>
                 {words().lang.decimal(tick, time.decimals)}
             </text>
         }
@@ -83,7 +83,7 @@ pub(super) fn Plot(
             <line class="plot-mark" x1=mark_x.clone() x2=mark_x y1=FRAME.top y2=bottom />
             {paths}
             {dots}
-            <text class="plot-tick plot-column" x=(left + right) / 2.0 y=FRAME.height - 6.0>
+            <text class="plot-tick plot-column" x=(left + right) / 2.0 y=FRAME.height - 4.0>
                 {words().learn.schedule.axis_time}
             </text>
         </svg>

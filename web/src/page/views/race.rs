@@ -12,8 +12,8 @@ use crate::page::lang::words;
 use crate::page::state::PageState;
 use crate::protocol::Run;
 use crate::session::{Event, Panel, Session, Slot};
-use crate::settings::{MAX_STEPS, Settings};
-use crate::text::{Words, fill};
+use crate::settings::{Field, MAX_STEPS, Settings};
+use crate::text::{Words, fill, say};
 
 /// The names of a lane's parts, for tests and labels.
 struct LaneIds {
@@ -72,6 +72,8 @@ pub(in crate::page) fn Race(controller: Controller, state: PageState) -> impl In
                         testid="race-new-seed"
                         on_click=move |()| learn.race_seed.set(random_seed().to_string())
                     />
+                </div>
+                <div class="buttons">
                     <Action
                         label=words.start
                         testid="race-start"
@@ -140,7 +142,7 @@ fn LaneCard(
                 label=words.steps
                 number_range=(1, MAX_STEPS)
                 wrong=Signal::derive(move || {
-                    lane.with(|lane| steps(&lane.steps)).is_none().then(|| common.accepts_steps.to_owned())
+                    lane.with(|lane| steps(&lane.steps)).is_none().then(wrong_steps)
                 })
                 value=Signal::derive(move || lane.with(|lane| lane.steps.clone()))
                 on_input=move |steps| lane.update(|lane| lane.steps = steps)
@@ -159,6 +161,11 @@ fn LaneCard(
             </dl>
         </div>
     }
+}
+
+/// What is accepted as a number of steps.
+fn wrong_steps() -> String {
+    say::accepted(words(), Field::Steps)
 }
 
 /// Who was faster, and how far the images are from each other.

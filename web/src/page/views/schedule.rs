@@ -156,12 +156,12 @@ fn About(schedule: NoiseSchedule, kind: ScheduleKind, t: Memo<f64>) -> impl Into
             <h3>{words.facts}</h3>
             <dl class="figures">
                 <Fact
-                    label=words.gamma_title
+                    label=words.gamma_here
                     value=Signal::derive(move || figure(at.get().gamma, 2))
                     testid="schedule-gamma"
                 />
                 <Fact
-                    label=words.snr_title
+                    label=words.snr_here
                     value=Signal::derive(move || figure(at.get().snr, 2))
                     testid="schedule-snr"
                 />

@@ -56,7 +56,8 @@ pub(super) fn SubjectPicker(controller: Controller, state: PageState) -> impl In
     let hint = move || if has_encoder.get() { words.own_hint } else { words.no_encoder };
 
     view! {
-        <fieldset class="card subject">
+        <div class="card subject">
+            <fieldset>
             <legend>{words.choose}</legend>
             <div class="choices">
                 {example_buttons}
@@ -69,6 +70,7 @@ pub(super) fn SubjectPicker(controller: Controller, state: PageState) -> impl In
                 />
                 <FileButton controller state size has_encoder />
             </div>
+            </fieldset>
             <p class="hint">{hint}</p>
             <p class="subject-name" data-testid="subject-name">
                 {move || chosen.with(|chosen| subject_name(chosen.as_ref()))}
@@ -78,7 +80,7 @@ pub(super) fn SubjectPicker(controller: Controller, state: PageState) -> impl In
                     <PictureCanvas picture=own label=words.original testid="forward-original" synthetic=false />
                 </Captioned>
             </Show>
-        </fieldset>
+        </div>
     }
 }
 
@@ -143,7 +145,7 @@ fn FileButton(
         });
     };
     view! {
-        <label class="file-button" aria-disabled=move || (!possible()).to_string()>
+        <label class="file-button" class:off=move || !possible()>
             <input
                 type="file"
                 accept="image/*"

@@ -10,7 +10,7 @@ use crate::page::lang::words;
 use crate::page::state::PageState;
 use crate::protocol::ModelInfo;
 use crate::session::{Choice, Session};
-use crate::text::say;
+use crate::text::{Words, say};
 
 /// What is in use, and how to use something else.
 #[component]
@@ -21,10 +21,15 @@ pub(in crate::page) fn Weights(controller: Controller, state: PageState) -> impl
             <ViewHeading text=words.weights.heading />
             <p class="lead">{words.weights.intro}</p>
             <div class="columns even">
-                <InUse session=controller.session />
-                <Own controller state />
+                <div class="stack">
+                    <InUse session=controller.session />
+                    <Config session=controller.session />
+                </div>
+                <div class="stack">
+                    <Own controller state />
+                    <Provenance session=controller.session />
+                </div>
             </div>
-            <Details session=controller.session />
         </section>
     }
 }
@@ -33,15 +38,13 @@ pub(in crate::page) fn Weights(controller: Controller, state: PageState) -> impl
 #[component]
 fn InUse(session: RwSignal<Session>) -> impl IntoView {
     let words = words();
-    let model = Memo::new(move |_| session.with(|session| session.model.clone()));
     let title = Memo::new(move |_| session.with(|session| title(session).unwrap_or(words.common.nothing.to_owned())));
     let card = Memo::new(move |_| session.with(Session::card_url));
-    let fact = move |of: fn(&crate::text::Words, &ModelInfo) -> String| {
-        move || {
-            model.with(|model| model.as_ref().map_or_else(|| words.common.nothing.to_owned(), |model| of(words, model)))
-        }
+    let fact = move |read: fn(&Words, &ModelInfo) -> String| {
+        let text = of_model(session, words, read);
+        move || text.get()
     };
-    let kept = |words: &crate::text::Words, model: &ModelInfo| {
+    let kept = |words: &Words, model: &ModelInfo| {
         if model.from_store { words.weights.from_store } else { words.weights.from_net }.to_owned()
     };
     view! {
@@ -68,10 +71,10 @@ fn InUse(session: RwSignal<Session>) -> impl IntoView {
                 <dd data-testid="training">{fact(say::training)}</dd>
                 <dt>{words.weights.thanks}</dt>
                 <dd data-testid="acknowledgement">
-                    {fact(|words, model| non_empty(words, &model.provenance.acknowledgement))}
+                    {fact(|_, model| model.provenance.acknowledgement.clone())}
                 </dd>
                 <dt>{words.weights.licence}</dt>
-                <dd>{fact(|words, model| non_empty(words, &model.provenance.license))}</dd>
+                <dd>{fact(|_, model| model.provenance.license.clone())}</dd>
             </dl>
             {move || {
                 card.get().map(|url| view! { <a href=url data-testid="model-card">{words.weights.model_card}</a> })
@@ -84,10 +87,6 @@ fn InUse(session: RwSignal<Session>) -> impl IntoView {
 fn title(session: &Session) -> Option<String> {
     let model = session.model.as_ref()?;
     Some(session.entry().map_or_else(|| model.provenance.name.clone(), |entry| entry.title.clone()))
-}
-
-fn non_empty(words: &crate::text::Words, text: &str) -> String {
-    if text.is_empty() { words.common.nothing } else { text }.to_owned()
 }
 
 /// Files of one's own, and the way back.
@@ -161,58 +160,61 @@ fn SiteModels(session: RwSignal<Session>, state: PageState) -> impl IntoView {
     }
 }
 
-/// Provenance, and the configuration as the file has it.
+/// What the file says of its making.
 #[component]
-fn Details(session: RwSignal<Session>) -> impl IntoView {
-    let words = words();
-    let model = Memo::new(move |_| session.with(|session| session.model.clone()));
-    let of_model = move |read: fn(&ModelInfo) -> String| {
+fn Provenance(session: RwSignal<Session>) -> impl IntoView {
+    let (words, lang) = (words(), words().lang);
+    let fact = move |read: fn(&Words, &ModelInfo) -> String| of_model(session, words, read);
+    let grouped = move |read: fn(&ModelInfo) -> u64| {
+        let number = Memo::new(move |_| session.with(|session| session.model.as_ref().map(read)));
         Signal::derive(move || {
-            let text = model.with(|model| model.as_ref().map(read)).filter(|text| !text.is_empty());
-            text.unwrap_or_else(|| words.common.nothing.to_owned())
+            number.get().map_or_else(|| words.common.nothing.to_owned(), |number| lang.grouped(number))
         })
     };
-    let number = move |read: fn(&ModelInfo) -> u64| {
-        let number = move || model.with(|model| model.as_ref().map(|model| words.lang.grouped(read(model))));
-        Signal::derive(move || number().unwrap_or_else(|| words.common.nothing.to_owned()))
-    };
-    let config = of_model(|model| serde_json::to_string_pretty(&model.config).unwrap_or_default());
+    let of = &words.weights;
     view! {
-        <div class="columns even">
-            <section class="card" aria-labelledby="provenance-heading">
-                <h3 id="provenance-heading">{words.weights.provenance}</h3>
-                <dl class="figures" data-testid="weights-provenance">
-                    <Fact label=words.weights.name value=of_model(|model| model.provenance.name.clone()) testid="weights-name" />
-                    <Fact label=words.weights.data value=of_model(|model| model.provenance.data.clone()) testid="weights-data" />
-                    <Fact label=words.weights.images value=number(|model| model.provenance.images) testid="weights-images" />
-                    <Fact
-                        label=words.weights.training_steps
-                        value=number(|model| model.provenance.training_steps)
-                        testid="weights-steps"
-                    />
-                    <Fact
-                        label=words.weights.seed
-                        value=of_model(|model| model.provenance.seed.to_string())
-                        testid="weights-seed"
-                    />
-                    <Fact label=words.weights.date value=of_model(|model| model.provenance.date.clone()) testid="weights-date" />
-                    <Fact
-                        label=words.weights.software
-                        value=of_model(|model| model.provenance.software.clone())
-                        testid="weights-software"
-                    />
-                    <Fact
-                        label=words.weights.classes
-                        value=of_model(|model| model.provenance.class_names.join(", "))
-                        testid="weights-classes"
-                    />
-                </dl>
-            </section>
-            <section class="card" aria-labelledby="config-heading">
-                <h3 id="config-heading">{words.weights.config}</h3>
-                // Focusable, so that the arrow keys scroll it.
-                <pre data-testid="weights-config" tabindex="0" aria-labelledby="config-heading">{move || config.get()}</pre>
-            </section>
-        </div>
+        <section class="card facts" aria-labelledby="provenance-heading">
+            <h3 id="provenance-heading">{of.provenance}</h3>
+            <dl data-testid="weights-provenance">
+                <Fact label=of.name value=fact(|_, model| model.provenance.name.clone()) testid="weights-name" />
+                <Fact label=of.data value=fact(|_, model| model.provenance.data.clone()) testid="weights-data" />
+                <Fact label=of.images value=grouped(|model| model.provenance.images) testid="weights-images" />
+                <Fact label=of.training_steps value=grouped(|model| model.provenance.training_steps) testid="weights-steps" />
+                <Fact label=of.seed value=fact(|_, model| model.provenance.seed.to_string()) testid="weights-seed" />
+                <Fact label=of.date value=fact(|_, model| model.provenance.date.clone()) testid="weights-date" />
+                <Fact label=of.software value=fact(|_, model| model.provenance.software.clone()) testid="weights-software" />
+                <Fact
+                    label=of.classes
+                    value=fact(|_, model| model.provenance.class_names.join(", "))
+                    testid="weights-classes"
+                />
+            </dl>
+        </section>
     }
+}
+
+/// The configuration as the file has it.
+#[component]
+fn Config(session: RwSignal<Session>) -> impl IntoView {
+    let words = words();
+    let config = of_model(session, words, |_, model| serde_json::to_string_pretty(&model.config).unwrap_or_default());
+    view! {
+        <section class="card" aria-labelledby="config-heading">
+            <h3 id="config-heading">{words.weights.config}</h3>
+            // Focusable, so that the arrow keys scroll it.
+            <pre data-testid="weights-config" tabindex="0" aria-labelledby="config-heading">{move || config.get()}</pre>
+        </section>
+    }
+}
+
+/// Words about the model in use; a dash where there are none.
+fn of_model(
+    session: RwSignal<Session>,
+    words: &'static Words,
+    read: fn(&Words, &ModelInfo) -> String,
+) -> Signal<String> {
+    let text = Memo::new(move |_| session.with(|session| session.model.as_ref().map(|model| read(words, model))));
+    Signal::derive(move || {
+        text.get().filter(|text| !text.is_empty()).unwrap_or_else(|| words.common.nothing.to_owned())
+    })
 }

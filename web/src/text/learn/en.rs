@@ -28,6 +28,7 @@ pub static EN: Learn = Learn {
         seed_hint: "Another seed is another noise.",
         new_noise: "New noise",
         clean: "The image",
+        kept: "What the model keeps of your picture",
         noisy: "The image with noise",
         latent: "What the noise falls on",
         latent_hint: "The {numbers} numbers of z at time t: orange above zero, blue below.",
@@ -65,6 +66,8 @@ pub static EN: Learn = Learn {
         axis_time: "time t",
         description: "{what}: {start} at t = 0, {end} at t = 1, and {value} at the marked time, t = {t}.",
         facts: "This schedule",
+        gamma_here: "γ at the mark",
+        snr_here: "SNR at the mark",
         shape: "Shape",
         linear: "A straight line",
         monotonic: "Learned: a network that can only rise, with {hidden} hidden units",
@@ -77,12 +80,11 @@ pub static EN: Learn = Learn {
     },
     bound: Bound {
         title: "What the bound measures",
-        intro: "How surprised is the model by an image? The answer is counted in bits per pixel, as for a compressed \
-            file: so many bits at most would be needed to send the image to somebody who has the same model.",
-        intro_more: "That is why it is called a bound, and why less is better. It has three parts: reconstruction, \
-            latent and diffusion. Their sum is what such models are compared by.",
-        intro_last: "It is measured here, on your device, with real noise: the smaller parts change a little with the \
-            noise.",
+        intro: "How surprised is the model by an image? The answer is counted in bits per pixel, the unit of \
+            compressed files: the fewer bits a model needs to describe an image, the better it knows such images.",
+        intro_more: "The surprise itself cannot be computed, but something that it never exceeds can: the bound. It \
+            has three parts, reconstruction, latent and diffusion, and their sum is what such models are compared by.",
+        intro_last: "It is measured here, on your device.",
         measure: "Measure",
         measuring: "Measuring…",
         needs_encoder: "Measuring needs the encoder, and these weights come without one.",
@@ -97,9 +99,9 @@ pub static EN: Learn = Learn {
         reconstruction: "Reconstruction",
         reconstruction_meaning: "How far the image is from what the decoder draws when it knows only the latent \
             numbers.",
-        floor: "Entropy floor, part of the reconstruction",
-        floor_meaning: "No model gets below this: each grey is treated as a coin's chance of white, and a coin stays \
-            uncertain.",
+        floor: "Entropy floor",
+        floor_meaning: "Part of the reconstruction, and no model gets below it: each grey counts as a coin's chance \
+            of white, and a coin stays uncertain.",
         latent: "Latent",
         latent_meaning: "What still shows of the image when t = 1. Near 0, one may safely start from pure noise.",
         diffusion: "Diffusion",
@@ -123,7 +125,7 @@ pub static EN: Learn = Learn {
         new_seeds: "Two new seeds",
         frames: "Pictures on the way",
         generate: "Generate",
-        settings: "Sampler and steps are those of Generate: {sampler}; steps: {steps}.",
+        settings: "Sampler: {sampler}. Steps: {steps}. Both are set in Generate.",
         strip: "All pictures",
         frame: "Picture {number} of {count}, synthetic chest X-ray, not for diagnosis",
         animation: "There and back",

@@ -29,6 +29,7 @@ pub static FR: Learn = Learn {
         seed_hint: "Une autre graine donne un autre bruit.",
         new_noise: "Nouveau bruit",
         clean: "L’image",
+        kept: "Ce que le modèle retient de votre image",
         noisy: "L’image bruitée",
         latent: "Ce que touche le bruit",
         latent_hint: "Les {numbers} nombres de z au temps t\u{a0}: orange au-dessus de zéro, bleu au-dessous.",
@@ -48,10 +49,10 @@ pub static FR: Learn = Learn {
         at_zero: "À t\u{a0}=\u{a0}0 il n’y a pas de bruit à retirer\u{a0}: déplacez d’abord le curseur.",
     },
     schedule: Schedule {
-        title: "Le calendrier du bruit",
-        intro: "Le calendrier dit à quelle vitesse vient le bruit. Ces courbes sont celles des poids chargés\u{a0}: \
+        title: "Le programme de bruit",
+        intro: "Le programme dit à quelle vitesse vient le bruit. Ces courbes sont celles des poids chargés\u{a0}: \
             d’une image presque nette à t\u{a0}=\u{a0}0 jusqu’au bruit presque pur à t\u{a0}=\u{a0}1.",
-        intro_more: "Dans la plupart des modèles de diffusion, quelqu’un a choisi ce calendrier. Un modèle de \
+        intro_more: "Dans la plupart des modèles de diffusion, quelqu’un a choisi ce programme. Un modèle de \
             diffusion variationnel peut l’apprendre en même temps que le réseau, de sorte que chaque portion du \
             chemin demande à peu près le même effort.",
         time: "Temps t",
@@ -69,7 +70,9 @@ pub static FR: Learn = Learn {
         axis_time: "temps t",
         description: "{what}\u{a0}: {start} à t\u{a0}=\u{a0}0, {end} à t\u{a0}=\u{a0}1, et {value} au temps du \
             repère, t\u{a0}=\u{a0}{t}.",
-        facts: "Ce calendrier",
+        facts: "Ce programme",
+        gamma_here: "γ au repère",
+        snr_here: "SNR au repère",
         shape: "Forme",
         linear: "Une droite",
         monotonic: "Apprise\u{a0}: un réseau qui ne peut que croître, à {hidden} unités cachées",
@@ -82,13 +85,13 @@ pub static FR: Learn = Learn {
     },
     bound: Bound {
         title: "Ce que mesure la borne",
-        intro: "À quel point une image surprend-elle le modèle\u{202f}? La réponse se compte en bits par pixel, comme \
-            pour un fichier compressé\u{a0}: c’est ce qu’il faudrait, tout au plus, pour envoyer l’image à quelqu’un \
-            qui a le même modèle.",
-        intro_more: "C’est pourquoi on parle de borne, et pourquoi moins vaut mieux. Elle a trois parties\u{a0}: \
-            reconstruction, latent et diffusion. C’est par leur somme que l’on compare de tels modèles.",
-        intro_last: "La mesure se fait ici, sur votre appareil, avec un vrai bruit\u{a0}: les petites parties varient \
-            un peu avec lui.",
+        intro: "À quel point une image surprend-elle le modèle\u{202f}? La réponse se compte en bits par pixel, \
+            l’unité des fichiers compressés\u{a0}: moins il faut de bits à un modèle pour décrire une image, mieux il \
+            connaît de telles images.",
+        intro_more: "La surprise elle-même ne se calcule pas, mais ce qu’elle ne dépasse jamais se calcule\u{a0}: la \
+            borne. Elle a trois parties, reconstruction, latent et diffusion, et c’est par leur somme que l’on \
+            compare de tels modèles.",
+        intro_last: "La mesure se fait ici, sur votre appareil.",
         measure: "Mesurer",
         measuring: "Mesure en cours…",
         needs_encoder: "La mesure demande l’encodeur, et ces poids sont livrés sans lui.",
@@ -103,9 +106,9 @@ pub static FR: Learn = Learn {
         reconstruction: "Reconstruction",
         reconstruction_meaning: "L’écart entre l’image et ce que dessine le décodeur quand il ne connaît que les \
             nombres latents.",
-        floor: "Plancher d’entropie, compris dans la reconstruction",
-        floor_meaning: "Aucun modèle ne descend plus bas\u{a0}: chaque gris compte comme la chance qu’une pièce tombe \
-            sur blanc, et une pièce reste incertaine.",
+        floor: "Plancher d’entropie",
+        floor_meaning: "Une part de la reconstruction, sous laquelle aucun modèle ne descend\u{a0}: chaque gris \
+            compte comme la chance qu’une pièce tombe sur blanc, et une pièce reste incertaine.",
         latent: "Latent",
         latent_meaning: "Ce qui se voit encore de l’image à t\u{a0}=\u{a0}1. Près de 0, on peut partir du bruit pur.",
         diffusion: "Diffusion",
@@ -131,7 +134,7 @@ pub static FR: Learn = Learn {
         new_seeds: "Deux nouvelles graines",
         frames: "Images sur le chemin",
         generate: "Générer",
-        settings: "Échantillonneur et étapes sont ceux de Générer\u{a0}: {sampler}\u{a0}; étapes\u{a0}: {steps}.",
+        settings: "Échantillonneur\u{a0}: {sampler}. Étapes\u{a0}: {steps}. Les deux se règlent dans Générer.",
         strip: "Toutes les images",
         frame: "Image {number} sur {count}, radiographie thoracique synthétique, pas pour le diagnostic",
         animation: "Aller et retour",
@@ -149,7 +152,7 @@ pub static FR: Learn = Learn {
         intro_more: "Les deux courent l’un après l’autre, pour que ni l’un ni l’autre ne perde de temps, et chacun a \
             son chronomètre.",
         intro_last: "DPM-Solver++ et DDIM sont déterministes\u{a0}: avec assez d’étapes, tous deux s’approchent de la \
-            même image. L’échantillonnage ancestral tire un bruit neuf à chaque étape et arrive ailleurs.",
+            même image. L’échantillonnage ancestral tire un bruit frais à chaque étape et arrive ailleurs.",
         seed: "Graine commune",
         seed_hint: "Les deux partent du bruit de cette graine.",
         new_seed: "Nouvelle graine",
@@ -165,6 +168,6 @@ pub static FR: Learn = Learn {
         difference_hint: "Au-dessous de 3 environ, cela se voit à peine.",
         faster: "{lane}\u{a0}: {times} fois plus rapide.",
         as_fast: "Les deux ont mis le même temps.",
-        ancestral: "L’un des deux a tiré un bruit neuf à chaque étape\u{a0}: une grande différence est normale.",
+        ancestral: "L’un des deux a tiré un bruit frais à chaque étape\u{a0}: une grande différence est normale.",
     },
 };

@@ -44,7 +44,7 @@ words! {
 words! {
     /// From image to noise, and back.
     Forward {
-        title, intro, intro_more, time, seed, seed_hint, new_noise, clean, noisy, latent,
+        title, intro, intro_more, time, seed, seed_hint, new_noise, clean, kept, noisy, latent,
         latent_hint, shares, signal, noise, snr, gamma, back, back_intro, denoise, denoised, not_denoised,
         denoised_from, at_zero,
     }
@@ -54,8 +54,8 @@ words! {
     /// γ(t) and SNR(t).
     Schedule {
         title, intro, intro_more, time, running, not_running, gamma_title, gamma_hint, snr_title, snr_hint,
-        shares_title, shares_hint, signal, noise, axis_time, description, facts, shape, linear, monotonic,
-        start, end, endpoints, learned, fixed, no_model,
+        shares_title, shares_hint, signal, noise, axis_time, description, facts, gamma_here, snr_here, shape,
+        linear, monotonic, start, end, endpoints, learned, fixed, no_model,
     }
 }
 
