@@ -63,10 +63,17 @@ impl Browser {
         self.client.goto(url).await.unwrap_or_else(|e| panic!("{url}: {e}"));
     }
 
-    /// The element with this `data-testid`.
+    /// The element with this `data-testid`, once it is there.
     pub async fn find(&self, id: &str) -> Element {
         let selector = format!("[data-testid=\"{id}\"]");
-        self.client.find(Locator::Css(&selector)).await.unwrap_or_else(|e| panic!("no {id} on the page: {e}"))
+        let started = Instant::now();
+        loop {
+            match self.client.find(Locator::Css(&selector)).await {
+                Ok(element) => return element,
+                Err(e) => assert!(started.elapsed() < Duration::from_secs(20), "no {id} on the page: {e}"),
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// Its visible text.

@@ -94,7 +94,9 @@ async fn several_images_are_those_of_their_seeds() {
     }
     // One of them, saved under its own seed.
     browser.select("timeline-image", "15").await;
-    browser.click("save").await;
+    browser.click("save-one").await;
+    let saved = image::open(browser.downloaded("synthetic-xray-seed55.png").await).expect("a PNG").into_luma8();
+    assert_eq!(*saved.as_raw(), page.pixels("canvas-15").await);
     page.browser.close().await;
 }
 

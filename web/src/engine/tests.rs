@@ -129,7 +129,8 @@ fn a_job_ends_at_the_step_that_it_is_cancelled_at() {
 
 #[test]
 fn any_moment_of_a_run_can_be_looked_at_by_any_worker() {
-    let engine = engine();
+    // The other one has no recording of the run.
+    let (other, engine) = (engine(), engine());
     let run = Run::from_noise(settings(3, 40), 4);
     let made = pictures(&engine, &run);
     for (image, picture) in made.iter().enumerate() {
@@ -142,8 +143,7 @@ fn any_moment_of_a_run_can_be_looked_at_by_any_worker() {
     let middle = look(&engine, &run, 2, 17);
     assert!((middle.t - (1.0 - 17.0 / 40.0)).abs() < 1e-12 && middle.gamma == engine.schedule().gamma(middle.t));
     assert_ne!(middle.noisy, middle.predicted);
-    // Another worker, which has no recording of it.
-    assert_eq!(look(&super::tests::engine(), &run, 2, 17), middle);
+    assert_eq!(look(&other, &run, 2, 17), middle);
     for (image, index) in [(4, 0), (0, 41)] {
         let task = Task::Look { run: run.clone(), image, index };
         let ending = now(engine.perform(&task, &TestHost::patient()));

@@ -127,10 +127,13 @@ fn Page(controller: Controller, state: PageState) -> impl IntoView {
             </p>
         </header>
         <Navigation state />
-        <JobBar controller state />
-        <main id="main">
+        // In sight wherever one has scrolled to: what goes on, and what has come of it.
+        <div class="news">
+            <JobBar controller state />
             <Update state />
             <NoticeBar controller />
+        </div>
+        <main id="main">
             <Failure controller />
             {move || match state.view.get() {
                 View::Generate => view! { <Generate controller state /> }.into_any(),

@@ -7,7 +7,7 @@ use super::controller::Controller;
 use super::state::PageState;
 use crate::address::{Address, Link};
 use crate::protocol::{Run, Start};
-use crate::session::{Event, Session, Slot};
+use crate::session::{Event, Notice, Session, Slot};
 
 /// Makes the image that the address names as soon as a model is there, and keeps the address up to date.
 pub(super) fn open_links(controller: Controller, state: PageState) {
@@ -23,7 +23,12 @@ pub(super) fn open_links(controller: Controller, state: PageState) {
         match read {
             Ok(settings) => {
                 let run = Run::from_noise(settings, link.count);
+                let told = session.with_untracked(|session| session.notice.clone());
                 controller.dispatch(Event::Run { slot: Slot::Generate, run, stepwise: false });
+                // A run clears what was told before it; that the link is of other weights concerns this very run.
+                if matches!(told, Some(Notice::OtherWeights { .. })) {
+                    session.update(|session| session.notice = told);
+                }
             }
             Err(fields) => state.wrong.set(fields),
         }

@@ -57,7 +57,7 @@ const COMMON: Common = Common {
     time: "Durée",
     speed: "Vitesse",
     play: "Lecture",
-    play_back: "Lecture à rebours",
+    play_back: "À rebours",
     leave_kiosk: "Quitter la démonstration",
     kiosk_link: "Lancer la démonstration pour un stand",
     kiosk_noise: "Tout commence par du bruit pur…",

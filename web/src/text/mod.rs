@@ -121,8 +121,18 @@ mod tests {
     #[test]
     fn french_is_there_and_is_not_english() {
         // The same word in both.
-        let mut same = vec!["nothing", "sha256", "image", "image_value", "moment_time"];
-        same.extend(["gamma", "gamma_title", "snr_title", "latent", "diffusion", "reconstruction", "total", "pause"]);
+        let mut same = vec!["nothing", "sha256", "image", "image_value", "moment", "moment_time"];
+        same.extend([
+            "signal",
+            "gamma",
+            "gamma_title",
+            "snr_title",
+            "latent",
+            "diffusion",
+            "reconstruction",
+            "total",
+            "pause",
+        ]);
         for ((name, english), (_, french)) in entries(&en::EN).into_iter().zip(entries(&fr::FR)) {
             assert!(!english.trim().is_empty() && !french.trim().is_empty(), "{name} is empty");
             assert!(english != french || same.contains(&name), "{name} is not translated: {english}");

@@ -59,7 +59,7 @@ pub(in crate::page) fn About(controller: Controller, state: PageState) -> impl I
                         <p>{about.keyboard_text}</p>
                     </section>
                 </div>
-                <Storage />
+                <Storage session=controller.session />
             </div>
             <Diagnostics controller state />
         </section>
@@ -89,7 +89,7 @@ fn Formulas() -> impl IntoView {
                 {part(about.schedule, about.schedule_text, &[formulas::SNR, formulas::SCHEDULE, formulas::RAW])}
                 {part(about.prediction, about.prediction_text, &[formulas::PREDICTION])}
                 {part(about.reverse, about.reverse_text, &[formulas::DDIM, formulas::ANCESTRAL, formulas::DPM])}
-                {part(about.loss, about.loss_text, &[formulas::BOUND, formulas::LATENT])}
+                {part(about.loss, about.loss_text, &[formulas::BOUND, formulas::LATENT, formulas::DIFFUSION])}
                 {part(about.decoder, about.decoder_text, &[formulas::DECODER, formulas::BITS])}
             </div>
         </section>

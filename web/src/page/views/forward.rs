@@ -88,23 +88,17 @@ fn latent_dim(session: &Session) -> usize {
 fn follow_the_slider(controller: Controller, wanted: Memo<Option<(Subject, f64, u64)>>) {
     let session = controller.session;
     let idle = idle(session);
-    let is_shown = Memo::new(move |_| {
-        wanted.with(|wanted| {
-            session.with(|session| match (wanted, &session.diffused) {
-                (Some((subject, t, seed)), Some(shown)) => {
-                    (shown.t, shown.seed) == (*t, *seed) && shown.subject == *subject
-                }
-                _ => false,
-            })
-        })
+    // Not a memo of both: an effect that depends on `wanted` twice, once through another memo, misses its changes.
+    let shown = Memo::new(move |_| {
+        session.with(|session| session.diffused.as_ref().map(|at| (at.subject.clone(), at.t, at.seed)))
     });
     // What cannot be done is not asked for over and over.
     let asked = StoredValue::new(None);
     Effect::new(move |_| {
-        let (idle, is_shown, wanted) = (idle.get(), is_shown.get(), wanted.get());
+        let (idle, shown, wanted) = (idle.get(), shown.get(), wanted.get());
         if !idle {
             asked.set_value(None);
-        } else if !is_shown && wanted.is_some() && asked.with_value(|asked| *asked != wanted) {
+        } else if shown != wanted && wanted.is_some() && asked.with_value(|asked| *asked != wanted) {
             asked.set_value(wanted.clone());
             if let Some((subject, t, seed)) = wanted {
                 controller.dispatch(Event::Diffuse { subject, t, seed });

@@ -6,15 +6,18 @@ use leptos::task::spawn_local;
 use crate::page::kit::Action;
 use crate::page::lang::words;
 use crate::page::offline;
+use crate::session::Session;
 use crate::text::fill;
 
 /// Storage, and use without a network.
 #[component]
-pub(super) fn Storage() -> impl IntoView {
+pub(super) fn Storage(session: RwSignal<Session>) -> impl IntoView {
     let words = words();
+    let loaded = Memo::new(move |_| session.with(|session| session.model.is_some()));
     let emptied = RwSignal::new(false);
     let used = LocalResource::new(move || {
         emptied.track();
+        loaded.track();
         offline::used()
     });
     let told = move || match used.get() {
