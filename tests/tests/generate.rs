@@ -25,7 +25,7 @@ async fn the_page_never_stutters_while_it_samples_and_can_be_cancelled() {
         browser.type_into("steps", "1000").await;
         browser.click("generate").await;
         browser.wait_for_state("sampling", SOON).await;
-        tokio::time::sleep(Duration::from_secs(4)).await;
+        tokio::time::sleep(Duration::from_millis(1500)).await;
         let step = browser.text("step").await;
         assert!(step.ends_with("/ 1000") && !step.starts_with("0 "), "{step}");
         browser.click("cancel").await;

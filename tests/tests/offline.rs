@@ -57,7 +57,8 @@ async fn a_second_visit_downloads_nothing_and_needs_no_network() {
         )
         .await;
     page.go("about").await;
-    assert!(browser.text("card").await.contains("NIH"), "the model card, too");
+    // The model card, too; it is folded up.
+    browser.wait_until("return document.querySelector('[data-testid=card]').textContent.includes('NIH')", SOON).await;
 
     // The store can be emptied; then there is nothing without a network.
     browser.click("empty-storage").await;
