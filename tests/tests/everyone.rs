@@ -29,7 +29,7 @@ async fn assert_accessible(browser: &Browser, what: &str) {
 }
 
 /// Whether the page is no wider than its window.
-const FITS: &str = "return document.documentElement.scrollWidth <= window.innerWidth";
+const FITS: &str = "return document.documentElement.scrollWidth <= document.documentElement.clientWidth";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_view_is_accessible_in_light_and_dark_at_every_size() {

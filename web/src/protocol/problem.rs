@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::BackendReason;
 
-/// Everything that can go wrong; [`text::problem_title`](crate::text::problem_title) says it in words.
+/// Everything that can go wrong; [`text::say`](crate::text::say) puts it into words.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Problem {
     /// A file of the program itself cannot be fetched.
