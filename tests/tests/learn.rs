@@ -7,8 +7,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tests::browser::{Browser, Gpu, skipped};
 use tests::page::{Page, SOON, TO_SAMPLE, assert_same, natively};
-use tests::programs::run_trainer;
-use vdm::config::Preset;
+use tests::programs::{run_trainer, words};
+use vdm::config::{ModelConfig, Preset};
 use vdm::image::{GreyImage, Origin};
 use vdm::model::Networks;
 use vdm::weights::{Precision, Provenance, save, save_encoder, sha256_hex};
@@ -258,12 +258,17 @@ async fn two_samplers_race() {
     page.browser.close().await;
 }
 
-/// A model of one's own: both files.
-fn own_model(folder: &Path) -> (std::path::PathBuf, std::path::PathBuf) {
+/// A model of one's own, with so many classes: both files.
+fn own_model(folder: &Path, class_names: &[&str]) -> (std::path::PathBuf, std::path::PathBuf) {
     let device = Default::default();
-    let config = Preset::Quick.model();
+    let config = ModelConfig { classes: class_names.len(), ..Preset::Quick.model() };
     let networks = Networks::<Flex>::new(&config, 3, &device).expect("networks");
-    let provenance = Provenance { name: "my-own".into(), data: "drawings of mine".into(), ..Provenance::default() };
+    let provenance = Provenance {
+        name: "my-own".into(),
+        data: "drawings of mine".into(),
+        class_names: class_names.iter().map(ToString::to_string).collect(),
+        ..Provenance::default()
+    };
     let bytes = save(&networks, &config, &provenance, Precision::F32).expect("bytes");
     let encoder = networks.encoder.expect("an encoder");
     let encoder = save_encoder(&encoder, &config, &provenance, &sha256_hex(&bytes), Precision::F32).expect("bytes");
@@ -281,7 +286,7 @@ async fn ones_own_weights_are_used_or_refused_readably() {
     let page = Page::ready(Gpu::None, "").await;
     let browser = &page.browser;
     let folder = TempDir::new().expect("a folder");
-    let (sampling, encoder) = own_model(folder.path());
+    let (sampling, encoder) = own_model(folder.path(), &[]);
     let bytes = std::fs::read(&sampling).expect("a file");
 
     // What does not fit is refused with a reason, and the model that is there stays.
@@ -349,5 +354,36 @@ async fn ones_own_weights_are_used_or_refused_readably() {
     page.go("weights").await;
     browser.click("weights-site").await;
     browser.wait_for_text("weights-hash", &sha256_hex(&page.site.file(&page.weights("sampling")))[..12], SOON).await;
+    page.browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn class_and_guidance_are_offered_where_the_weights_have_classes() {
+    if skipped() {
+        return;
+    }
+    let page = Page::ready(Gpu::None, "").await;
+    let browser = &page.browser;
+    assert!(!browser.has("class").await, "these weights have none");
+    let folder = TempDir::new().expect("a folder");
+    let (sampling, _) = own_model(folder.path(), &["No Finding", "Pneumonia"]);
+    page.go("weights").await;
+    browser.give_files("weights-file", &[&sampling]).await;
+    browser.wait_for_text("weights", "my-own", SOON).await;
+    page.go("generate").await;
+    browser.select("class", "1").await;
+    browser.type_into("guidance", "2.5").await;
+    page.generate("6", "5", "ddim").await;
+    let shown = page.pixels("canvas").await;
+    let line = "sample --device cpu --weights my-own.safetensors --seed 6 --steps 5 --sampler ddim --class 1 --guidance 2.5 \
+                --out image.png";
+    run_trainer(folder.path(), words(line)).ok();
+    let native = image::open(folder.path().join("image.png")).expect("a picture").into_luma8().into_raw();
+    assert_eq!(shown.len(), native.len());
+    assert!(shown.iter().zip(&native).all(|(a, b)| a.abs_diff(*b) <= 1));
+    // The link says so, too.
+    for part in ["class=1", "guidance=2.5"] {
+        assert!(browser.address().await.contains(part), "no {part} in {}", browser.address().await);
+    }
     page.browser.close().await;
 }
