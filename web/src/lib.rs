@@ -3,7 +3,8 @@
 //!
 //! Reading order: [`manifest`] (which weights there are), [`protocol`] (what page and worker say to each other),
 //! [`session`] (every state that the page can be in, and what leads from one to the next), [`text`] (every word that
-//! it shows), [`settings`] (what one can choose), [`address`] (what a link says) and [`engine`] (sampling, generic over the backend). These know
+//! it shows), [`settings`] (what one can choose), [`address`] (what a link says), [`learn`], [`plot`], [`crop`] and
+//! [`markdown`] (what the views compute) and [`engine`] (the model on a device, generic over the backend). These know
 //! nothing of a browser and are tested natively. `page` and `worker` connect them to it; this file is the only place
 //! that tells the platforms apart.
 
@@ -42,5 +43,5 @@ pub fn run_worker() {
 
 #[cfg(not(target_arch = "wasm32"))]
 fn explain() {
-    eprintln!("this program runs in a browser: `trunk serve` in the top folder builds and serves it");
+    eprintln!("this program runs in a browser: `cargo xtask demo` builds and opens it");
 }
