@@ -331,6 +331,15 @@ async fn ones_own_weights_are_used_or_refused_readably() {
         browser.click("notice-close").await;
     }
 
+    // Dropped on the page rather than chosen.
+    let drop = "const data = new DataTransfer(); data.items.add(new File(['no weights'], 'dropped.safetensors')); \
+                const target = document.querySelector('main'); \
+                for (const kind of ['dragenter', 'dragover', 'drop']) target.dispatchEvent( \
+                    new DragEvent(kind, { dataTransfer: data, bubbles: true, cancelable: true }))";
+    browser.evaluate(drop).await;
+    browser.wait_for_text("notice", "dropped.safetensors", SOON).await;
+    browser.click("notice-close").await;
+
     browser.give_files("weights-file", &[&encoder, &sampling]).await;
     browser.wait_for_text("weights", "my-own", SOON).await;
     assert!(browser.text("weights-provenance").await.contains("drawings of mine"));
