@@ -4,8 +4,13 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+#[cfg(feature = "wgpu")]
 use burn::backend::wgpu::{RuntimeOptions, WgpuDevice, graphics::AutoGraphicsApi, init_setup};
-use burn::backend::{Autodiff, Cuda, Flex, Wgpu};
+#[cfg(feature = "cuda")]
+use burn::backend::Cuda;
+#[cfg(feature = "wgpu")]
+use burn::backend::Wgpu;
+use burn::backend::{Autodiff, Flex};
 use burn::tensor::{Tensor, TensorData, backend::AutodiffBackend, backend::Backend};
 use clap::ValueEnum;
 
@@ -61,8 +66,12 @@ pub trait Job {
 pub fn run<J: Job>(device: Device, job: J) -> Result<J::Output> {
     match device {
         Device::Cpu => job.run::<Autodiff<Flex>>(&Default::default()),
+        #[cfg(feature = "cuda")]
         Device::Cuda => job.run::<Autodiff<Cuda>>(&Default::default()),
+        #[cfg(feature = "wgpu")]
         Device::Wgpu => job.run::<Autodiff<Wgpu>>(&WgpuDevice::default()),
+        #[cfg(not(all(feature = "cuda", feature = "wgpu")))]
+        other => bail!("this program was built without {other:?}"),
     }
 }
 
@@ -148,11 +157,13 @@ pub fn probe_command(device: Probed) -> Result<()> {
         // A panic may be in a driver's thread, with this one waiting for it.
         std::process::exit(1);
     }));
-    let found = match device {
+    let found: Found = match device {
+        #[cfg(feature = "cuda")]
         Probed::Cuda => {
             compute::<Cuda>(&Default::default())?;
             Found { name: "NVIDIA GPU 0".to_owned(), is_gpu: true }
         }
+        #[cfg(feature = "wgpu")]
         Probed::Wgpu => {
             let device = WgpuDevice::default();
             let info = init_setup::<AutoGraphicsApi>(&device, RuntimeOptions::default()).adapter.get_info();
@@ -160,6 +171,8 @@ pub fn probe_command(device: Probed) -> Result<()> {
             let is_gpu = info.device_type != wgpu::DeviceType::Cpu;
             Found { name: format!("{}, {:?}", info.name, info.backend), is_gpu }
         }
+        #[cfg(not(all(feature = "cuda", feature = "wgpu")))]
+        other => bail!("this program was built without {other:?}"),
     };
     println!("{}: {}", if found.is_gpu { "gpu" } else { "other" }, found.name);
     Ok(())

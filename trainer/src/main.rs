@@ -1,24 +1,6 @@
-//! Trains, samples and evaluates the variational diffusion model natively: `trainer --help`.
-
-mod checkpoint;
-mod cli;
-mod data;
-mod device;
-mod evaluate;
-mod figures;
-mod files;
-mod inspect;
-mod log;
-mod phantom;
-mod progress;
-mod run;
-mod run_data;
-mod sample;
-mod train;
+//! `trainer`: see the library of the same name.
 
 use std::process::ExitCode;
-
-use clap::Parser;
 
 /// Training allocates and frees tensors of tens of megabytes all the time: the system's allocator returns each to the
 /// operating system and faults it in again.
@@ -26,22 +8,5 @@ use clap::Parser;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    match run(cli::Cli::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn run(cli: cli::Cli) -> anyhow::Result<()> {
-    match cli.command {
-        None => train::command(cli.train),
-        Some(cli::Command::Train(args)) => train::command(*args),
-        Some(cli::Command::Sample(args)) => sample::command(args),
-        Some(cli::Command::Evaluate(args)) => evaluate::command(args),
-        Some(cli::Command::Inspect(args)) => inspect::command(args),
-        Some(cli::Command::Probe { device }) => device::probe_command(device),
-    }
+    trainer::main()
 }

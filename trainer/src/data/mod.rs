@@ -1,5 +1,7 @@
 //! Images: a folder of PNG and JPEG files, or built-in phantoms, as 8-bit grey values of one size.
 
+mod phantom;
+
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -10,7 +12,7 @@ use rayon::prelude::*;
 use vdm::image::to_unit;
 use walkdir::WalkDir;
 
-use crate::phantom;
+use self::phantom::draw as draw_phantom;
 use crate::progress::Progress;
 
 /// Images of one size in memory.
@@ -22,6 +24,8 @@ pub struct Dataset {
     pub width: usize,
     /// Grey values, image after image.
     pixels: Vec<u8>,
+    /// What to call each image: its file, in most cases.
+    pub names: Vec<String>,
     /// A label an image, where the images have classes.
     pub labels: Option<Vec<usize>>,
     /// Files that were left out as unreadable.
@@ -151,16 +155,18 @@ impl Dataset {
             eprintln!("{skipped} of {} files are unreadable and were left out", files.len());
         }
         let labels = labels.map(|labels| kept.iter().map(|&i| labels[i]).collect());
-        Ok(Self { height, width, pixels, labels, skipped })
+        let names = kept.iter().map(|&i| files[i].display().to_string()).collect();
+        Ok(Self { height, width, pixels, names, labels, skipped })
     }
 
     /// `count` phantoms, from number `first`.
     pub fn phantoms(seed: u64, first: u64, count: usize, height: usize, width: usize) -> Self {
         let pixels = (0..count as u64)
             .into_par_iter()
-            .flat_map_iter(|i| phantom::draw(seed, first + i, height, width))
+            .flat_map_iter(|i| draw_phantom(seed, first + i, height, width))
             .collect();
-        Self { height, width, pixels, labels: None, skipped: 0 }
+        let names = (0..count as u64).map(|i| format!("phantom {}", first + i)).collect();
+        Self { height, width, pixels, names, labels: None, skipped: 0 }
     }
 
     /// Images there are.

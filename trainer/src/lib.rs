@@ -1,0 +1,42 @@
+//! Trains, samples and evaluates the variational diffusion model natively: `trainer --help`.
+
+mod checkpoint;
+mod cli;
+mod data;
+mod device;
+mod evaluate;
+mod figures;
+mod files;
+mod inspect;
+mod log;
+mod progress;
+mod run;
+mod run_data;
+mod sample;
+mod train;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// The program: reads the command line, does what it says, and prints the error if there is one.
+pub fn main() -> ExitCode {
+    match run(cli::Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: cli::Cli) -> anyhow::Result<()> {
+    match cli.command {
+        None => train::command(cli.train),
+        Some(cli::Command::Train(args)) => train::command(*args),
+        Some(cli::Command::Sample(args)) => sample::command(args),
+        Some(cli::Command::Evaluate(args)) => evaluate::command(args),
+        Some(cli::Command::Inspect(args)) => inspect::command(args),
+        Some(cli::Command::Probe { device }) => device::probe_command(device),
+    }
+}
