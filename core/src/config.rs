@@ -97,16 +97,46 @@ impl ScheduleKind {
     }
 }
 
+/// Precision of the matrix products in training.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ComputePrecision {
+    /// float32, or what the backend takes for it (TensorFloat-32 on recent NVIDIA GPUs).
+    #[default]
+    F32,
+    /// bfloat16: the range of float32 with 8 significant bits.
+    Bf16,
+    /// float16: 11 significant bits; its small range asks for a scaled loss.
+    F16,
+}
+
+impl ComputePrecision {
+    /// The name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            ComputePrecision::F32 => "f32",
+            ComputePrecision::Bf16 => "bf16",
+            ComputePrecision::F16 => "f16",
+        }
+    }
+}
+
 /// How a model is trained: the loss, the optimizer and its schedule.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainingConfig {
-    /// Images used, the first in name order; all where absent.
-    pub max_images: Option<usize>,
     /// Optimizer steps.
     pub steps: u64,
-    /// Images a step.
+    /// Images a step, over all devices.
     pub batch: usize,
+    /// Parts that a device takes its share of a batch in, one after another: the same gradient in less memory.
+    pub accumulation: usize,
+    /// Precision of the matrix products.
+    pub precision: ComputePrecision,
+    /// Half-lives, in images, of the averages of the weights that are kept (Karras et al. 2022, 2024).
+    pub ema_half_lives: Vec<u64>,
+    /// A half-life is at most this fraction of the images seen so far, so that an average forgets the start.
+    pub ema_rampup: f64,
     /// Diffusion times drawn an image and step.
     pub times_per_image: usize,
     /// Peak learning rate.
@@ -191,12 +221,23 @@ impl Preset {
         }
     }
 
+    /// Training images that it takes, the first in name order; all where absent.
+    pub fn max_images(self) -> Option<usize> {
+        match self {
+            Preset::Paper => Some(1341),
+            Preset::Quick => None,
+        }
+    }
+
     /// The training.
     pub fn training(self) -> TrainingConfig {
         let paper = TrainingConfig {
-            max_images: Some(1341),
             steps: 20_000,
             batch: 64,
+            accumulation: 1,
+            precision: ComputePrecision::F32,
+            ema_half_lives: Vec::new(),
+            ema_rampup: 0.05,
             times_per_image: 4,
             learning_rate: 8e-4,
             warmup_steps: 250,
@@ -213,7 +254,6 @@ impl Preset {
         match self {
             Preset::Paper => paper,
             Preset::Quick => TrainingConfig {
-                max_images: None,
                 steps: 1000,
                 batch: 32,
                 learning_rate: 2e-3,
@@ -270,14 +310,18 @@ impl TrainingConfig {
     /// # Errors
     /// The first field out of its range, with the range.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        if self.max_images == Some(0) {
-            return Err(refuse("max_images", 0, "at least 1 is accepted"));
-        }
         if self.steps == 0 {
             return Err(refuse("steps", 0, "at least 1 is accepted"));
         }
         within("batch", self.batch, 1, 65_536)?;
+        within("accumulation", self.accumulation, 1, 65_536)?;
+        if !self.batch.is_multiple_of(self.accumulation) {
+            return Err(refuse("accumulation", self.accumulation, &format!("a divisor of the batch {}", self.batch)));
+        }
         within("times_per_image", self.times_per_image, 1, 1024)?;
+        if let Some(0) = self.ema_half_lives.iter().find(|&&images| images == 0) {
+            return Err(refuse("ema_half_lives", 0, "numbers of images from 1 are accepted"));
+        }
         let fraction = "a number from 0 to 1 is accepted";
         for (field, value) in [
             ("learning_rate", self.learning_rate),
@@ -285,6 +329,7 @@ impl TrainingConfig {
             ("beta_1", f64::from(self.beta_1)),
             ("beta_2", f64::from(self.beta_2)),
             ("label_dropout", self.label_dropout),
+            ("ema_rampup", self.ema_rampup),
         ] {
             if !(0.0..=1.0).contains(&value) {
                 return Err(refuse(field, value, fraction));
@@ -308,6 +353,12 @@ impl TrainingConfig {
             return Err(refuse("diffusion_steps", 0, "at least 1 is accepted"));
         }
         Ok(())
+    }
+
+    /// What an average keeps of itself in a step, for a half-life in images, when `images` have been seen.
+    pub fn ema_decay(&self, half_life: u64, images: u64) -> f64 {
+        let half_life = (half_life as f64).min(self.ema_rampup * images as f64);
+        if half_life > 0.0 { 0.5f64.powf(self.batch as f64 / half_life) } else { 0.0 }
     }
 
     /// Learning rate of a step: linear warmup from zero times a cosine from the peak to `final_fraction` of it.

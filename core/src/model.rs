@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::{Int, Tensor, TensorData, activation::sigmoid, backend::Backend};
 
-use crate::config::ModelConfig;
+use crate::config::{ComputePrecision, ModelConfig};
 use crate::error::{BackendError, ConfigError, WeightsError};
 use crate::loss::{self, LossTerms};
 use crate::math;
@@ -111,6 +111,17 @@ impl<B: Backend> Networks<B> {
             encoder.mean = encoder.mean.map(|_| mean);
             encoder
         });
+        self
+    }
+
+    /// Sets the precision of the matrix products of the residual networks; all else, and the weights, stay float32.
+    #[must_use]
+    pub fn with_compute(mut self, compute: ComputePrecision) -> Self {
+        self.score_net.net.compute = compute;
+        self.decoder.net.compute = compute;
+        if let Some(encoder) = &mut self.encoder {
+            encoder.net.compute = compute;
+        }
         self
     }
 

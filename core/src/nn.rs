@@ -2,9 +2,9 @@
 
 use burn::module::{Module, Param};
 use burn::nn::{LayerNorm, Linear};
-use burn::tensor::{Int, Tensor, TensorData, activation::silu, backend::Backend};
+use burn::tensor::{FloatDType, Int, Tensor, TensorData, activation::silu, backend::Backend};
 
-use crate::config::{ModelConfig, ResNetConfig};
+use crate::config::{ComputePrecision, ModelConfig, ResNetConfig};
 use crate::error::WeightsError;
 use crate::math;
 use crate::params::{Init, ParamBuilder};
@@ -21,6 +21,21 @@ pub fn time_embedding<B: Backend>(tau: Tensor<B, 1>, dim: usize) -> Tensor<B, 2>
     let frequencies = Tensor::<B, 2>::from_data(TensorData::new(frequencies, [1, half]), &tau.device());
     let arguments = tau.unsqueeze_dim::<2>(1) * frequencies; // [B, dim/2]
     Tensor::cat(vec![arguments.clone().sin(), arguments.cos()], 1)
+}
+
+/// x W + b, the product in another precision where one is asked for. Its result, the bias and the weights themselves
+/// stay float32, and so do the gradients.
+fn dense<B: Backend>(layer: &Linear<B>, x: Tensor<B, 2>, compute: ComputePrecision) -> Tensor<B, 2> {
+    let half = match compute {
+        ComputePrecision::F32 => return layer.forward(x),
+        ComputePrecision::Bf16 => FloatDType::BF16,
+        ComputePrecision::F16 => FloatDType::F16,
+    };
+    let y = x.cast(half).matmul(layer.weight.val().cast(half)).cast(FloatDType::F32);
+    match &layer.bias {
+        Some(bias) => y + bias.val().unsqueeze(),
+        None => y,
+    }
 }
 
 /// h + dense₂(swish(film(dense₁(swish(norm(h)))))), with the norm and the modulation where configured.
@@ -48,19 +63,24 @@ impl<B: Backend> ResidualBlock<B> {
         })
     }
 
-    fn forward(&self, x: Tensor<B, 2>, condition: Option<&Tensor<B, 2>>) -> Tensor<B, 2> {
+    fn forward(
+        &self,
+        x: Tensor<B, 2>,
+        condition: Option<&Tensor<B, 2>>,
+        compute: ComputePrecision,
+    ) -> Tensor<B, 2> {
         let h = match &self.norm {
             Some(norm) => norm.forward(x.clone()),
             None => x.clone(),
         };
-        let mut h = self.dense_1.forward(silu(h));
-        if let (Some(dense), Some(condition)) = (&self.film, condition) {
+        let mut h = dense(&self.dense_1, silu(h), compute);
+        if let (Some(layer), Some(condition)) = (&self.film, condition) {
             let [_, width] = h.dims();
-            let modulation = dense.forward(condition.clone()); // [B, 2 width]
+            let modulation = dense(layer, condition.clone(), compute); // [B, 2 width]
             let scale = modulation.clone().narrow(1, 0, width);
             h = film(h, scale, modulation.narrow(1, width, width));
         }
-        x + self.dense_2.forward(silu(h))
+        x + dense(&self.dense_2, silu(h), compute)
     }
 }
 
@@ -71,6 +91,9 @@ pub struct ResNet<B: Backend> {
     blocks: Vec<ResidualBlock<B>>,
     /// The last layer.
     pub(crate) output: Linear<B>,
+    /// Precision of the matrix products.
+    #[module(skip)]
+    pub(crate) compute: ComputePrecision,
 }
 
 /// Gains of the initial weights of the first and the last layer.
@@ -96,15 +119,16 @@ impl<B: Backend> ResNet<B> {
                     .collect()
             })?,
             output: p.dense("output", config.width, outputs, gains.output)?,
+            compute: ComputePrecision::F32,
         })
     }
 
     fn forward(&self, x: Tensor<B, 2>, condition: Option<&Tensor<B, 2>>) -> Tensor<B, 2> {
-        let mut h = self.input.forward(x);
+        let mut h = dense(&self.input, x, self.compute);
         for block in &self.blocks {
-            h = block.forward(h, condition);
+            h = block.forward(h, condition, self.compute);
         }
-        self.output.forward(h)
+        dense(&self.output, h, self.compute)
     }
 }
 
@@ -113,7 +137,7 @@ impl<B: Backend> ResNet<B> {
 pub struct Encoder<B: Backend> {
     /// The mean training image, which the input is measured from; it is not trained.
     pub(crate) mean: Param<Tensor<B, 1>>,
-    net: ResNet<B>,
+    pub(crate) net: ResNet<B>,
     #[module(skip)]
     input_scale: f64,
 }
@@ -172,7 +196,7 @@ pub struct ScoreNet<B: Backend> {
     condition_1: Linear<B>,
     condition_2: Linear<B>,
     condition_3: Linear<B>,
-    net: ResNet<B>,
+    pub(crate) net: ResNet<B>,
 }
 
 impl<B: Backend> ScoreNet<B> {

@@ -37,6 +37,8 @@ pub enum Purpose {
     Evaluation = 7,
     /// Drawing phantoms; the index is the number of the image.
     Phantom = 8,
+    /// Augmentation; the index is the number of the image among all that training has taken.
+    Augmentation = 9,
 }
 
 /// A stream of random numbers for one seed, purpose and index.

@@ -6,6 +6,9 @@
 //! serves both: γ and its rate enter the loss as leaves, and their gradients are then carried into the schedule's
 //! parameters, plainly for the endpoints, and times 2 L_i (over the batch's mean L) for the interior. In discrete time
 //! the bound does depend on the interior, and all of the schedule takes the plain gradient.
+//!
+//! A batch may be taken in parts, on one device or on several: [`gradients`] of the parts are summed, and
+//! [`complete_gradients`] makes of the sum what the whole batch would have given.
 
 use burn::module::{AutodiffModule, Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
@@ -29,14 +32,16 @@ pub struct Batch<B: AutodiffBackend> {
     pub noise: LatentNoise<B>,
 }
 
-/// The loss terms and the gradient of the weighted objective, in nats per image, averaged over the batch. The
-/// two auxiliary losses, which are means over pixels, count once a pixel.
+/// The loss terms and the gradient of the weighted objective, in nats, **summed** over the images of a part of a
+/// batch and multiplied by `loss_scale`, which keeps small gradients above the smallest number of float16. The two
+/// auxiliary losses, which are means over pixels, count once a pixel. [`complete_gradients`] must follow.
 pub fn gradients<B: AutodiffBackend>(
     networks: &Networks<B>,
     encoder: &Encoder<B>,
     config: &ModelConfig,
     diffusion_steps: Option<u32>,
     weights: &ObjectiveWeights,
+    loss_scale: f64,
     batch: Batch<B>,
 ) -> (LossTerms<B::InnerBackend>, GradientsParams) {
     let device = batch.x.device();
@@ -51,7 +56,7 @@ pub fn gradients<B: AutodiffBackend>(
     if weights.gradient_difference > 0.0 {
         per_image = per_image + terms.gradient_difference.clone() * (weights.gradient_difference * pixels);
     }
-    let mut grads = per_image.mean().backward();
+    let mut grads = (per_image.sum() * loss_scale).backward();
 
     let trains_schedule = config.schedule.kind != ScheduleKind::Linear;
     let schedule = trains_schedule.then(|| {
@@ -132,8 +137,8 @@ fn schedule_gradients<B: AutodiffBackend>(
             surrogate = surrogate + pull(&leaves.at_t, value, None);
             surrogate = surrogate + pull(gamma_prime, range.clone() * slope.clone().detach(), None);
             // The interior, with the endpoints held: the gradient of the squared loss.
-            let loss = diffusion.clone().detach();
-            let factor = loss.clone() * 2.0 / (loss.mean() + 1e-12);
+            // Over the mean loss of the whole batch, by which `complete_gradients` divides.
+            let factor = diffusion.clone().detach() * 2.0;
             let (min, range) = (min.detach(), range.detach());
             surrogate = surrogate + pull(&leaves.at_t, min + range.clone() * position, Some(&factor));
             surrogate = surrogate + pull(gamma_prime, range * slope, Some(&factor));
@@ -153,6 +158,24 @@ impl<B: burn::tensor::backend::Backend> ModuleVisitor<B> for Merge<'_> {
         if let Some(gradient) = self.from.remove::<B, D>(param.id) {
             self.into.register::<B, D>(param.id, gradient);
         }
+    }
+}
+
+/// Makes the gradient of a whole batch from the summed [`gradients`] of its parts: divides by the images and by the
+/// loss scale, and in continuous time the schedule's interior by the batch's mean diffusion loss `[1]`, in nats.
+pub fn complete_gradients<B: AutodiffBackend>(
+    gradients: &mut GradientsParams,
+    networks: &Networks<B>,
+    diffusion_steps: Option<u32>,
+    images: usize,
+    loss_scale: f64,
+    mean_diffusion: Tensor<B::InnerBackend, 1>,
+) {
+    let factor = mean_diffusion.ones_like() / (images as f64 * loss_scale);
+    let networks = networks.valid();
+    networks.visit(&mut Scale { gradients, factor });
+    if let (None, Some(interior)) = (diffusion_steps, &networks.schedule.monotonic) {
+        interior.visit(&mut Scale { gradients, factor: (mean_diffusion + 1e-12).recip() });
     }
 }
 

@@ -4,15 +4,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
+use burn::module::AutodiffModule;
 use burn::optim::{AdamW, Optimizer, adaptor::OptimizerAdaptor};
 use burn::record::{FullPrecisionSettings, NamedMpkBytesRecorder, Recorder};
-use burn::tensor::backend::AutodiffBackend;
+use burn::tensor::backend::{AutodiffBackend, Backend};
 use serde::{Deserialize, Serialize};
 use vdm::config::ModelConfig;
 use vdm::model::Networks;
 use vdm::weights::{self, Precision, Provenance};
 
 use crate::files;
+use crate::train::{Average, average_name};
 
 /// Burn's AdamW over all of the networks.
 pub type NetworksOptimizer<B> = OptimizerAdaptor<AdamW, Networks<B>, B>;
@@ -26,13 +28,27 @@ pub struct Position {
     pub best: Option<Best>,
     /// Seconds trained, over all sessions.
     pub seconds: f64,
+    /// Times that the run stepped back from a loss that was no finite number.
+    pub retries: u64,
+    /// What the loss is multiplied by before its gradient is taken, for float16.
+    pub loss_scale: f64,
+    /// Steps since float16 last overflowed.
+    pub good_steps: u64,
+}
+
+impl Default for Position {
+    fn default() -> Self {
+        Self { step: 0, best: None, seconds: 0.0, retries: 0, loss_scale: 1.0, good_steps: 0 }
+    }
 }
 
 /// The best validation of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Best {
     /// Its step.
     pub step: u64,
+    /// What was measured: the weights, or an average of them.
+    pub series: String,
     /// Its weighted objective, in nats.
     pub objective: f64,
 }
@@ -43,6 +59,8 @@ pub struct Checkpoint<B: AutodiffBackend> {
     pub position: Position,
     /// The networks with their encoder.
     pub networks: Networks<B>,
+    /// Their averages.
+    pub averages: Vec<Average<B::InnerBackend>>,
     /// The optimizer with its moments.
     pub optimizer: NetworksOptimizer<B>,
 }
@@ -61,7 +79,12 @@ pub fn save<B: AutodiffBackend>(
 ) -> Result<()> {
     let write = || -> Result<()> {
         let fresh = tempfile::Builder::new().prefix(".checkpoint-").tempdir_in(folder)?;
-        write_model(&fresh.path().join("model.safetensors"), &checkpoint.networks, config, provenance, Precision::F32)?;
+        let model = |name: &str| fresh.path().join(format!("{name}.safetensors"));
+        let networks = checkpoint.networks.valid();
+        write_model(&model("model"), &networks, config, provenance, Precision::F32)?;
+        for average in &checkpoint.averages {
+            write_model(&model(&average.name()), &average.networks, config, provenance, Precision::F32)?;
+        }
         let record = OptimizerRecorder::default()
             .record(checkpoint.optimizer.to_record(), ())
             .map_err(|error| anyhow!("{error}"))?;
@@ -86,9 +109,29 @@ fn remove(folder: &Path) -> Result<()> {
     }
 }
 
+/// Keeps the checkpoint that was just saved beside those that follow.
+pub fn keep(folder: &Path, step: u64) -> Result<()> {
+    let keep = || -> Result<()> {
+        let kept = folder.join(format!("checkpoint-step-{step:08}"));
+        let fresh = tempfile::Builder::new().prefix(".checkpoint-").tempdir_in(folder)?;
+        for entry in fs::read_dir(folder.join(LATEST))? {
+            let entry = entry?;
+            let to = fresh.path().join(entry.file_name());
+            // The files of a checkpoint are never changed, only replaced, so that two names may share one.
+            if fs::hard_link(entry.path(), &to).is_err() {
+                fs::copy(entry.path(), &to)?;
+            }
+        }
+        remove(&kept)?;
+        Ok(fs::rename(fresh.keep(), &kept)?)
+    };
+    keep().with_context(|| format!("cannot keep the checkpoint of step {step} in {}", folder.display()))
+}
+
 /// Reads the checkpoint of a run, if it has one.
 pub fn load<B: AutodiffBackend>(
     folder: &Path,
+    half_lives: &[u64],
     optimizer: NetworksOptimizer<B>,
     device: &B::Device,
 ) -> Result<Option<Checkpoint<B>>> {
@@ -98,17 +141,25 @@ pub fn load<B: AutodiffBackend>(
     };
     let read = || -> Result<Checkpoint<B>> {
         let position = serde_json::from_slice(&files::read(&folder.join("position.json"))?)?;
-        let networks = read_model(&folder.join("model.safetensors"), device)?;
+        let model = |name: &str| folder.join(format!("{name}.safetensors"));
+        let networks = read_model(&model("model"), device)?;
+        let averages = half_lives
+            .iter()
+            .map(|&half_life| {
+                let networks = read_model(&model(&average_name(half_life)), device)?;
+                Ok(Average { half_life, networks })
+            })
+            .collect::<Result<_>>()?;
         let record = OptimizerRecorder::default()
             .load(files::read(&folder.join("optimizer.mpk"))?, device)
             .map_err(|error| anyhow!("{error}"))?;
-        Ok(Checkpoint { position, networks, optimizer: optimizer.load_record(record) })
+        Ok(Checkpoint { position, networks, averages, optimizer: optimizer.load_record(record) })
     };
     read().map(Some).with_context(|| format!("the checkpoint {} is damaged", folder.display()))
 }
 
 /// Writes a model's two files: the encoder's first, so that a sampling file always finds its own beside it.
-pub fn write_model<B: AutodiffBackend>(
+pub fn write_model<B: Backend>(
     path: &Path,
     networks: &Networks<B>,
     config: &ModelConfig,
@@ -124,7 +175,7 @@ pub fn write_model<B: AutodiffBackend>(
     files::write_atomic(path, &sampling)
 }
 
-fn read_model<B: AutodiffBackend>(path: &Path, device: &B::Device) -> Result<Networks<B>> {
+fn read_model<B: Backend>(path: &Path, device: &B::Device) -> Result<Networks<B>> {
     let bytes = files::read(path)?;
     let (_, mut networks) = weights::load(&bytes, device)?;
     let encoder = files::read(&files::encoder_path(path))?;

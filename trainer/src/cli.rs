@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
-use vdm::config::Preset;
+use vdm::config::{ComputePrecision, Preset};
 use vdm::sampler::Sampler;
 use vdm::weights::Precision;
 
-use crate::device::{DeviceChoice, Probed};
+use crate::data::DataArgs;
+use crate::device::{DeviceChoice, Devices, Probed};
+use crate::settings::OnNotFinite;
+use crate::train::Nodes;
 
 /// Trains, samples and evaluates a variational diffusion model of chest X-rays.
 ///
@@ -43,24 +46,45 @@ pub enum Command {
 /// Options of training.
 #[derive(Debug, Args)]
 pub struct TrainArgs {
-    /// Folder of PNG or JPEG images, searched recursively [default: built-in phantoms]
-    #[arg(long, value_name = "DIR")]
-    pub data: Option<PathBuf>,
-    /// Folder of validation images [default: every tenth image of --data is held out]
-    #[arg(long, value_name = "DIR")]
-    pub validation: Option<PathBuf>,
+    /// Settings in TOML, on top of the preset; the other options are on top of them
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// One setting, by its name in the TOML file, such as training.beta_2=0.999; may be given several times
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Print the resolved settings as TOML, and do nothing else
+    #[arg(long)]
+    pub print_config: bool,
     /// Model and training settings [default: paper on a GPU, quick on the CPU]
     #[arg(long, value_parser = preset)]
     pub preset: Option<Preset>,
+    /// The images.
+    #[command(flatten)]
+    pub data: DataArgs,
     /// Where to compute; auto takes the best that works
     #[arg(long, value_enum, default_value_t = DeviceChoice::Auto)]
     pub device: DeviceChoice,
+    /// How many devices of that kind train together, which (0,2), or all
+    #[arg(long, value_name = "DEVICES", default_value = "1")]
+    pub devices: Devices,
+    /// Several machines.
+    #[command(flatten)]
+    pub nodes: Nodes,
     /// Optimizer steps [default: the preset's; paper 20000, quick 1000]
     #[arg(long, value_name = "N")]
     pub steps: Option<u64>,
-    /// Images a step [default: the preset's; paper 64, quick 32]
+    /// Images a step, over all devices [default: the preset's; paper 64, quick 32]
     #[arg(long, value_name = "N")]
     pub batch: Option<usize>,
+    /// Parts that a device takes its share of a batch in, to save memory [default: 1]
+    #[arg(long, value_name = "N")]
+    pub accumulation: Option<usize>,
+    /// Precision of the matrix products: f32, bf16 or f16; weights, losses and optimizer stay f32 [default: f32]
+    #[arg(long, value_parser = compute_precision)]
+    pub precision: Option<ComputePrecision>,
+    /// Half-lives, in images, of averages of the weights to keep and validate, such as 10000,100000 [default: none]
+    #[arg(long, value_name = "IMAGES", value_delimiter = ',')]
+    pub ema: Vec<u64>,
     /// Seed of weights, order, times and noise [default: 0]
     #[arg(long)]
     pub seed: Option<u64>,
@@ -73,15 +97,6 @@ pub struct TrainArgs {
     /// Stop with a checkpoint after this time, such as 9m or 1h30m
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub time_limit: Option<Duration>,
-    /// Images to train on, the first in name order: a number, or all [default: the preset's; paper 1341]
-    #[arg(long, value_name = "N", value_parser = count_or_all)]
-    pub max_images: Option<CountOrAll>,
-    /// Take the sub-folder of an image as its class
-    #[arg(long)]
-    pub class_folders: bool,
-    /// Leave unreadable images out, and count them, instead of stopping at the first
-    #[arg(long)]
-    pub skip_unreadable: bool,
     /// Peak learning rate [default: the preset's; paper 8e-4]
     #[arg(long, value_name = "RATE")]
     pub learning_rate: Option<f64>,
@@ -106,15 +121,27 @@ pub struct TrainArgs {
     /// Train the diffusion loss in discrete time of so many steps [default: continuous time]
     #[arg(long, value_name = "T")]
     pub diffusion_steps: Option<u32>,
+    /// Steps between two lines of the log [default: 1]
+    #[arg(long, value_name = "N")]
+    pub log_every: Option<u64>,
     /// Steps between two validations [default: 250]
     #[arg(long, value_name = "N")]
     pub validate_every: Option<u64>,
-    /// Steps between two checkpoints
-    #[arg(long, value_name = "N", default_value_t = 500)]
-    pub checkpoint_every: u64,
+    /// Steps between two grids of samples [default: 250]
+    #[arg(long, value_name = "N")]
+    pub sample_every: Option<u64>,
+    /// Steps between two checkpoints, each of which replaces the last [default: 500]
+    #[arg(long, value_name = "N")]
+    pub checkpoint_every: Option<u64>,
+    /// Steps between two checkpoints that stay [default: none stays]
+    #[arg(long, value_name = "N")]
+    pub keep_every: Option<u64>,
+    /// What to do when a loss or a gradient is not a finite number [default: stop]
+    #[arg(long, value_enum)]
+    pub on_not_finite: Option<OnNotFinite>,
     /// Precision of the final weights [default: f16]
     #[arg(long, value_enum)]
-    pub precision: Option<PrecisionChoice>,
+    pub weights_precision: Option<PrecisionChoice>,
     /// What the images are, for the weights' provenance [default: the folder's name]
     #[arg(long, value_name = "TEXT")]
     pub data_name: Option<String>,
@@ -200,15 +227,6 @@ pub struct InspectArgs {
     pub json: bool,
 }
 
-/// A number of images, or all there are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CountOrAll {
-    /// So many.
-    Count(usize),
-    /// All.
-    All,
-}
-
 /// The form of the noise schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ScheduleChoice {
@@ -258,12 +276,11 @@ fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("{error}; a time is written as 9m or 1h30m"))
 }
 
-fn count_or_all(text: &str) -> Result<CountOrAll, String> {
-    match (text, text.parse()) {
-        ("all", _) => Ok(CountOrAll::All),
-        (_, Ok(count)) if count > 0 => Ok(CountOrAll::Count(count)),
-        _ => Err("a number from 1, or all".to_owned()),
-    }
+fn compute_precision(name: &str) -> Result<ComputePrecision, String> {
+    [ComputePrecision::F32, ComputePrecision::Bf16, ComputePrecision::F16]
+        .into_iter()
+        .find(|precision| precision.name() == name)
+        .ok_or_else(|| "f32, bf16 and f16 are accepted".to_owned())
 }
 
 #[cfg(test)]

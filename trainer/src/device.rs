@@ -75,6 +75,90 @@ pub fn run<J: Job>(device: Device, job: J) -> Result<J::Output> {
     }
 }
 
+/// Work that several devices of one kind do together.
+pub trait TeamJob {
+    /// Does it.
+    fn run<B: AutodiffBackend>(self, devices: Vec<B::Device>) -> Result<()>;
+}
+
+/// Which devices of the chosen kind work together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Devices {
+    /// So many, the first ones.
+    Count(usize),
+    /// These, by their numbers.
+    Numbers(Vec<usize>),
+    /// All of the machine.
+    All,
+}
+
+impl std::str::FromStr for Devices {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let refuse = || "a number from 1, several numbers of devices such as 0,2, or all".to_owned();
+        let numbers: Result<Vec<usize>, _> = text.split(',').map(|part| part.trim().parse()).collect();
+        match (text, numbers) {
+            ("all", _) => Ok(Self::All),
+            (_, Ok(numbers)) if numbers.len() > 1 => {
+                let mut unique = numbers.clone();
+                unique.sort_unstable();
+                unique.dedup();
+                if unique.len() == numbers.len() { Ok(Self::Numbers(numbers)) } else { Err(refuse()) }
+            }
+            (_, Ok(numbers)) if numbers[0] > 0 => Ok(Self::Count(numbers[0])),
+            _ => Err(refuse()),
+        }
+    }
+}
+
+impl Devices {
+    /// The numbers of the devices, of which the machine has `available`.
+    fn numbers(&self, available: usize) -> Result<Vec<usize>> {
+        let numbers: Vec<usize> = match self {
+            Devices::Count(count) => (0..*count).collect(),
+            Devices::Numbers(numbers) => numbers.clone(),
+            Devices::All => (0..available).collect(),
+        };
+        match numbers.iter().max() {
+            Some(&largest) if largest < available => Ok(numbers),
+            Some(largest) => bail!("there is no device {largest}: this machine has {available} of the kind"),
+            None => bail!("this machine has no device of the kind"),
+        }
+    }
+}
+
+/// Runs a job on several devices of a kind. On the CPU, where all devices are the same one, any number is accepted.
+pub fn run_team<J: TeamJob>(device: Device, devices: &Devices, job: J) -> Result<()> {
+    match device {
+        Device::Cpu => {
+            let count = match devices {
+                Devices::Count(count) => *count,
+                Devices::Numbers(numbers) => numbers.len(),
+                Devices::All => 1,
+            };
+            job.run::<Autodiff<Flex>>(vec![Default::default(); count])
+        }
+        #[cfg(feature = "cuda")]
+        Device::Cuda => {
+            let available = <Cuda as Backend>::device_count(0);
+            let numbers = devices.numbers(available.max(1))?;
+            job.run::<Autodiff<Cuda>>(numbers.into_iter().map(burn::backend::cuda::CudaDevice::new).collect())
+        }
+        #[cfg(feature = "wgpu")]
+        Device::Wgpu if *devices == Devices::Count(1) => job.run::<Autodiff<Wgpu>>(vec![WgpuDevice::default()]),
+        #[cfg(feature = "wgpu")]
+        Device::Wgpu => {
+            // The type of discrete GPUs among burn-wgpu's devices.
+            let available = <Wgpu as Backend>::device_count(0);
+            let numbers = devices.numbers(available)?;
+            job.run::<Autodiff<Wgpu>>(numbers.into_iter().map(WgpuDevice::DiscreteGpu).collect())
+        }
+        #[cfg(not(all(feature = "cuda", feature = "wgpu")))]
+        other => bail!("this program was built without {other:?}"),
+    }
+}
+
 /// Resolves the user's choice and says what was taken and why.
 ///
 /// # Errors
@@ -179,6 +263,7 @@ pub fn probe_command(device: Probed) -> Result<()> {
 }
 
 /// A matrix product whose result is known.
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
 fn compute<B: Backend>(device: &B::Device) -> Result<()> {
     let n = 64;
     let values: Vec<f32> = (0..n * n).map(|i| (i % 7) as f32).collect();
@@ -191,7 +276,24 @@ fn compute<B: Backend>(device: &B::Device) -> Result<()> {
     Ok(())
 }
 
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
 fn sum_of_magnitudes<B: Backend>(tensor: Tensor<B, 2>) -> Result<f32> {
     let data = tensor.abs().sum().try_into_data().map_err(|error| anyhow::anyhow!("{error:?}"))?;
     Ok(data.iter::<f32>().sum())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_are_counted_or_listed() {
+        let of = |text: &str| text.parse::<Devices>();
+        assert_eq!(of("2"), Ok(Devices::Count(2)));
+        assert_eq!(of("0,2"), Ok(Devices::Numbers(vec![0, 2])));
+        assert_eq!(of("all"), Ok(Devices::All));
+        assert!(["0", "", "1,1", "a", "-1"].into_iter().all(|text| of(text).is_err()));
+        assert_eq!(Devices::All.numbers(3).expect("there are"), [0, 1, 2]);
+        assert!(Devices::Numbers(vec![0, 3]).numbers(3).is_err() && Devices::All.numbers(0).is_err());
+    }
 }

@@ -10,9 +10,10 @@ mod files;
 mod inspect;
 mod log;
 mod progress;
-mod run;
 mod run_data;
+mod run_folder;
 mod sample;
+mod settings;
 mod train;
 
 use std::process::ExitCode;

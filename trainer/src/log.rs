@@ -37,6 +37,8 @@ pub struct StepLog {
 pub struct ValidationLog {
     /// Steps taken.
     pub step: u64,
+    /// What was measured: `weights`, or an average of them such as `ema-50000`.
+    pub series: String,
     /// Reconstruction loss.
     pub reconstruction: f64,
     /// Latent loss.

@@ -3,10 +3,12 @@
 use std::time::SystemTime;
 
 use anyhow::{Result, ensure};
+use vdm::image::to_unit;
+use vdm::noise::NoiseStream;
 use vdm::weights::Provenance;
 
 use crate::data::{self, Dataset, Unreadable};
-use crate::run::RunSettings;
+use crate::settings::RunSettings;
 use crate::sample::SOFTWARE;
 
 /// Phantoms to train on, and to validate on, where no data is given.
@@ -24,15 +26,35 @@ pub struct RunData {
     pub provenance: Provenance,
 }
 
+impl RunData {
+    /// An image to train on, as grey values in [0, 1].
+    pub fn image(&self, index: usize, _stream: &mut NoiseStream) -> Vec<f32> {
+        self.train.image(index).iter().map(|&v| to_unit(v)).collect()
+    }
+
+    /// A number that tells sets of training images apart.
+    pub fn fingerprint(&self) -> f32 {
+        let sum: u64 = (0..self.train.len()).map(|i| self.train.image(i).iter().map(|&v| u64::from(v)).sum::<u64>()).sum();
+        (sum % 65_521) as f32
+    }
+
+    /// Images at hand, with a provenance that says no more than their number.
+    #[cfg(test)]
+    pub fn of(settings: RunSettings, train: Dataset, validation: Dataset) -> Self {
+        let provenance = Provenance { images: train.len() as u64, ..Provenance::default() };
+        Self { settings, train, validation, provenance }
+    }
+}
+
 /// Reads the images that the settings name, or draws phantoms.
 pub fn load(mut settings: RunSettings) -> Result<RunData> {
     let (height, width) = (settings.model.height, settings.model.width);
-    let unreadable = if settings.skip_unreadable { Unreadable::Skip } else { Unreadable::Fail };
+    let unreadable = if settings.data.skip_unreadable { Unreadable::Skip } else { Unreadable::Fail };
     let mut class_names = Vec::new();
-    let (train, validation, description) = match &settings.data {
+    let (train, validation, description) = match &settings.data.path {
         None => {
             let [train, validation] = PHANTOMS;
-            let train = train.min(settings.training.max_images.unwrap_or(usize::MAX));
+            let train = train.min(settings.data.max_images.unwrap_or(usize::MAX));
             eprintln!(
                 "data: {train} procedurally drawn thorax phantoms. These are drawings, not X-rays: pass --data DIR \
                  to train on images."
@@ -45,7 +67,7 @@ pub fn load(mut settings: RunSettings) -> Result<RunData> {
         }
         Some(folder) => {
             let files = data::list(folder)?;
-            let (mut train, held_out) = match &settings.validation {
+            let (mut train, held_out) = match &settings.data.validation {
                 Some(validation) => (files, data::list(validation)?),
                 None => {
                     let (held_out, train): (Vec<_>, Vec<_>) =
@@ -59,11 +81,11 @@ pub fn load(mut settings: RunSettings) -> Result<RunData> {
                 folder.display(),
                 train.len()
             );
-            if let Some(most) = settings.training.max_images {
+            if let Some(most) = settings.data.max_images {
                 train.truncate(most);
             }
-            let validation_folder = settings.validation.as_deref().unwrap_or(folder);
-            let labels = if settings.class_folders {
+            let validation_folder = settings.data.validation.as_deref().unwrap_or(folder);
+            let labels = if settings.data.class_folders {
                 let (names, labels) = data::class_folders(folder, &train)?;
                 let (held_out_names, held_out_labels) = data::class_folders(validation_folder, &held_out)?;
                 ensure!(
@@ -88,13 +110,13 @@ pub fn load(mut settings: RunSettings) -> Result<RunData> {
     settings.model.classes = class_names.len();
     let provenance = Provenance {
         name: settings.preset.name().to_owned(),
-        data: settings.data_name.clone().unwrap_or(description),
+        data: settings.weights.data_name.clone().unwrap_or(description),
         images: train.len() as u64,
         training_steps: 0,
         seed: settings.seed,
         date: today(),
-        license: settings.license.clone(),
-        acknowledgement: settings.acknowledgement.clone(),
+        license: settings.weights.license.clone(),
+        acknowledgement: settings.weights.acknowledgement.clone(),
         software: SOFTWARE.to_owned(),
         class_names,
     };

@@ -41,6 +41,47 @@ pub enum Unreadable {
     Skip,
 }
 
+/// Where images come from.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceSettings {
+    pub path: Option<PathBuf>,
+    pub validation: Option<PathBuf>,
+    pub max_images: Option<usize>,
+    pub class_folders: bool,
+    pub skip_unreadable: bool,
+    pub cache: Option<PathBuf>,
+    pub min_age: Option<u32>,
+    pub max_age: Option<u32>,
+}
+
+impl SourceSettings {
+    pub fn validate(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub struct DataArgs {
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    #[arg(long, value_name = "DIR")]
+    pub validation: Option<PathBuf>,
+    #[arg(long)]
+    pub max_images: Option<usize>,
+    #[arg(long)]
+    pub skip_unreadable: bool,
+}
+
+impl DataArgs {
+    pub fn apply(&self, s: &mut SourceSettings) {
+        if self.data.is_some() { s.path = self.data.clone(); }
+        if self.validation.is_some() { s.validation = self.validation.clone(); }
+        if self.max_images.is_some() { s.max_images = self.max_images; }
+        s.skip_unreadable |= self.skip_unreadable;
+    }
+}
+
 /// The largest side that is decoded: a file that claims more is damaged or hostile.
 const MAX_SIDE: u32 = 20_000;
 

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use burn::backend::{Autodiff, Flex};
 use burn::module::{AutodiffModule, Module, ModuleMapper, ModuleVisitor, Param, ParamId};
-use burn::optim::GradientsParams;
-use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
-use vdm::config::{ModelConfig, ObjectiveWeights, ResNetConfig, ScheduleConfig, ScheduleKind, ScoreNetConfig};
+use burn::optim::{GradientsAccumulator, GradientsParams};
+use burn::tensor::{DType, Int, Tensor, TensorData, backend::Backend};
+use vdm::config::{ComputePrecision, ModelConfig, ObjectiveWeights, ResNetConfig, ScheduleConfig, ScheduleKind, ScoreNetConfig};
 use vdm::loss::LossTerms;
 use vdm::math;
 use vdm::model::{LatentNoise, Networks};
 use vdm::noise::{NoiseStream, Purpose};
-use vdm::objective::{Batch, clip_global_norm, gradients};
+use vdm::objective::{Batch, clip_global_norm, complete_gradients, gradients};
 
 type Trained = Autodiff<Flex>;
 
@@ -133,12 +133,37 @@ impl Fixture {
         LatentNoise { at_zero: Self::tensor(1, [BATCH, dim]), at_t: Self::tensor(2, [BATCH * DRAWS, dim]) }
     }
 
+    fn batch(&self) -> Batch<Trained> {
+        Batch { x: self.images(), classes: Self::classes(), times: self.times.clone(), noise: self.noise() }
+    }
+
+    /// Image i of the batch alone.
+    fn part(&self, i: usize) -> Batch<Trained> {
+        let Batch { x, classes, times, noise } = self.batch();
+        let rows = |t: Tensor<Trained, 2>| Tensor::cat((0..DRAWS).map(|k| t.clone().narrow(0, k * BATCH + i, 1)).collect(), 0);
+        Batch {
+            x: x.narrow(0, i, 1),
+            classes: classes.map(|classes| classes.narrow(0, i, 1)),
+            times: (0..DRAWS).map(|k| times[k * BATCH + i]).collect(),
+            noise: LatentNoise { at_zero: noise.at_zero.narrow(0, i, 1), at_t: rows(noise.at_t) },
+        }
+    }
+
+    fn summed(&self, loss_scale: f64, batch: Batch<Trained>) -> (LossTerms<Flex>, GradientsParams) {
+        let encoder = self.networks.encoder.as_ref().expect("new networks have an encoder");
+        gradients(&self.networks, encoder, &self.config, self.diffusion_steps, &WEIGHTS, loss_scale, batch)
+    }
+
     /// The gradient under test.
     fn gradients(&self) -> (LossTerms<Flex>, GradientsParams) {
-        let batch =
-            Batch { x: self.images(), classes: Self::classes(), times: self.times.clone(), noise: self.noise() };
-        let encoder = self.networks.encoder.as_ref().expect("new networks have an encoder");
-        gradients(&self.networks, encoder, &self.config, self.diffusion_steps, &WEIGHTS, batch)
+        self.scaled_gradients(1.0)
+    }
+
+    fn scaled_gradients(&self, scale: f64) -> (LossTerms<Flex>, GradientsParams) {
+        let (terms, mut gradients) = self.summed(scale, self.batch());
+        let mean = terms.diffusion.clone().mean();
+        complete_gradients(&mut gradients, &self.networks, self.diffusion_steps, BATCH, scale, mean);
+        (terms, gradients)
     }
 
     /// The loss terms with some numbers added to the parameters.
@@ -262,6 +287,65 @@ fn fixed_endpoints_and_the_mean_image_take_none() {
                 assert!(!fixed || norm(gradient) == 0.0, "{name}");
             }
         }
+    }
+}
+
+/// Compares two gradients by the distance between them, relative to their length, parameter by parameter.
+fn close(a: &Numbers, b: &Numbers, allowed: f64) {
+    assert_eq!(a.0.len(), b.0.len());
+    for (id, (name, a)) in &a.0 {
+        let b = &b.0[id].1;
+        let difference: Vec<f32> = a.iter().zip(b).map(|(a, b)| a - b).collect();
+        assert!(norm(&difference) <= allowed * norm(a).max(1e-3), "{name}: {} of {}", norm(&difference), norm(a));
+    }
+}
+
+#[test]
+fn the_parts_of_a_batch_add_up_to_its_gradient() {
+    for steps in [None, Some(7)] {
+        let fixture = Fixture::new(MONOTONIC, steps);
+        let inner = fixture.networks.valid();
+        let (_, whole) = fixture.gradients();
+        let mut sum = GradientsAccumulator::new();
+        let mut diffusion = 0.0;
+        for i in 0..BATCH {
+            let (terms, part) = fixture.summed(1.0, fixture.part(i));
+            diffusion += mean(terms.diffusion) / BATCH as f64;
+            sum.accumulate(&fixture.networks, part);
+        }
+        let mut sum = sum.grads();
+        let diffusion = Tensor::from_floats([diffusion as f32], &Default::default());
+        complete_gradients(&mut sum, &fixture.networks, steps, BATCH, 1.0, diffusion);
+        // Sums in another order, in float32.
+        close(&collect(&inner, Some(&whole)), &collect(&inner, Some(&sum)), 1e-4);
+    }
+}
+
+#[test]
+fn the_scale_of_the_loss_cancels() {
+    let fixture = Fixture::new(MONOTONIC, None);
+    let inner = fixture.networks.valid();
+    let gradients = |scale| collect(&inner, Some(&fixture.scaled_gradients(scale).1));
+    close(&gradients(1.0), &gradients(4096.0), 1e-5);
+}
+
+#[test]
+fn half_precision_gives_nearly_the_same_gradient_in_float32() {
+    for (compute, allowed) in [(ComputePrecision::Bf16, 0.05), (ComputePrecision::F16, 0.01)] {
+        let mut fixture = Fixture::new(MONOTONIC, None);
+        let inner = fixture.networks.valid();
+        let (_, full) = fixture.gradients();
+        fixture.networks = fixture.networks.clone().with_compute(compute);
+        // These few pixels have gradients of many nats: what must be small enough for float16 is large here.
+        let (terms, half) = fixture.scaled_gradients(1.0);
+        assert_eq!(terms.reconstruction.dtype(), DType::F32, "losses are summed in float32");
+        let (full, half) = (collect(&inner, Some(&full)), collect(&inner, Some(&half)));
+        let all = |numbers: &Numbers| -> Vec<f32> { numbers.0.values().flat_map(|(_, g)| g.clone()).collect() };
+        let (full, half) = (all(&full), all(&half));
+        let difference: Vec<f32> = full.iter().zip(&half).map(|(a, b)| a - b).collect();
+        let relative = norm(&difference) / norm(&full);
+        // 8 and 11 significant bits, through a dozen layers.
+        assert!(relative > 1e-5 && relative < allowed, "{compute:?}: {relative}");
     }
 }
 

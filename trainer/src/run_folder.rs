@@ -1,0 +1,41 @@
+//! Where a run's folder is.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use vdm::config::Preset;
+
+/// The folder of a new run: the one asked for, if it holds no run yet, else the next free one under `runs`.
+pub fn create(out: Option<&Path>, preset: Preset) -> Result<PathBuf> {
+    let folder = match out {
+        Some(out) => {
+            if out.join("run.toml").exists() {
+                bail!("{} holds a run already: pass --resume to go on with it, or another --out", out.display());
+            }
+            out.to_owned()
+        }
+        None => (1..)
+            .map(|n| {
+                let suffix = if n == 1 { String::new() } else { format!("-{n}") };
+                Path::new("runs").join(format!("{}{suffix}", preset.name()))
+            })
+            .find(|folder| !folder.exists())
+            .context("no free folder under runs")?,
+    };
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    Ok(folder)
+}
+
+/// The folder of a run that exists: the one asked for, else the run under `runs` that was changed last.
+pub fn existing(out: Option<&Path>) -> Result<PathBuf> {
+    if let Some(out) = out {
+        return Ok(out.to_owned());
+    }
+    let entries = fs::read_dir("runs").context("there is no run: the folder runs cannot be read")?;
+    entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|folder| folder.join("run.toml").exists())
+        .max_by_key(|folder| fs::metadata(folder).and_then(|m| m.modified()).ok())
+        .context("there is no run in runs")
+}

@@ -1,0 +1,196 @@
+//! The batches of a run, prepared on the host one step ahead of the device.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+
+use anyhow::{Context, Result};
+use burn::tensor::{Int, Tensor, TensorData, backend::AutodiffBackend};
+use vdm::math;
+use vdm::model::LatentNoise;
+use vdm::noise::{NoiseStream, Purpose};
+use vdm::objective::Batch;
+
+use crate::run_data::RunData;
+
+/// Steps that are prepared ahead.
+const AHEAD: usize = 2;
+
+/// A part of a batch: some of its images with all of their draws, as numbers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HostBatch {
+    images: usize,
+    latent_dim: usize,
+    pixels: Vec<f32>,
+    classes: Option<Vec<i64>>,
+    times: Vec<f64>,
+    at_zero: Vec<f32>,
+    at_t: Vec<f32>,
+}
+
+impl HostBatch {
+    /// As tensors.
+    pub fn on_device<B: AutodiffBackend>(self, device: &B::Device) -> Batch<B> {
+        let (images, draws, dim) = (self.images, self.times.len(), self.latent_dim);
+        let size = self.pixels.len() / images;
+        let matrix = |values, shape: [usize; 2]| Tensor::<B, 2>::from_data(TensorData::new(values, shape), device);
+        Batch {
+            x: matrix(self.pixels, [images, size]),
+            classes: self
+                .classes
+                .map(|labels| Tensor::<B, 1, Int>::from_data(TensorData::new(labels, [images]), device)),
+            times: self.times,
+            noise: LatentNoise { at_zero: matrix(self.at_zero, [images, dim]), at_t: matrix(self.at_t, [draws, dim]) },
+        }
+    }
+}
+
+/// Which images of each batch one device takes, and in how many parts.
+#[derive(Clone, Debug)]
+pub struct Share {
+    /// Positions in the batch.
+    pub images: Range<usize>,
+    /// Parts, of equal size.
+    pub parts: usize,
+}
+
+/// All of the randomness of a step: it follows from the seed, the number of the step, and how often the run has
+/// stepped back, whatever the number of devices and parts.
+pub fn step_batches(data: &RunData, share: &Share, retries: u64, step: u64) -> Vec<HostBatch> {
+    let settings = &data.settings;
+    let (training, dim) = (&settings.training, settings.model.latent_dim);
+    // Another seed after stepping back: the same draws would end in the same place.
+    let seed = settings.seed.wrapping_add(retries.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let (batch, times_per_image) = (training.batch, training.times_per_image);
+    let indices = batch_indices(seed, step, batch, data.train.len());
+    let mut stream = NoiseStream::new(seed, Purpose::Training, step);
+    let times = math::antithetic_times(stream.uniform(), batch * times_per_image, training.diffusion_steps);
+    let classes: Option<Vec<i64>> = data.train.labels.as_ref().map(|labels| {
+        let mut label = |&i: &usize| {
+            let hidden = stream.uniform() < training.label_dropout;
+            (if hidden { settings.model.classes } else { labels[i] }) as i64
+        };
+        indices.iter().map(&mut label).collect()
+    });
+    let at_zero = stream.normals(batch * dim);
+    let at_t = stream.normals(batch * times_per_image * dim);
+
+    let size = share.images.len() / share.parts;
+    (0..share.parts)
+        .map(|part| {
+            let first = share.images.start + part * size;
+            let range = first..first + size;
+            // Draw k of image i stands at k · batch + i.
+            let draws: Vec<usize> =
+                (0..times_per_image).flat_map(|k| range.clone().map(move |i| k * batch + i)).collect();
+            HostBatch {
+                images: size,
+                latent_dim: dim,
+                pixels: range
+                    .clone()
+                    .flat_map(|i| {
+                        let index = step * batch as u64 + i as u64;
+                        data.image(indices[i], &mut NoiseStream::new(seed, Purpose::Augmentation, index))
+                    })
+                    .collect(),
+                classes: classes.as_ref().map(|classes| classes[range.clone()].to_vec()),
+                times: draws.iter().map(|&i| times[i]).collect(),
+                at_zero: at_zero[range.start * dim..range.end * dim].to_vec(),
+                at_t: draws.iter().flat_map(|&i| at_t[i * dim..(i + 1) * dim].iter().copied()).collect(),
+            }
+        })
+        .collect()
+}
+
+/// The images of a step: passes over the data, each in an order of its own.
+fn batch_indices(seed: u64, step: u64, batch: usize, images: usize) -> Vec<usize> {
+    let mut pass = None;
+    (0..batch as u64)
+        .map(|i| {
+            let position = step * batch as u64 + i;
+            let number = position / images as u64;
+            let order = match &pass {
+                Some((n, order)) if *n == number => order,
+                _ => &pass.insert((number, NoiseStream::new(seed, Purpose::Order, number).permutation(images))).1,
+            };
+            order[(position % images as u64) as usize]
+        })
+        .collect()
+}
+
+/// Prepares the steps of a run, in a thread of its own.
+pub struct Loader {
+    batches: Receiver<Vec<HostBatch>>,
+}
+
+impl Loader {
+    /// Starts before `step`.
+    pub fn start(data: &Arc<RunData>, share: &Share, retries: u64, step: u64) -> Result<Self> {
+        let (sender, batches) = sync_channel(AHEAD);
+        let (data, share) = (Arc::clone(data), share.clone());
+        std::thread::Builder::new()
+            .name("loader".to_owned())
+            .spawn(move || {
+                // Ends when nobody listens any more.
+                for step in step.. {
+                    if sender.send(step_batches(&data, &share, retries, step)).is_err() {
+                        break;
+                    }
+                }
+            })
+            .context("cannot start a thread that prepares images")?;
+        Ok(Self { batches })
+    }
+
+    /// The parts of the next step.
+    pub fn next(&self) -> Result<Vec<HostBatch>> {
+        self.batches.recv().context("the thread that prepares images has failed")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vdm::config::Preset;
+
+    use super::*;
+    use crate::data::Dataset;
+    use crate::settings::RunSettings;
+
+    #[test]
+    fn each_pass_takes_every_image_once_whatever_the_batch() {
+        let (images, batch) = (10, 4);
+        let taken: Vec<usize> = (0..10).flat_map(|step| batch_indices(3, step, batch, images)).collect();
+        for pass in taken.chunks_exact(images) {
+            let mut pass = pass.to_vec();
+            pass.sort_unstable();
+            assert_eq!(pass, (0..images).collect::<Vec<_>>());
+        }
+        assert_ne!(taken[..10], taken[10..20]);
+    }
+
+    #[test]
+    fn shares_and_parts_are_cuts_of_the_same_batch() {
+        let mut settings = RunSettings::of(Preset::Quick);
+        settings.training.batch = 12;
+        settings.training.times_per_image = 2;
+        let side = settings.model.height;
+        let train = Dataset::phantoms(1, 0, 20, side, side);
+        let data = RunData::of(settings, train.clone(), train);
+        let take = |images, parts| step_batches(&data, &Share { images, parts }, 0, 7);
+        let whole = &take(0..12, 1)[0];
+        let cut: Vec<HostBatch> = [take(0..6, 2), take(6..12, 2)].concat();
+        assert_eq!(cut.len(), 4);
+        for (p, part) in cut.iter().enumerate() {
+            let (size, dim) = (whole.pixels.len() / 12, part.latent_dim);
+            assert_eq!(part.pixels, whole.pixels[p * 3 * size..(p + 1) * 3 * size]);
+            for k in 0..2 {
+                for i in 0..3 {
+                    let (here, there) = (k * 3 + i, k * 12 + p * 3 + i);
+                    assert_eq!(part.times[here], whole.times[there]);
+                    assert_eq!(part.at_t[here * dim..(here + 1) * dim], whole.at_t[there * dim..(there + 1) * dim]);
+                }
+            }
+        }
+        assert_ne!(take(0..12, 1), step_batches(&data, &Share { images: 0..12, parts: 1 }, 1, 7), "stepping back");
+    }
+}

@@ -1,0 +1,114 @@
+//! `trainer train`.
+
+mod average;
+mod loader;
+mod records;
+mod session;
+mod team;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use burn::tensor::backend::AutodiffBackend;
+use vdm::config::Preset;
+
+use crate::cli::TrainArgs;
+use crate::device::{self, TeamJob};
+use crate::run_data::{self, RunData};
+use crate::run_folder;
+use crate::settings::RunSettings;
+
+pub use average::{Average, name as average_name};
+use session::Session;
+use team::Team;
+pub use team::{Network, Nodes};
+
+/// `trainer train`.
+pub fn command(args: TrainArgs) -> Result<()> {
+    let resumed = if args.resume {
+        let folder = run_folder::existing(args.out.as_deref())?;
+        Some((RunSettings::stored(&folder, &args)?, folder))
+    } else {
+        None
+    };
+    if args.print_config {
+        let settings = match &resumed {
+            Some((settings, _)) => settings.clone(),
+            None => RunSettings::resolve(&args, Preset::Paper)?,
+        };
+        print!("{}", settings.to_toml()?);
+        return Ok(());
+    }
+    let device = device::choose(args.device)?;
+    let default_preset = if device.is_gpu() { Preset::Paper } else { Preset::Quick };
+    let settings = match &resumed {
+        Some((settings, _)) => settings.clone(),
+        None => RunSettings::resolve(&args, default_preset)?,
+    };
+    let data = run_data::load(settings)?;
+    let folder = match resumed {
+        Some((_, folder)) => folder,
+        None => run_folder::create(args.out.as_deref(), data.settings.preset)?,
+    };
+    data.settings.write(&folder)?;
+    eprintln!("run: {} (preset {})", folder.display(), data.settings.preset.name());
+    let stop = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&stop);
+    ctrlc::set_handler(move || {
+        if asked.swap(true, Ordering::SeqCst) {
+            std::process::exit(130);
+        }
+        eprintln!("stopping after this step, with a checkpoint (once more to stop at once, without)");
+    })
+    .context("cannot listen for signals")?;
+    let network = args.nodes.connect()?;
+    let job = Train { data: Arc::new(data), folder, stop, time_limit: args.time_limit };
+    device::run_team(device, &args.devices, (job, network))
+}
+
+/// What all devices of this machine know.
+struct Train {
+    data: Arc<RunData>,
+    folder: PathBuf,
+    stop: Arc<AtomicBool>,
+    time_limit: Option<Duration>,
+}
+
+impl TeamJob for (Train, Option<Network>) {
+    fn run<B: AutodiffBackend>(self, devices: Vec<B::Device>) -> Result<()> {
+        let (job, network) = self;
+        let job = Arc::new(job);
+        let mut team = Team::of(devices.len(), network.as_ref());
+        if let ([device], [member]) = (devices.as_slice(), team.as_slice()) {
+            return train::<B>(&job, member.clone(), device);
+        }
+        eprintln!("training on {} devices", team[0].members);
+        // Not scoped: when one fails, the others wait for it for ever, and the program ends without them.
+        let (sender, results) = channel();
+        for (device, member) in devices.into_iter().zip(team.drain(..)) {
+            let (job, sender) = (Arc::clone(&job), sender.clone());
+            std::thread::Builder::new()
+                .name(format!("device {}", member.rank))
+                .spawn(move || {
+                    let rank = member.rank;
+                    let result = catch_unwind(AssertUnwindSafe(|| train::<B>(&job, member, &device)));
+                    // Nobody listens any more once another device has failed.
+                    let _ = sender.send(result.unwrap_or_else(|_| Err(anyhow!("device {rank} has failed"))));
+                })
+                .context("cannot start a thread for a device")?;
+        }
+        drop(sender);
+        results.into_iter().collect()
+    }
+}
+
+fn train<B: AutodiffBackend>(job: &Train, team: Team, device: &B::Device) -> Result<()> {
+    let mut session = Session::<B>::start(job, team, device)?;
+    let finished = session.run()?;
+    session.end(finished)
+}

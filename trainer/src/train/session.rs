@@ -1,0 +1,436 @@
+//! The training loop, on one device.
+
+use std::time::Instant;
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use burn::module::AutodiffModule;
+use burn::optim::{AdamWConfig, GradientsAccumulator, GradientsParams, Optimizer};
+use burn::tensor::{DType, Tensor, backend::AutodiffBackend, backend::Backend};
+use vdm::bound::ImageTerms;
+use vdm::config::{ComputePrecision, TrainingConfig};
+use vdm::loss::LossTerms;
+use vdm::math;
+use vdm::model::Networks;
+use vdm::objective::{clip_global_norm, complete_gradients, gradients};
+use vdm::weights::Provenance;
+
+use super::Train;
+use super::average::Average;
+use super::loader::{Loader, Share};
+use super::records::Records;
+use super::team::Team;
+use crate::checkpoint::{self, Best, Checkpoint, NetworksOptimizer, Position};
+use crate::evaluate::{self, Estimate};
+use crate::log::{StepLog, ValidationLog};
+use crate::settings::{OnNotFinite, RunSettings};
+
+/// Times that a run steps back before it gives up.
+const MOST_RETRIES: u64 = 3;
+/// Steps without an overflow after which float16's loss scale is doubled (Micikevicius et al. 2018).
+const STEPS_TO_GROW: u64 = 2000;
+const LARGEST_SCALE: f64 = 65536.0;
+
+/// One device's share of a run, in one process.
+pub struct Session<'a, B: AutodiffBackend> {
+    job: &'a Train,
+    settings: &'a RunSettings,
+    training: &'a TrainingConfig,
+    team: Team,
+    share: Share,
+    device: &'a B::Device,
+    state: Checkpoint<B>,
+    loader: Loader,
+    /// What is shown and kept, on the device that leads.
+    records: Option<Records>,
+    started: Instant,
+    seconds_before: f64,
+    saved: Option<u64>,
+}
+
+/// What became of a step.
+enum Step {
+    /// It was taken, without being looked at.
+    Taken,
+    /// It was taken and logged.
+    Logged(StepLog),
+    /// A part of it overflowed float16: it was left out.
+    LeftOut,
+    /// It gave no finite numbers.
+    NotFinite,
+}
+
+impl<'a, B: AutodiffBackend> Session<'a, B> {
+    /// Reads the checkpoint, or starts afresh, and meets the other devices.
+    pub fn start(job: &'a Train, team: Team, device: &'a B::Device) -> Result<Self> {
+        let settings = &job.data.settings;
+        let training = &settings.training;
+        let share = team.share(training.batch, training.accumulation)?;
+        let dtype = match training.precision {
+            ComputePrecision::F32 => DType::F32,
+            ComputePrecision::Bf16 => DType::BF16,
+            ComputePrecision::F16 => DType::F16,
+        };
+        ensure!(
+            B::supports_dtype(device, dtype),
+            "--precision is {}: this device has no arithmetic in it; f32 is accepted everywhere",
+            training.precision.name()
+        );
+        let state = Self::load(job, device)?;
+        team.meet::<B::InnerBackend>(device)?;
+        let step = state.position.step;
+        let records = if team.leads() {
+            if step > 0 {
+                eprintln!("resuming after step {step} of {}", training.steps);
+            }
+            Some(Records::open(&job.folder, settings, &job.data, step)?)
+        } else {
+            None
+        };
+        let session = Self {
+            job,
+            settings,
+            training,
+            loader: Loader::start(&job.data, &share, state.position.retries, step)?,
+            team,
+            share,
+            device,
+            records,
+            started: Instant::now(),
+            seconds_before: state.position.seconds,
+            saved: (step > 0).then_some(step),
+            state,
+        };
+        session.agree()?;
+        Ok(session)
+    }
+
+    /// The last checkpoint, or fresh networks.
+    fn load(job: &Train, device: &B::Device) -> Result<Checkpoint<B>> {
+        let settings = &job.data.settings;
+        let training = &settings.training;
+        let optimizer: NetworksOptimizer<B> = AdamWConfig::new()
+            .with_beta_1(training.beta_1)
+            .with_beta_2(training.beta_2)
+            .with_epsilon(training.epsilon)
+            .with_weight_decay(training.weight_decay)
+            .init();
+        let mut state =
+            match checkpoint::load(&job.folder, &training.ema_half_lives, optimizer.clone(), device)? {
+                Some(state) => state,
+                None => {
+                    let networks = Networks::new(&settings.model, settings.seed, device)?
+                        .with_mean_image(&job.data.train.mean_image(), device);
+                    let average =
+                        |&half_life: &u64| Average { half_life, networks: networks.valid() };
+                    let averages = training.ema_half_lives.iter().map(average).collect();
+                    Checkpoint { position: Position::default(), averages, networks, optimizer }
+                }
+            };
+        state.networks = state.networks.with_compute(training.precision);
+        Ok(state)
+    }
+
+    /// Fails unless all machines stand at the same step with the same images.
+    fn agree(&self) -> Result<()> {
+        if self.team.is_alone() {
+            return Ok(());
+        }
+        let mine = [self.step() as f32, self.job.data.train.len() as f32, self.job.data.fingerprint()];
+        let sum = self.team.sum(Tensor::<B::InnerBackend, 1>::from_floats(mine, self.device))?;
+        let sum = read(sum)?;
+        for (what, mine, sum) in [
+            ("step", mine[0], sum[0]),
+            ("number of training images", mine[1], sum[1]),
+            ("training images", mine[2], sum[2]),
+        ] {
+            let others = sum / self.team.members as f64;
+            ensure!(
+                (others - f64::from(mine)).abs() <= 1e-3 * f64::from(mine).abs().max(1.0),
+                "the machines differ in their {what}: each needs the same images, options and checkpoint"
+            );
+        }
+        Ok(())
+    }
+
+    fn step(&self) -> u64 {
+        self.state.position.step
+    }
+
+    /// Trains until the last step (true), or until any device is told to stop.
+    pub fn run(&mut self) -> Result<bool> {
+        while self.step() < self.training.steps {
+            let next = self.step() + 1;
+            let cadence = &self.settings.run;
+            let last = next == self.training.steps;
+            let due = |every: u64| next.is_multiple_of(every);
+            let kept = cadence.keep_every.is_some_and(due);
+            let (validates, samples) = (due(cadence.validate_every) || last, due(cadence.sample_every) || last);
+            let saves = (due(cadence.checkpoint_every) || kept) && !last;
+            let looks = due(cadence.log_every) || validates || samples || saves;
+
+            let (step, stop) = self.train_step(looks)?;
+            match step {
+                Step::Taken => {}
+                Step::Logged(line) => {
+                    if let Some(records) = &mut self.records {
+                        records.step(&line)?;
+                    }
+                }
+                Step::LeftOut => self.say(&format!(
+                    "step {next}: a gradient overflowed float16; the loss scale is {} now",
+                    self.state.position.loss_scale
+                )),
+                Step::NotFinite => {
+                    self.step_back(next)?;
+                    continue;
+                }
+            }
+            if validates {
+                self.validate()?;
+            }
+            if samples && let Some(records) = &mut self.records {
+                let networks = self.state.averages.last().map_or(self.state.networks.valid(), |a| a.networks.clone());
+                records.samples::<B::InnerBackend>(next, networks.with_compute(ComputePrecision::F32), self.device)?;
+            }
+            if stop {
+                return Ok(last);
+            }
+            if saves {
+                self.save()?;
+                if kept && self.team.saves() {
+                    checkpoint::keep(&self.job.folder, next)?;
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// One optimizer step, and whether any device was told to stop. It is waited for only if it is looked at.
+    fn train_step(&mut self, looks: bool) -> Result<(Step, bool)> {
+        let (config, training) = (&self.settings.model, self.training);
+        let scale = self.state.position.loss_scale;
+        let images = training.batch;
+        let networks = &self.state.networks;
+        let encoder = networks.encoder.as_ref().context("the encoder is missing")?;
+        let mut accumulator = GradientsAccumulator::new();
+        let mut sums = Tensor::<B::InnerBackend, 1>::zeros([TERMS], self.device);
+        for part in self.loader.next()? {
+            let (terms, part) = gradients(
+                networks,
+                encoder,
+                config,
+                training.diffusion_steps,
+                &training.objective,
+                scale,
+                part.on_device(self.device),
+            );
+            accumulator.accumulate(networks, part);
+            sums = sums + sum_of_terms(terms);
+        }
+        let over = self.job.time_limit.is_some_and(|limit| self.started.elapsed() >= limit);
+        let stops = over || self.job.stop.load(std::sync::atomic::Ordering::SeqCst);
+        let vote = Tensor::from_floats([if stops { 1.0f32 } else { 0.0 }], self.device);
+        let sums = self.team.sum(Tensor::cat(vec![sums, vote], 0))?;
+        let mut grads = self.team.sum_gradients::<B::InnerBackend>(accumulator.grads())?;
+
+        let mean_diffusion = sums.clone().narrow(0, DIFFUSION, 1) / images as f64;
+        complete_gradients(&mut grads, networks, training.diffusion_steps, images, scale, mean_diffusion);
+        let pixels = config.pixels() as f64;
+        let norm = clip_global_norm::<B, _>(&mut grads, networks, training.clip_norm * pixels, self.device);
+
+        // float16 must not be updated by what overflowed, so that each of its steps is looked at.
+        if !looks && training.precision != ComputePrecision::F16 {
+            self.update(grads);
+            return Ok((Step::Taken, false));
+        }
+        let values = read(Tensor::cat(vec![sums, norm], 0))?;
+        let stop = values[TERMS] > 0.0;
+        let norm = values[TERMS + 1] / pixels;
+        if !values.iter().all(|value| value.is_finite()) {
+            let terms_are_finite = values[..TERMS].iter().all(|value| value.is_finite());
+            if training.precision == ComputePrecision::F16 && terms_are_finite && scale > 1e-3 {
+                self.state.position.loss_scale /= 2.0;
+                self.state.position.good_steps = 0;
+                // The step counts: its images are not taken again.
+                self.state.position.step += 1;
+                return Ok((Step::LeftOut, stop));
+            }
+            return Ok((Step::NotFinite, stop));
+        }
+        self.update(grads);
+        if training.precision == ComputePrecision::F16 {
+            self.state.position.good_steps += 1;
+            if self.state.position.good_steps.is_multiple_of(STEPS_TO_GROW) && scale < LARGEST_SCALE {
+                self.state.position.loss_scale *= 2.0;
+            }
+            if !looks {
+                return Ok((Step::Taken, stop));
+            }
+        }
+        let mean = |i: usize| values[i] / images as f64;
+        let bits = |i: usize| math::bits_per_dim(mean(i), config.pixels());
+        let seconds = self.seconds_before + self.started.elapsed().as_secs_f64();
+        Ok((
+            Step::Logged(StepLog {
+                step: self.step(),
+                reconstruction: bits(0),
+                latent: bits(1),
+                diffusion: bits(DIFFUSION),
+                mse: mean(3),
+                gradient_difference: mean(4),
+                gradient_norm: norm,
+                learning_rate: training.learning_rate_at(self.step()),
+                seconds,
+            }),
+            stop,
+        ))
+    }
+
+    /// Moves the weights and their averages.
+    fn update(&mut self, grads: GradientsParams) {
+        let step = self.step() + 1;
+        let rate = self.training.learning_rate_at(step);
+        self.state.networks = self.state.optimizer.step(rate, self.state.networks.clone(), grads);
+        self.state.position.step = step;
+        if !self.state.averages.is_empty() {
+            let networks = self.state.networks.valid();
+            for average in &mut self.state.averages {
+                let decay = self.training.ema_decay(average.half_life, step * self.training.batch as u64);
+                average.update(&networks, decay);
+            }
+        }
+    }
+
+    /// Goes back to the last checkpoint, to take another way from there, or gives up.
+    fn step_back(&mut self, step: u64) -> Result<()> {
+        let what = format!("the loss or its gradient is not a finite number at step {step}");
+        if self.settings.run.on_not_finite == OnNotFinite::Stop {
+            bail!(
+                "{what}: the checkpoint before it stays; a lower --learning-rate may help, or \
+                 --on-not-finite step-back"
+            );
+        }
+        let retries = self.state.position.retries + 1;
+        if retries > MOST_RETRIES {
+            bail!("{what}, after stepping back {MOST_RETRIES} times: a lower --learning-rate may help");
+        }
+        let seconds = self.seconds_before + self.started.elapsed().as_secs_f64();
+        self.state = Self::load(self.job, self.device)?;
+        self.state.position.retries = retries;
+        (self.seconds_before, self.started) = (seconds, Instant::now());
+        let back = self.step();
+        self.loader = Loader::start(&self.job.data, &self.share, retries, back)?;
+        if let Some(records) = &mut self.records {
+            records.step_back(back)?;
+        }
+        self.say(&format!("{what}: back to step {back}, with other images and noise (time {retries} of {MOST_RETRIES})"));
+        Ok(())
+    }
+
+    /// Measures the validation images with the weights and their averages, and keeps the best so far.
+    fn validate(&mut self) -> Result<()> {
+        if self.records.is_none() {
+            return Ok(());
+        }
+        let weights = self.state.networks.valid().with_compute(ComputePrecision::F32);
+        let mut series = vec![("weights".to_owned(), weights)];
+        for average in &self.state.averages {
+            series.push((average.name(), average.networks.clone().with_compute(ComputePrecision::F32)));
+        }
+        let schedule = crate::files::block_on(series[0].1.schedule.read())?;
+        for (name, networks) in series {
+            let line = self.measure(&name, &networks)?;
+            let objective = line.reconstruction + self.training.objective.rate * (line.latent + line.diffusion);
+            if self.state.position.best.as_ref().is_none_or(|best| objective < best.objective) {
+                self.state.position.best = Some(Best { step: line.step, series: name, objective });
+                let path = checkpoint::weights_path(&self.job.folder, self.settings.preset.name());
+                let precision = self.settings.weights.precision.into();
+                checkpoint::write_model(&path, &networks, &self.settings.model, &self.provenance(), precision)?;
+            }
+            if let Some(records) = &mut self.records {
+                records.validation(&line, self.state.position.best.as_ref())?;
+            }
+        }
+        if let Some(records) = &mut self.records {
+            records.schedule(self.state.position.step, &schedule)?;
+        }
+        Ok(())
+    }
+
+    fn measure(&self, name: &str, networks: &Networks<B::InnerBackend>) -> Result<ValidationLog> {
+        let (config, data) = (&self.settings.model, &self.job.data.validation);
+        let terms = evaluate::measure(networks, config, data, 1, self.settings.seed, self.device, |_| {})?;
+        let pixels = config.pixels();
+        let bits = |of: fn(&ImageTerms) -> f64| {
+            Estimate::of(&terms.iter().map(of).collect::<Vec<_>>()).in_bits_per_dim(pixels)
+        };
+        let total = bits(ImageTerms::total);
+        Ok(ValidationLog {
+            step: self.step(),
+            series: name.to_owned(),
+            reconstruction: bits(|t| t.reconstruction).mean,
+            latent: bits(|t| t.latent).mean,
+            diffusion: bits(|t| t.diffusion).mean,
+            total: total.mean,
+            standard_error: total.standard_error,
+        })
+    }
+
+    fn provenance(&self) -> Provenance {
+        Provenance { training_steps: self.step(), ..self.job.data.provenance.clone() }
+    }
+
+    fn say(&self, text: &str) {
+        if let Some(records) = &self.records {
+            records.say(text);
+        }
+    }
+
+    /// Saves a checkpoint, where this device is the one of its machine that does.
+    fn save(&mut self) -> Result<()> {
+        self.state.position.seconds = self.seconds_before + self.started.elapsed().as_secs_f64();
+        if self.team.saves() {
+            let last_good = match self.saved {
+                Some(step) => format!("the checkpoint of step {step} stays"),
+                None => "no checkpoint was saved before".to_owned(),
+            };
+            checkpoint::save(&self.job.folder, &self.settings.model, &self.provenance(), &self.state)
+                .with_context(|| format!("cannot save step {}; {last_good}", self.step()))?;
+        }
+        self.saved = Some(self.step());
+        Ok(())
+    }
+
+    /// Saves the last checkpoint, and draws the figures of a finished run.
+    pub fn end(mut self, finished: bool) -> Result<()> {
+        self.save()?;
+        self.team.part::<B::InnerBackend>();
+        let step = self.step();
+        let Some(records) = self.records.take() else { return Ok(()) };
+        if !finished {
+            records.close();
+            eprintln!("stopped at step {step}; go on with --resume --out {}", self.job.folder.display());
+            return Ok(());
+        }
+        let best = self.state.position.best.as_ref().context("no validation was made")?;
+        let path = checkpoint::weights_path(&self.job.folder, self.settings.preset.name());
+        records.finish::<B::InnerBackend>(best, &path, &self.job.data.validation, self.device)
+    }
+}
+
+/// The five terms that are logged.
+const TERMS: usize = 5;
+/// The place of the diffusion loss among them.
+const DIFFUSION: usize = 2;
+
+/// The terms summed over images, `[TERMS]`.
+fn sum_of_terms<B: Backend>(terms: LossTerms<B>) -> Tensor<B, 1> {
+    let LossTerms { reconstruction, latent, diffusion, mse, gradient_difference, .. } = terms;
+    let all = [reconstruction, latent, diffusion, mse, gradient_difference];
+    Tensor::cat(all.into_iter().map(Tensor::sum).collect(), 0)
+}
+
+fn read<B: Backend>(values: Tensor<B, 1>) -> Result<Vec<f64>> {
+    let data = values.try_into_data().map_err(|error| anyhow!("cannot read from the device: {error:?}"))?;
+    Ok(data.iter::<f64>().collect())
+}
