@@ -146,13 +146,13 @@ pub struct TrainingConfig {
     /// Learning rate at the end, as a fraction of the peak.
     pub final_fraction: f64,
     /// AdamW's β_1.
-    pub beta_1: f32,
+    pub beta_1: f64,
     /// AdamW's β_2.
-    pub beta_2: f32,
+    pub beta_2: f64,
     /// AdamW's ε.
-    pub epsilon: f32,
+    pub epsilon: f64,
     /// AdamW's decoupled weight decay.
-    pub weight_decay: f32,
+    pub weight_decay: f64,
     /// Largest norm of the gradient of the whole objective, in nats a pixel; larger ones are scaled down.
     pub clip_norm: f64,
     /// Discrete time of so many steps in the diffusion loss; continuous time where absent.
@@ -326,8 +326,8 @@ impl TrainingConfig {
         for (field, value) in [
             ("learning_rate", self.learning_rate),
             ("final_fraction", self.final_fraction),
-            ("beta_1", f64::from(self.beta_1)),
-            ("beta_2", f64::from(self.beta_2)),
+            ("beta_1", self.beta_1),
+            ("beta_2", self.beta_2),
             ("label_dropout", self.label_dropout),
             ("ema_rampup", self.ema_rampup),
         ] {
@@ -336,8 +336,8 @@ impl TrainingConfig {
             }
         }
         for (field, value) in [
-            ("epsilon", f64::from(self.epsilon)),
-            ("weight_decay", f64::from(self.weight_decay)),
+            ("epsilon", self.epsilon),
+            ("weight_decay", self.weight_decay),
             ("objective.rate", self.objective.rate),
             ("objective.mse", self.objective.mse),
             ("objective.gradient_difference", self.objective.gradient_difference),

@@ -11,7 +11,9 @@ use burn::backend::Cuda;
 #[cfg(feature = "wgpu")]
 use burn::backend::Wgpu;
 use burn::backend::{Autodiff, Flex};
-use burn::tensor::{Tensor, TensorData, backend::AutodiffBackend, backend::Backend};
+use burn::tensor::backend::AutodiffBackend;
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
+use burn::tensor::{Tensor, TensorData, backend::Backend};
 use clap::ValueEnum;
 
 /// What the user asks for.
@@ -241,11 +243,17 @@ pub fn probe_command(device: Probed) -> Result<()> {
         // A panic may be in a driver's thread, with this one waiting for it.
         std::process::exit(1);
     }));
-    let found: Found = match device {
+    let found = try_to_compute(device)?;
+    println!("{}: {}", if found.is_gpu { "gpu" } else { "other" }, found.name);
+    Ok(())
+}
+
+fn try_to_compute(device: Probed) -> Result<Found> {
+    match device {
         #[cfg(feature = "cuda")]
         Probed::Cuda => {
             compute::<Cuda>(&Default::default())?;
-            Found { name: "NVIDIA GPU 0".to_owned(), is_gpu: true }
+            Ok(Found { name: "NVIDIA GPU 0".to_owned(), is_gpu: true })
         }
         #[cfg(feature = "wgpu")]
         Probed::Wgpu => {
@@ -253,13 +261,11 @@ pub fn probe_command(device: Probed) -> Result<()> {
             let info = init_setup::<AutoGraphicsApi>(&device, RuntimeOptions::default()).adapter.get_info();
             compute::<Wgpu>(&device)?;
             let is_gpu = info.device_type != wgpu::DeviceType::Cpu;
-            Found { name: format!("{}, {:?}", info.name, info.backend), is_gpu }
+            Ok(Found { name: format!("{}, {:?}", info.name, info.backend), is_gpu })
         }
         #[cfg(not(all(feature = "cuda", feature = "wgpu")))]
         other => bail!("this program was built without {other:?}"),
-    };
-    println!("{}: {}", if found.is_gpu { "gpu" } else { "other" }, found.name);
-    Ok(())
+    }
 }
 
 /// A matrix product whose result is known.

@@ -2,6 +2,7 @@
 
 mod average;
 mod loader;
+mod network;
 mod records;
 mod session;
 mod team;
@@ -25,8 +26,9 @@ use crate::settings::RunSettings;
 
 pub use average::{Average, name as average_name};
 use session::Session;
+pub use network::Nodes;
+use network::Network;
 use team::Team;
-pub use team::{Network, Nodes};
 
 /// `trainer train`.
 pub fn command(args: TrainArgs) -> Result<()> {
@@ -83,7 +85,7 @@ impl TeamJob for (Train, Option<Network>) {
     fn run<B: AutodiffBackend>(self, devices: Vec<B::Device>) -> Result<()> {
         let (job, network) = self;
         let job = Arc::new(job);
-        let mut team = Team::of(devices.len(), network.as_ref());
+        let mut team = Team::of(devices.len(), network);
         if let ([device], [member]) = (devices.as_slice(), team.as_slice()) {
             return train::<B>(&job, member.clone(), device);
         }

@@ -109,10 +109,10 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         let settings = &job.data.settings;
         let training = &settings.training;
         let optimizer: NetworksOptimizer<B> = AdamWConfig::new()
-            .with_beta_1(training.beta_1)
-            .with_beta_2(training.beta_2)
-            .with_epsilon(training.epsilon)
-            .with_weight_decay(training.weight_decay)
+            .with_beta_1(training.beta_1 as f32)
+            .with_beta_2(training.beta_2 as f32)
+            .with_epsilon(training.epsilon as f32)
+            .with_weight_decay(training.weight_decay as f32)
             .init();
         let mut state =
             match checkpoint::load(&job.folder, &training.ema_half_lives, optimizer.clone(), device)? {
@@ -197,7 +197,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
             }
             if saves {
                 self.save()?;
-                if kept && self.team.saves() {
+                if kept && self.team.is_first_of_machine() {
                     checkpoint::keep(&self.job.folder, next)?;
                 }
             }
@@ -230,8 +230,8 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         let over = self.job.time_limit.is_some_and(|limit| self.started.elapsed() >= limit);
         let stops = over || self.job.stop.load(std::sync::atomic::Ordering::SeqCst);
         let vote = Tensor::from_floats([if stops { 1.0f32 } else { 0.0 }], self.device);
-        let sums = self.team.sum(Tensor::cat(vec![sums, vote], 0))?;
-        let mut grads = self.team.sum_gradients::<B::InnerBackend>(accumulator.grads())?;
+        let numbers = Tensor::cat(vec![sums, vote], 0);
+        let (mut grads, sums) = self.team.sum_gradients(accumulator.grads(), numbers, &networks.valid())?;
 
         let mean_diffusion = sums.clone().narrow(0, DIFFUSION, 1) / images as f64;
         complete_gradients(&mut grads, networks, training.diffusion_steps, images, scale, mean_diffusion);
@@ -389,7 +389,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
     /// Saves a checkpoint, where this device is the one of its machine that does.
     fn save(&mut self) -> Result<()> {
         self.state.position.seconds = self.seconds_before + self.started.elapsed().as_secs_f64();
-        if self.team.saves() {
+        if self.team.is_first_of_machine() {
             let last_good = match self.saved {
                 Some(step) => format!("the checkpoint of step {step} stays"),
                 None => "no checkpoint was saved before".to_owned(),
