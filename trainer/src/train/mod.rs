@@ -57,7 +57,6 @@ pub fn command(args: TrainArgs) -> Result<()> {
         Some((_, folder)) => folder,
         None => run_folder::create(args.out.as_deref(), data.settings.preset)?,
     };
-    data.settings.write(&folder)?;
     eprintln!("run: {} (preset {})", folder.display(), data.settings.preset.name());
     let stop = Arc::new(AtomicBool::new(false));
     let asked = Arc::clone(&stop);

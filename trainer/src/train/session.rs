@@ -77,6 +77,10 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         );
         let state = Self::load(job, device)?;
         team.meet::<B::InnerBackend>(device)?;
+        // Only now, since a run that cannot start leaves nothing behind.
+        if team.is_first_of_machine() {
+            settings.write(&job.folder)?;
+        }
         let step = state.position.step;
         let records = if team.leads() {
             if step > 0 {
