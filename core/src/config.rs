@@ -253,13 +253,7 @@ impl Preset {
         };
         match self {
             Preset::Paper => paper,
-            Preset::Quick => TrainingConfig {
-                steps: 1000,
-                batch: 32,
-                learning_rate: 2e-3,
-                warmup_steps: 50,
-                ..paper
-            },
+            Preset::Quick => TrainingConfig { steps: 1000, batch: 32, learning_rate: 2e-3, warmup_steps: 50, ..paper },
         }
     }
 }

@@ -63,12 +63,7 @@ impl<B: Backend> ResidualBlock<B> {
         })
     }
 
-    fn forward(
-        &self,
-        x: Tensor<B, 2>,
-        condition: Option<&Tensor<B, 2>>,
-        compute: ComputePrecision,
-    ) -> Tensor<B, 2> {
+    fn forward(&self, x: Tensor<B, 2>, condition: Option<&Tensor<B, 2>>, compute: ComputePrecision) -> Tensor<B, 2> {
         let h = match &self.norm {
             Some(norm) => norm.forward(x.clone()),
             None => x.clone(),

@@ -6,7 +6,9 @@ use burn::backend::{Autodiff, Flex};
 use burn::module::{AutodiffModule, Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{DType, Int, Tensor, TensorData, backend::Backend};
-use vdm::config::{ComputePrecision, ModelConfig, ObjectiveWeights, ResNetConfig, ScheduleConfig, ScheduleKind, ScoreNetConfig};
+use vdm::config::{
+    ComputePrecision, ModelConfig, ObjectiveWeights, ResNetConfig, ScheduleConfig, ScheduleKind, ScoreNetConfig,
+};
 use vdm::loss::LossTerms;
 use vdm::math;
 use vdm::model::{LatentNoise, Networks};
@@ -140,7 +142,8 @@ impl Fixture {
     /// Image i of the batch alone.
     fn part(&self, i: usize) -> Batch<Trained> {
         let Batch { x, classes, times, noise } = self.batch();
-        let rows = |t: Tensor<Trained, 2>| Tensor::cat((0..DRAWS).map(|k| t.clone().narrow(0, k * BATCH + i, 1)).collect(), 0);
+        let rows =
+            |t: Tensor<Trained, 2>| Tensor::cat((0..DRAWS).map(|k| t.clone().narrow(0, k * BATCH + i, 1)).collect(), 0);
         Batch {
             x: x.narrow(0, i, 1),
             classes: classes.map(|classes| classes.narrow(0, i, 1)),

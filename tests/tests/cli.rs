@@ -1,44 +1,14 @@
-//! The trainer's command line, run as a user runs it.
+//! The trainer's command line, run as a user runs it: sampling, evaluation, inspection, and errors.
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use std::path::Path;
 
-use image::{DynamicImage, GrayImage, ImageFormat};
 use serde_json::Value;
 use tempfile::TempDir;
-use tests::programs::{Ended, run_trainer, trainer, words};
+use tests::programs::{Ended, run_trainer, words};
+use tests::runs::{TRAIN, contents, decode, finished, pictures, run, scratch, texts, weights};
 use vdm::image::{DIGITAL_SOURCE_TYPE, LABEL};
 use vdm::sampler::Sampler;
-
-/// Few steps of the small model on few phantoms.
-const TRAIN: &str = "train --preset quick --device cpu --batch 4 --max-images 24 --seed 5";
-
-fn run(folder: &Path, line: &str) -> Ended {
-    run_trainer(folder, words(line))
-}
-
-fn scratch() -> TempDir {
-    tempfile::tempdir().expect("a temporary folder")
-}
-
-/// A finished run of 6 steps, made once.
-fn finished() -> &'static Path {
-    static RUN: OnceLock<(TempDir, String)> = OnceLock::new();
-    let (folder, _) = RUN.get_or_init(|| {
-        let folder = scratch();
-        let said = run(folder.path(), &format!("{TRAIN} --steps 6 --validate-every 3 --out run")).ok().stderr;
-        (folder, said)
-    });
-    folder.path()
-}
-
-fn weights() -> PathBuf {
-    finished().join("run/quick.safetensors")
-}
 
 fn sample(line: &str) -> (TempDir, Ended) {
     let folder = scratch();
@@ -51,62 +21,6 @@ fn evaluate(weights: &Path, data: &Path, more: &str) -> Ended {
     let line = ["evaluate".into(), "--device".into(), "cpu".into(), "--weights".into(), weights.into()];
     let line = line.into_iter().chain(["--data".into(), data.into()]).chain(words(more));
     run_trainer(&std::env::temp_dir(), line)
-}
-
-fn json_lines(path: &Path) -> Vec<Value> {
-    let text = fs::read_to_string(path).unwrap_or_else(|e| panic!("cannot read {}: {e}", path.display()));
-    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{line}: {e}"))).collect()
-}
-
-/// Every file under a folder with its bytes.
-fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut files = BTreeMap::new();
-    for entry in fs::read_dir(folder).expect("a folder") {
-        let path = entry.expect("a readable entry").path();
-        if path.is_dir() {
-            files.extend(contents(&path));
-        } else {
-            files.insert(path.clone(), fs::read(&path).expect("a readable file"));
-        }
-    }
-    files
-}
-
-/// The tensors of a file of weights, without the header, which names the day.
-fn tensors(path: &Path) -> Vec<u8> {
-    let bytes = fs::read(path).unwrap_or_else(|e| panic!("cannot read {}: {e}", path.display()));
-    let header = u64::from_le_bytes(*bytes.first_chunk().expect("a safetensors file")) as usize;
-    bytes[8 + header..].to_vec()
-}
-
-/// Images that anyone might have: grey and RGB, 8 and 16 bits, PNG and JPEG, of several sizes, in sub-folders.
-fn pictures(folder: &Path, count: usize) {
-    for i in 0..count {
-        let (w, h) = [(64, 64), (100, 80), (33, 90), (256, 256)][i % 4];
-        let value = |x: u32, y: u32| ((x * 200 / w + y * 50 / h + 3 * i as u32) % 256) as u8;
-        let grey = DynamicImage::ImageLuma8(GrayImage::from_fn(w, h, |x, y| image::Luma([value(x, y)])));
-        let (image, extension, format) = match i % 5 {
-            0 => (grey, "png", ImageFormat::Png),
-            1 => (DynamicImage::ImageLuma16(grey.into_luma16()), "PNG", ImageFormat::Png),
-            2 => (DynamicImage::ImageRgb8(grey.into_rgb8()), "png", ImageFormat::Png),
-            3 => (DynamicImage::ImageRgb16(grey.into_rgb16()), "png", ImageFormat::Png),
-            _ => (grey, "jpeg", ImageFormat::Jpeg),
-        };
-        let sub = folder.join(["a", "b"][i % 2]);
-        fs::create_dir_all(&sub).expect("a folder");
-        image.save_with_format(sub.join(format!("{i:02}.{extension}")), format).expect("an image is written");
-    }
-}
-
-fn decode(path: &Path) -> GrayImage {
-    image::open(path).unwrap_or_else(|e| panic!("{}: {e}", path.display())).into_luma8()
-}
-
-fn texts(path: &Path) -> BTreeMap<String, String> {
-    let file = std::io::BufReader::new(fs::File::open(path).expect("a file"));
-    let reader = png::Decoder::new(file).read_info().expect("a PNG");
-    let texts = &reader.info().utf8_text;
-    texts.iter().map(|text| (text.keyword.clone(), text.get_text().expect("text"))).collect()
 }
 
 #[test]
@@ -129,152 +43,6 @@ fn help_explains_each_option_and_version_tells_one() {
     }
     assert!(run(folder.path(), "--version").ok().stdout.contains(env!("CARGO_PKG_VERSION")));
     assert!(contents(folder.path()).is_empty());
-}
-
-#[test]
-fn training_leaves_a_whole_run_behind() {
-    let folder = finished().join("run");
-    let log = json_lines(&folder.join("log.jsonl"));
-    assert_eq!(log.iter().map(|line| line["step"].as_u64()).collect::<Vec<_>>(), (1..=6).map(Some).collect::<Vec<_>>());
-    for line in &log {
-        for term in ["reconstruction", "latent", "diffusion", "gradient_norm", "learning_rate"] {
-            assert!(line[term].as_f64().is_some_and(f64::is_finite), "{term} in {line}");
-        }
-    }
-    let validation = json_lines(&folder.join("validation.jsonl"));
-    assert_eq!(validation.iter().map(|line| line["step"].as_u64()).collect::<Vec<_>>(), [Some(3), Some(6)]);
-    for figure in ["forward.png", "reverse.png", "losses.png", "samples.png"] {
-        let paths = contents(&folder).into_keys().filter(|path| path.ends_with(figure)).collect::<Vec<_>>();
-        assert_eq!(paths.len(), 1, "{figure}");
-        assert!(decode(&paths[0]).width() > 64);
-    }
-    let settings: Value = serde_json::from_slice(&fs::read(folder.join("run.json")).expect("run.json")).expect("JSON");
-    assert_eq!(settings["seed"], 5);
-    assert!(folder.join("quick-encoder.safetensors").exists());
-    for path in contents(&folder).into_keys() {
-        let name = path.strip_prefix(&folder).expect("a file of the run").to_string_lossy().into_owned();
-        assert!(!name.starts_with('.') && !name.contains("tmp"), "{name} is half-written");
-    }
-}
-
-#[test]
-fn training_needs_no_subcommand_and_says_that_phantoms_are_phantoms() {
-    let folder = scratch();
-    let line = TRAIN.strip_prefix("train ").expect("a subcommand");
-    let said = run(folder.path(), &format!("{line} --steps 1")).ok().stderr;
-    assert!(said.contains("phantoms") && said.contains("not X-rays"), "{said}");
-    assert!(said.contains("device: CPU"), "{said}");
-    assert!(folder.path().join("runs/quick/quick.safetensors").exists(), "runs/PRESET is the default");
-    let inspected = run(folder.path(), "inspect runs/quick/quick.safetensors").ok().stdout;
-    assert!(inspected.contains("phantoms"), "the weights say it too: {inspected}");
-    // A second run finds its own folder.
-    run(folder.path(), &format!("{line} --steps 1")).ok();
-    assert!(folder.path().join("runs/quick-2/quick.safetensors").exists());
-}
-
-#[test]
-fn the_same_seed_trains_the_same_weights() {
-    let folder = scratch();
-    run(folder.path(), &format!("{TRAIN} --steps 6 --validate-every 3 --out again")).ok();
-    run(folder.path(), &format!("{TRAIN} --steps 6 --validate-every 3 --out other --seed 6").replace("--seed 5", ""))
-        .ok();
-    let again = tensors(&folder.path().join("again/quick.safetensors"));
-    assert!(again == tensors(&weights()));
-    assert!(again != tensors(&folder.path().join("other/quick.safetensors")));
-}
-
-/// Enough steps to be interrupted in the middle.
-const LONG: &str = "--steps 120 --validate-every 60 --checkpoint-every 4 --precision f32 --out run";
-
-/// Starts a long run, and ends it by `end` once some steps are taken.
-#[cfg(unix)]
-fn interrupted(folder: &Path, end: impl Fn(&mut std::process::Child)) -> Ended {
-    let line = words(&format!("{TRAIN} {LONG}"));
-    let mut child =
-        trainer().current_dir(folder).args(line).stderr(Stdio::piped()).spawn().expect("the trainer starts");
-    let log = folder.join("run/log.jsonl");
-    let started = Instant::now();
-    // A checkpoint lies behind, and the end well ahead.
-    while fs::read_to_string(&log).unwrap_or_default().lines().count() < 10 {
-        assert!(child.try_wait().expect("a child").is_none(), "the run ended by itself");
-        assert!(started.elapsed() < Duration::from_secs(120), "no steps were taken");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    end(&mut child);
-    child.wait_with_output().expect("a child").into()
-}
-
-#[cfg(unix)]
-fn resume_and_compare(folder: &Path, whole: &Path) {
-    // What the run was started with need not be said again.
-    let said = run(folder, "train --device cpu --out run --resume").ok().stderr;
-    assert!(said.contains("resuming after step"), "{said}");
-    for file in ["quick.safetensors", "quick-encoder.safetensors", "checkpoint/model.safetensors"] {
-        let (a, b) = (folder.join("run").join(file), whole.join("run").join(file));
-        assert!(tensors(&a) == tensors(&b), "{file} differs from the uninterrupted run's");
-    }
-    let terms = |folder: &Path| -> Vec<_> {
-        let lines = json_lines(&folder.join("run/log.jsonl"));
-        lines
-            .iter()
-            .map(|line| (line["step"].clone(), line["diffusion"].clone(), line["gradient_norm"].clone()))
-            .collect()
-    };
-    assert_eq!(terms(folder), terms(whole), "every step stands in the log once");
-}
-
-#[cfg(unix)]
-#[test]
-fn an_interrupted_run_goes_on_exactly() {
-    let whole = scratch();
-    run(whole.path(), &format!("{TRAIN} {LONG}")).ok();
-
-    // Ctrl-C: the step is finished, and a checkpoint written.
-    let folder = scratch();
-    let ended = interrupted(folder.path(), |child| {
-        let status = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
-        assert!(status.is_ok_and(|status| status.success()));
-    });
-    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    assert!(ended.stderr.contains("--resume"), "says how to go on: {}", ended.stderr);
-    let taken = json_lines(&folder.path().join("run/log.jsonl")).len() as u64;
-    let position = fs::read(folder.path().join("run/checkpoint/position.json")).expect("a checkpoint");
-    let position: Value = serde_json::from_slice(&position).expect("JSON");
-    assert_eq!(position["step"].as_u64(), Some(taken), "the checkpoint is of the last step");
-    assert!(taken < 120);
-    resume_and_compare(folder.path(), whole.path());
-
-    // A kill leaves no time for anything.
-    let folder = scratch();
-    let ended = interrupted(folder.path(), |child| child.kill().expect("a child"));
-    assert_eq!(ended.code, None);
-    resume_and_compare(folder.path(), whole.path());
-}
-
-#[test]
-fn a_time_limit_stops_with_a_checkpoint() {
-    let folder = scratch();
-    let line = format!("{TRAIN} --steps 100000 --out run --time-limit 2s --checkpoint-every 100000");
-    let said = run(folder.path(), &line).ok().stderr;
-    assert!(said.contains("stopped at step") && said.contains("--resume"), "{said}");
-    assert!(folder.path().join("run/checkpoint/model.safetensors").exists());
-}
-
-#[test]
-fn a_run_resumes_as_it_was_started_or_not_at_all() {
-    let folder = scratch();
-    let said = run(folder.path(), "train --resume --device cpu").refusal();
-    assert!(said.contains("no run to resume"), "{said}");
-    run(folder.path(), &format!("{TRAIN} --steps 2 --out run")).ok();
-    let before = contents(folder.path());
-    let said = run(folder.path(), &format!("{TRAIN} --steps 3 --out run")).refusal();
-    assert!(said.contains("holds a run already") && said.contains("--resume"), "{said}");
-    let said = run(folder.path(), "train --device cpu --out run --resume --batch 8").refusal();
-    assert!(said.contains("differs"), "{said}");
-    assert!(before == contents(folder.path()), "the run is as it was");
-    fs::write(folder.path().join("run/checkpoint/optimizer.mpk"), "damage").expect("a file");
-    let said = run(folder.path(), "train --device cpu --out run --resume").refusal();
-    assert!(said.contains("checkpoint") && said.contains("damaged"), "{said}");
 }
 
 #[test]

@@ -66,6 +66,8 @@ pub struct Checkpoint<B: AutodiffBackend> {
 }
 
 const LATEST: &str = "checkpoint";
+/// What the name of a checkpoint starts with until it is whole.
+const FRESH: &str = ".checkpoint-";
 const PREVIOUS: &str = "checkpoint-previous";
 
 type OptimizerRecorder = NamedMpkBytesRecorder<FullPrecisionSettings>;
@@ -78,7 +80,7 @@ pub fn save<B: AutodiffBackend>(
     checkpoint: &Checkpoint<B>,
 ) -> Result<()> {
     let write = || -> Result<()> {
-        let fresh = tempfile::Builder::new().prefix(".checkpoint-").tempdir_in(folder)?;
+        let fresh = tempfile::Builder::new().prefix(FRESH).tempdir_in(folder)?;
         let model = |name: &str| fresh.path().join(format!("{name}.safetensors"));
         let networks = checkpoint.networks.valid();
         write_model(&model("model"), &networks, config, provenance, Precision::F32)?;
@@ -113,7 +115,7 @@ fn remove(folder: &Path) -> Result<()> {
 pub fn keep(folder: &Path, step: u64) -> Result<()> {
     let keep = || -> Result<()> {
         let kept = folder.join(format!("checkpoint-step-{step:08}"));
-        let fresh = tempfile::Builder::new().prefix(".checkpoint-").tempdir_in(folder)?;
+        let fresh = tempfile::Builder::new().prefix(FRESH).tempdir_in(folder)?;
         for entry in fs::read_dir(folder.join(LATEST))? {
             let entry = entry?;
             let to = fresh.path().join(entry.file_name());
@@ -126,6 +128,24 @@ pub fn keep(folder: &Path, step: u64) -> Result<()> {
         Ok(fs::rename(fresh.keep(), &kept)?)
     };
     keep().with_context(|| format!("cannot keep the checkpoint of step {step} in {}", folder.display()))
+}
+
+/// Removes what a process left half-written when it was killed.
+pub fn clear_leftovers(folder: &Path) -> Result<()> {
+    let clear = || -> Result<()> {
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if name.starts_with(FRESH) {
+                remove(&entry.path())?;
+            } else if name.starts_with(files::PARTIAL) {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
+    };
+    clear().with_context(|| format!("cannot clear {}", folder.display()))
 }
 
 /// Reads the checkpoint of a run, if it has one.

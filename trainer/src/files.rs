@@ -9,6 +9,9 @@ use burn::tensor::backend::Backend;
 use vdm::model::{Networks, Vdm};
 use vdm::weights::{self, Header, Part};
 
+/// What the name of a file starts with until it is whole.
+pub const PARTIAL: &str = ".partial-";
+
 /// Writes a file beside its place and renames it there, so that a reader sees all of it or none.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     let parent = match path.parent() {
@@ -17,7 +20,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     };
     let write = || -> std::io::Result<()> {
         fs::create_dir_all(parent)?;
-        let mut file = tempfile::NamedTempFile::new_in(parent)?;
+        let mut file = tempfile::Builder::new().prefix(PARTIAL).tempfile_in(parent)?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
         set_usual_permissions(file.as_file())?;

@@ -8,8 +8,8 @@ use vdm::noise::NoiseStream;
 use vdm::weights::Provenance;
 
 use crate::data::{self, Dataset, Unreadable};
-use crate::settings::RunSettings;
 use crate::sample::SOFTWARE;
+use crate::settings::RunSettings;
 
 /// Phantoms to train on, and to validate on, where no data is given.
 const PHANTOMS: [usize; 2] = [1024, 128];
@@ -34,7 +34,8 @@ impl RunData {
 
     /// A number that tells sets of training images apart.
     pub fn fingerprint(&self) -> f32 {
-        let sum: u64 = (0..self.train.len()).map(|i| self.train.image(i).iter().map(|&v| u64::from(v)).sum::<u64>()).sum();
+        let sum: u64 =
+            (0..self.train.len()).map(|i| self.train.image(i).iter().map(|&v| u64::from(v)).sum::<u64>()).sum();
         (sum % 65_521) as f32
     }
 

@@ -32,10 +32,10 @@ pub fn existing(out: Option<&Path>) -> Result<PathBuf> {
     if let Some(out) = out {
         return Ok(out.to_owned());
     }
-    let entries = fs::read_dir("runs").context("there is no run: the folder runs cannot be read")?;
+    let entries = fs::read_dir("runs").context("there is no run to go on with: the folder runs cannot be read")?;
     entries
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|folder| folder.join("run.toml").exists())
         .max_by_key(|folder| fs::metadata(folder).and_then(|m| m.modified()).ok())
-        .context("there is no run in runs")
+        .context("there is no run to go on with in runs")
 }

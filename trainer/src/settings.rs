@@ -132,7 +132,7 @@ impl RunSettings {
     /// The stored settings of a run, for `--resume`: what the result depends on must stay as it is.
     pub fn stored(folder: &Path, args: &TrainArgs) -> Result<Self> {
         let path = folder.join("run.toml");
-        let stored = Self::read(&path).context("there is no run to resume")?;
+        let stored = Self::read(&path).context("there is no run to go on with")?;
         let mut wanted = match &args.config {
             None => stored.clone(),
             Some(path) => stored.clone().with(read_table(path)?, &path.display().to_string())?,
@@ -294,7 +294,9 @@ fn read_table(path: &Path) -> Result<Table> {
     let bytes = files::read(path)?;
     let text = String::from_utf8(bytes).with_context(|| format!("{} is not a text file", path.display()))?;
     // The message shows the line.
-    text.parse().map_err(|error: toml::de::Error| anyhow::anyhow!("{} is not TOML: {}", path.display(), error.to_string().trim()))
+    text.parse().map_err(|error: toml::de::Error| {
+        anyhow::anyhow!("{} is not TOML: {}", path.display(), error.to_string().trim())
+    })
 }
 
 /// `training.batch=16` into a table.
@@ -442,7 +444,11 @@ mod tests {
     #[test]
     fn assignments_are_toml_or_words() {
         let mut table = Table::new();
-        for set in ["training.batch=8", "data.max_images=all", "model.schedule.kind={ monotonic = { hidden = 4, learn_endpoints = true } }"] {
+        for set in [
+            "training.batch=8",
+            "data.max_images=all",
+            "model.schedule.kind={ monotonic = { hidden = 4, learn_endpoints = true } }",
+        ] {
             overlay_path(&mut table, set).expect(set);
         }
         let settings = RunSettings::of(Preset::Paper).with(table, "--set").expect("valid");

@@ -75,9 +75,15 @@ pub struct DataArgs {
 
 impl DataArgs {
     pub fn apply(&self, s: &mut SourceSettings) {
-        if self.data.is_some() { s.path = self.data.clone(); }
-        if self.validation.is_some() { s.validation = self.validation.clone(); }
-        if self.max_images.is_some() { s.max_images = self.max_images; }
+        if self.data.is_some() {
+            s.path = self.data.clone();
+        }
+        if self.validation.is_some() {
+            s.validation = self.validation.clone();
+        }
+        if self.max_images.is_some() {
+            s.max_images = self.max_images;
+        }
         s.skip_unreadable |= self.skip_unreadable;
     }
 }
@@ -202,10 +208,8 @@ impl Dataset {
 
     /// `count` phantoms, from number `first`.
     pub fn phantoms(seed: u64, first: u64, count: usize, height: usize, width: usize) -> Self {
-        let pixels = (0..count as u64)
-            .into_par_iter()
-            .flat_map_iter(|i| draw_phantom(seed, first + i, height, width))
-            .collect();
+        let pixels =
+            (0..count as u64).into_par_iter().flat_map_iter(|i| draw_phantom(seed, first + i, height, width)).collect();
         let names = (0..count as u64).map(|i| format!("phantom {}", first + i)).collect();
         Self { height, width, pixels, names, labels: None, skipped: 0 }
     }

@@ -25,9 +25,9 @@ use crate::run_folder;
 use crate::settings::RunSettings;
 
 pub use average::{Average, name as average_name};
-use session::Session;
-pub use network::Nodes;
 use network::Network;
+pub use network::Nodes;
+use session::Session;
 use team::Team;
 
 /// `trainer train`.

@@ -53,7 +53,8 @@ impl Nodes {
         };
         ensure!(nodes > 0, "--nodes is 0: at least 1 is accepted");
         ensure!(self.node < nodes, "--node is {}: 0 to {} is accepted with --nodes {nodes}", self.node, nodes - 1);
-        let has_port = address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+        let has_port =
+            address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
         ensure!(has_port, "--meet-at is {address}: HOST:PORT is accepted, such as 10.0.0.1:7000");
         if nodes == 1 {
             return Ok(None);

@@ -79,6 +79,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         team.meet::<B::InnerBackend>(device)?;
         // Only now, since a run that cannot start leaves nothing behind.
         if team.is_first_of_machine() {
+            checkpoint::clear_leftovers(&job.folder)?;
             settings.write(&job.folder)?;
         }
         let step = state.position.step;
@@ -118,18 +119,16 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
             .with_epsilon(training.epsilon as f32)
             .with_weight_decay(training.weight_decay as f32)
             .init();
-        let mut state =
-            match checkpoint::load(&job.folder, &training.ema_half_lives, optimizer.clone(), device)? {
-                Some(state) => state,
-                None => {
-                    let networks = Networks::new(&settings.model, settings.seed, device)?
-                        .with_mean_image(&job.data.train.mean_image(), device);
-                    let average =
-                        |&half_life: &u64| Average { half_life, networks: networks.valid() };
-                    let averages = training.ema_half_lives.iter().map(average).collect();
-                    Checkpoint { position: Position::default(), averages, networks, optimizer }
-                }
-            };
+        let mut state = match checkpoint::load(&job.folder, &training.ema_half_lives, optimizer.clone(), device)? {
+            Some(state) => state,
+            None => {
+                let networks = Networks::new(&settings.model, settings.seed, device)?
+                    .with_mean_image(&job.data.train.mean_image(), device);
+                let average = |&half_life: &u64| Average { half_life, networks: networks.valid() };
+                let averages = training.ema_half_lives.iter().map(average).collect();
+                Checkpoint { position: Position::default(), averages, networks, optimizer }
+            }
+        };
         state.networks = state.networks.with_compute(training.precision);
         Ok(state)
     }
@@ -327,7 +326,9 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         if let Some(records) = &mut self.records {
             records.step_back(back)?;
         }
-        self.say(&format!("{what}: back to step {back}, with other images and noise (time {retries} of {MOST_RETRIES})"));
+        self.say(&format!(
+            "{what}: back to step {back}, with other images and noise (time {retries} of {MOST_RETRIES})"
+        ));
         Ok(())
     }
 

@@ -1,0 +1,100 @@
+//! The trainer as a user runs it, and what its tests look at.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use image::{DynamicImage, GrayImage, ImageFormat};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::programs::{Ended, run_trainer, words};
+
+/// Few steps of the small model on few phantoms.
+pub const TRAIN: &str = "train --preset quick --device cpu --batch 4 --max-images 24 --seed 5";
+
+/// Runs the trainer in a folder.
+pub fn run(folder: &Path, line: &str) -> Ended {
+    run_trainer(folder, words(line))
+}
+
+/// A folder that goes away by itself.
+pub fn scratch() -> TempDir {
+    tempfile::tempdir().expect("a temporary folder")
+}
+
+/// A finished run of 6 steps, made once.
+pub fn finished() -> &'static Path {
+    static RUN: OnceLock<(TempDir, String)> = OnceLock::new();
+    let (folder, _) = RUN.get_or_init(|| {
+        let folder = scratch();
+        let said = run(folder.path(), &format!("{TRAIN} --steps 6 --validate-every 3 --out run")).ok().stderr;
+        (folder, said)
+    });
+    folder.path()
+}
+
+/// The weights of that run.
+pub fn weights() -> PathBuf {
+    finished().join("run/quick.safetensors")
+}
+
+/// The lines of a log.
+pub fn json_lines(path: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(path).unwrap_or_else(|e| panic!("cannot read {}: {e}", path.display()));
+    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{line}: {e}"))).collect()
+}
+
+/// Every file under a folder with its bytes.
+pub fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("a readable entry").path();
+        if path.is_dir() {
+            files.extend(contents(&path));
+        } else {
+            files.insert(path.clone(), fs::read(&path).expect("a readable file"));
+        }
+    }
+    files
+}
+
+/// The tensors of a file of weights, without the header, which names the day.
+pub fn tensors(path: &Path) -> Vec<u8> {
+    let bytes = fs::read(path).unwrap_or_else(|e| panic!("cannot read {}: {e}", path.display()));
+    let header = u64::from_le_bytes(*bytes.first_chunk().expect("a safetensors file")) as usize;
+    bytes[8 + header..].to_vec()
+}
+
+/// Images that anyone might have: grey and RGB, 8 and 16 bits, PNG and JPEG, of several sizes, in sub-folders.
+pub fn pictures(folder: &Path, count: usize) {
+    for i in 0..count {
+        let (w, h) = [(64, 64), (100, 80), (33, 90), (256, 256)][i % 4];
+        let value = |x: u32, y: u32| ((x * 200 / w + y * 50 / h + 3 * i as u32) % 256) as u8;
+        let grey = DynamicImage::ImageLuma8(GrayImage::from_fn(w, h, |x, y| image::Luma([value(x, y)])));
+        let (image, extension, format) = match i % 5 {
+            0 => (grey, "png", ImageFormat::Png),
+            1 => (DynamicImage::ImageLuma16(grey.into_luma16()), "PNG", ImageFormat::Png),
+            2 => (DynamicImage::ImageRgb8(grey.into_rgb8()), "png", ImageFormat::Png),
+            3 => (DynamicImage::ImageRgb16(grey.into_rgb16()), "png", ImageFormat::Png),
+            _ => (grey, "jpeg", ImageFormat::Jpeg),
+        };
+        let sub = folder.join(["a", "b"][i % 2]);
+        fs::create_dir_all(&sub).expect("a folder");
+        image.save_with_format(sub.join(format!("{i:02}.{extension}")), format).expect("an image is written");
+    }
+}
+
+/// A picture as 8-bit grey.
+pub fn decode(path: &Path) -> GrayImage {
+    image::open(path).unwrap_or_else(|e| panic!("{}: {e}", path.display())).into_luma8()
+}
+
+/// The texts in a PNG.
+pub fn texts(path: &Path) -> BTreeMap<String, String> {
+    let file = std::io::BufReader::new(fs::File::open(path).expect("a file"));
+    let reader = png::Decoder::new(file).read_info().expect("a PNG");
+    let texts = &reader.info().utf8_text;
+    texts.iter().map(|text| (text.keyword.clone(), text.get_text().expect("text"))).collect()
+}

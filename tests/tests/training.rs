@@ -1,0 +1,373 @@
+//! Training, run as a user runs it: what a run leaves behind, how it stops, and how it goes on.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tests::programs::{Ended, trainer, words};
+use tests::runs::{TRAIN, contents, decode, finished, json_lines, run, scratch, tensors, weights};
+use vdm::noise::{NoiseStream, Purpose};
+
+#[test]
+fn training_leaves_a_whole_run_behind() {
+    let folder = finished().join("run");
+    let log = json_lines(&folder.join("log.jsonl"));
+    assert_eq!(log.iter().map(|line| line["step"].as_u64()).collect::<Vec<_>>(), (1..=6).map(Some).collect::<Vec<_>>());
+    for line in &log {
+        for term in ["reconstruction", "latent", "diffusion", "gradient_norm", "learning_rate"] {
+            assert!(line[term].as_f64().is_some_and(f64::is_finite), "{term} in {line}");
+        }
+    }
+    let validation = json_lines(&folder.join("validation.jsonl"));
+    assert_eq!(validation.iter().map(|line| line["step"].as_u64()).collect::<Vec<_>>(), [Some(3), Some(6)]);
+    for figure in ["forward.png", "reverse.png", "losses.png", "samples.png"] {
+        let paths = contents(&folder).into_keys().filter(|path| path.ends_with(figure)).collect::<Vec<_>>();
+        assert_eq!(paths.len(), 1, "{figure}");
+        assert!(decode(&paths[0]).width() > 64);
+    }
+    let settings = fs::read_to_string(folder.join("run.toml")).expect("run.toml");
+    assert!(settings.contains("seed = 5\n") && settings.contains("batch = 4\n"), "{settings}");
+    assert!(folder.join("quick-encoder.safetensors").exists());
+    for path in contents(&folder).into_keys() {
+        let name = path.strip_prefix(&folder).expect("a file of the run").to_string_lossy().into_owned();
+        assert!(!name.starts_with('.') && !name.contains("tmp"), "{name} is half-written");
+    }
+}
+
+#[test]
+fn training_needs_no_subcommand_and_says_that_phantoms_are_phantoms() {
+    let folder = scratch();
+    let line = TRAIN.strip_prefix("train ").expect("a subcommand");
+    let said = run(folder.path(), &format!("{line} --steps 1")).ok().stderr;
+    assert!(said.contains("phantoms") && said.contains("not X-rays"), "{said}");
+    assert!(said.contains("device: CPU"), "{said}");
+    assert!(folder.path().join("runs/quick/quick.safetensors").exists(), "runs/PRESET is the default");
+    let inspected = run(folder.path(), "inspect runs/quick/quick.safetensors").ok().stdout;
+    assert!(inspected.contains("phantoms"), "the weights say it too: {inspected}");
+    // A second run finds its own folder.
+    run(folder.path(), &format!("{line} --steps 1")).ok();
+    assert!(folder.path().join("runs/quick-2/quick.safetensors").exists());
+}
+
+#[test]
+fn the_same_seed_trains_the_same_weights() {
+    let folder = scratch();
+    run(folder.path(), &format!("{TRAIN} --steps 6 --validate-every 3 --out again")).ok();
+    run(folder.path(), &format!("{TRAIN} --steps 6 --validate-every 3 --out other --seed 6").replace("--seed 5", ""))
+        .ok();
+    let again = tensors(&folder.path().join("again/quick.safetensors"));
+    assert!(again == tensors(&weights()));
+    assert!(again != tensors(&folder.path().join("other/quick.safetensors")));
+}
+
+/// Enough steps to be interrupted in the middle.
+const LONG: &str = "--steps 120 --validate-every 60 --checkpoint-every 4 --weights-precision f32 --ema 20,100 --keep-every 60 --out run";
+
+/// Starts a long run, and ends it by `end` once some steps are taken.
+#[cfg(unix)]
+fn interrupted(folder: &Path, end: impl Fn(&mut std::process::Child)) -> Ended {
+    let line = words(&format!("{TRAIN} {LONG}"));
+    let mut child =
+        trainer().current_dir(folder).args(line).stderr(Stdio::piped()).spawn().expect("the trainer starts");
+    let log = folder.join("run/log.jsonl");
+    let started = Instant::now();
+    // A checkpoint lies behind, and the end well ahead.
+    while fs::read_to_string(&log).unwrap_or_default().lines().count() < 10 {
+        assert!(child.try_wait().expect("a child").is_none(), "the run ended by itself");
+        assert!(started.elapsed() < Duration::from_secs(120), "no steps were taken");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    end(&mut child);
+    child.wait_with_output().expect("a child").into()
+}
+
+#[cfg(unix)]
+fn resume_and_compare(folder: &Path, whole: &Path) {
+    // What the run was started with need not be said again.
+    let said = run(folder, "train --device cpu --out run --resume").ok().stderr;
+    assert!(said.contains("resuming after step"), "{said}");
+    for file in ["quick.safetensors", "quick-encoder.safetensors", "checkpoint/model.safetensors"] {
+        let (a, b) = (folder.join("run").join(file), whole.join("run").join(file));
+        assert!(tensors(&a) == tensors(&b), "{file} differs from the uninterrupted run's");
+    }
+    let terms = |folder: &Path| -> Vec<_> {
+        let lines = json_lines(&folder.join("run/log.jsonl"));
+        lines
+            .iter()
+            .map(|line| (line["step"].clone(), line["diffusion"].clone(), line["gradient_norm"].clone()))
+            .collect()
+    };
+    assert_eq!(terms(folder), terms(whole), "every step stands in the log once");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_goes_on_exactly() {
+    let whole = scratch();
+    run(whole.path(), &format!("{TRAIN} {LONG}")).ok();
+
+    // Ctrl-C: the step is finished, and a checkpoint written.
+    let folder = scratch();
+    let ended = interrupted(folder.path(), |child| {
+        let status = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+        assert!(status.is_ok_and(|status| status.success()));
+    });
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(ended.stderr.contains("--resume"), "says how to go on: {}", ended.stderr);
+    let taken = json_lines(&folder.path().join("run/log.jsonl")).len() as u64;
+    let position = fs::read(folder.path().join("run/checkpoint/position.json")).expect("a checkpoint");
+    let position: Value = serde_json::from_slice(&position).expect("JSON");
+    assert_eq!(position["step"].as_u64(), Some(taken), "the checkpoint is of the last step");
+    assert!(taken < 120);
+    resume_and_compare(folder.path(), whole.path());
+
+    // A kill leaves no time for anything.
+    let folder = scratch();
+    let ended = interrupted(folder.path(), |child| child.kill().expect("a child"));
+    assert_eq!(ended.code, None);
+    resume_and_compare(folder.path(), whole.path());
+}
+
+#[test]
+fn a_time_limit_stops_with_a_checkpoint() {
+    let folder = scratch();
+    let line = format!("{TRAIN} --steps 100000 --out run --time-limit 2s --checkpoint-every 100000");
+    let said = run(folder.path(), &line).ok().stderr;
+    assert!(said.contains("stopped at step") && said.contains("--resume"), "{said}");
+    assert!(folder.path().join("run/checkpoint/model.safetensors").exists());
+}
+
+#[test]
+fn a_run_resumes_as_it_was_started_or_not_at_all() {
+    let folder = scratch();
+    let said = run(folder.path(), "train --resume --device cpu").refusal();
+    assert!(said.contains("no run to go on with"), "{said}");
+    run(folder.path(), &format!("{TRAIN} --steps 2 --out run")).ok();
+    let before = contents(folder.path());
+    let said = run(folder.path(), &format!("{TRAIN} --steps 3 --out run")).refusal();
+    assert!(said.contains("holds a run already") && said.contains("--resume"), "{said}");
+    let said = run(folder.path(), "train --device cpu --out run --resume --batch 8").refusal();
+    assert!(said.contains("differs"), "{said}");
+    assert!(before == contents(folder.path()), "the run is as it was");
+    fs::write(folder.path().join("run/checkpoint/optimizer.mpk"), "damage").expect("a file");
+    let said = run(folder.path(), "train --device cpu --out run --resume").refusal();
+    assert!(said.contains("checkpoint") && said.contains("damaged"), "{said}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_run_that_is_killed_again_and_again_ends_as_one_that_is_not() {
+    let whole = scratch();
+    run(whole.path(), &format!("{TRAIN} {LONG}")).ok();
+    let folder = scratch();
+    let mut random = NoiseStream::new(1, Purpose::Evaluation, 0);
+    let mut started = false;
+    for kill in 0.. {
+        assert!(kill < 60, "the run does not get on");
+        let line = if started { "train --device cpu --out run --resume".to_owned() } else { format!("{TRAIN} {LONG}") };
+        let mut child = trainer()
+            .current_dir(folder.path())
+            .args(words(&line))
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the trainer starts");
+        let life = Duration::from_millis(100 + random.below(1500) as u64);
+        let born = Instant::now();
+        while born.elapsed() < life && child.try_wait().expect("a child").is_none() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        if child.try_wait().expect("a child").is_none() {
+            child.kill().expect("a child");
+        }
+        let ended: Ended = child.wait_with_output().expect("a child").into();
+        started |= folder.path().join("run/run.toml").exists();
+        if let Some(code) = ended.code {
+            assert_eq!(code, 0, "{}", ended.stderr);
+            break;
+        }
+    }
+    for file in ["quick.safetensors", "checkpoint/model.safetensors", "checkpoint/ema-100.safetensors"] {
+        let of = |folder: &Path| tensors(&folder.join("run").join(file));
+        assert!(of(folder.path()) == of(whole.path()), "{file} differs from the uninterrupted run's");
+    }
+    let left: Vec<_> = fs::read_dir(folder.path().join("run"))
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+        .filter(|name| name.starts_with('.'))
+        .collect();
+    assert!(left.is_empty(), "half-written checkpoints are cleared away: {left:?}");
+}
+
+/// The numbers of a run's log that follow from its seed.
+fn curve(folder: &Path, run: &str) -> Vec<[f64; 4]> {
+    let number = |line: &Value, name: &str| line[name].as_f64().unwrap_or_else(|| panic!("{name} in {line}"));
+    json_lines(&folder.join(run).join("log.jsonl"))
+        .iter()
+        .map(|line| ["reconstruction", "latent", "diffusion", "gradient_norm"].map(|name| number(line, name)))
+        .collect()
+}
+
+fn same_curves(a: &[[f64; 4]], b: &[[f64; 4]]) {
+    assert_eq!(a.len(), b.len());
+    for (step, (a, b)) in a.iter().zip(b).enumerate() {
+        for (a, b) in a.iter().zip(b) {
+            // Sums in another order, in float32, and what becomes of that in some steps.
+            assert!((a - b).abs() <= 1e-4 * a.abs(), "step {step}: {a} and {b}");
+        }
+    }
+}
+
+#[test]
+fn devices_and_parts_give_the_loss_curve_of_one_device() {
+    let folder = scratch();
+    let train = TRAIN.replace("--batch 4", "--batch 8");
+    for (name, more) in [
+        ("one", ""),
+        ("two", "--devices 2"),
+        ("four", "--devices 4"),
+        ("parts", "--accumulation 4"),
+        ("both", "--devices 2 --accumulation 2"),
+    ] {
+        run(folder.path(), &format!("{train} --steps 20 --validate-every 20 --out {name} {more}")).ok();
+    }
+    let one = curve(folder.path(), "one");
+    assert!(one[19][0] < one[0][0], "it learns");
+    for name in ["two", "four", "parts", "both"] {
+        same_curves(&one, &curve(folder.path(), name));
+    }
+    let other = curve(finished(), "run");
+    assert!((other[1][0] - one[1][0]).abs() > 1e-4 * one[1][0], "another batch gives another curve");
+    let said = run(folder.path(), &format!("{train} --steps 1 --devices 3 --out never")).refusal();
+    assert!(said.contains("multiple of 3"), "{said}");
+    assert!(!folder.path().join("never/run.toml").exists());
+}
+
+#[test]
+fn two_machines_give_the_loss_curve_of_one() {
+    let folder = scratch();
+    let train = format!("{} --steps 20 --validate-every 20", TRAIN.replace("--batch 4", "--batch 8"));
+    run(folder.path(), &format!("{train} --out one")).ok();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
+    let machines: Vec<_> = [0, 1]
+        .map(|node| {
+            let line =
+                format!("{train} --devices 2 --nodes 2 --node {node} --meet-at 127.0.0.1:{port} --out node{node}");
+            let mut machine = trainer();
+            machine.current_dir(folder.path()).args(words(&line)).stderr(Stdio::piped());
+            machine.spawn().expect("the trainer starts")
+        })
+        .into();
+    for machine in machines {
+        Ended::from(machine.wait_with_output().expect("a child")).ok();
+    }
+    same_curves(&curve(folder.path(), "one"), &curve(folder.path(), "node0"));
+    let of = |node: &str| tensors(&folder.path().join(node).join("checkpoint/model.safetensors"));
+    assert!(of("node0") == of("node1"), "both machines hold the same weights");
+}
+
+#[test]
+fn half_precision_trains_like_full_precision() {
+    let folder = scratch();
+    let mut curves = Vec::new();
+    for precision in ["f32", "bf16", "f16"] {
+        let line = format!("{TRAIN} --steps 15 --validate-every 15 --precision {precision} --out {precision}");
+        run(folder.path(), &line).ok();
+        curves.push(curve(folder.path(), precision));
+    }
+    let full = &curves[0];
+    for half in &curves[1..] {
+        assert!(half != full);
+        for (a, b) in full.iter().zip(half) {
+            // 8 significant bits in the products; the reconstruction averages over 4096 pixels.
+            assert!((a[0] - b[0]).abs() < 5e-3 * a[0], "{} and {}", a[0], b[0]);
+        }
+    }
+    let inspected = run(folder.path(), "inspect bf16/checkpoint/model.safetensors").ok().stdout;
+    assert!(inspected.contains("F32"), "the weights themselves stay float32: {inspected}");
+}
+
+#[test]
+fn averages_of_the_weights_are_validated_and_kept() {
+    let folder = scratch();
+    run(folder.path(), &format!("{TRAIN} --steps 10 --validate-every 5 --ema 8,1000 --out run")).ok();
+    let lines = json_lines(&folder.path().join("run/validation.jsonl"));
+    let series: Vec<_> = lines.iter().map(|line| line["series"].as_str().unwrap_or_default().to_owned()).collect();
+    assert_eq!(series, ["weights", "ema-8", "ema-1000", "weights", "ema-8", "ema-1000"]);
+    let of = |name: &str| tensors(&folder.path().join(format!("run/checkpoint/{name}.safetensors")));
+    assert!(of("model") != of("ema-8"));
+}
+
+#[test]
+fn what_is_not_finite_stops_a_run_or_sets_it_back() {
+    let folder = scratch();
+    let explode = format!(
+        "{TRAIN} --steps 60 --learning-rate 1 --set training.clip_norm=1e9 --set training.warmup_steps=20 \
+         --checkpoint-every 2 --validate-every 60"
+    );
+    let said = run(folder.path(), &format!("{explode} --out stop")).refusal();
+    assert!(said.contains("not a finite number at step") && said.contains("--learning-rate"), "{said}");
+    assert!(folder.path().join("stop/checkpoint/model.safetensors").exists(), "the last good one stays");
+    let ended = run(folder.path(), &format!("{explode} --on-not-finite step-back --out back"));
+    assert!(ended.stderr.contains("back to step") && ended.stderr.contains("time 1 of 3"), "{}", ended.stderr);
+    assert!(ended.refusal().contains("after stepping back 3 times"));
+}
+
+#[test]
+fn a_configuration_file_says_all_and_the_command_line_more() {
+    let folder = scratch();
+    let printed =
+        run(folder.path(), "train --print-config --preset quick --batch 4 --seed 5 --max-images 24").ok().stdout;
+    fs::write(folder.path().join("all.toml"), &printed).expect("a file");
+    let again = run(folder.path(), "train --print-config --config all.toml").ok().stdout;
+    assert_eq!(printed, again, "what is printed is accepted");
+    fs::write(
+        folder.path().join("some.toml"),
+        "preset = \"quick\"\nseed = 5\n[data]\nmax_images = 24\n[training]\nbatch = 99\nsteps = 6\n[run]\nvalidate_every = 3\n",
+    )
+    .expect("a file");
+    run(folder.path(), "train --device cpu --config some.toml --set training.batch=77 --batch 4 --out run").ok();
+    assert!(tensors(&folder.path().join("run/quick.safetensors")) == tensors(&weights()), "flags are on top");
+
+    for (text, named) in [
+        ("[training]\nlerning_rate = 1", "did you mean training.learning_rate?"),
+        ("[training]\nbatch = \"many\"", "batch"),
+        ("[training\nbatch = 3", "line 1"),
+        ("[training]\nbatch = 0", "batch"),
+        ("preset = \"papre\"", "papre"),
+    ] {
+        fs::write(folder.path().join("bad.toml"), text).expect("a file");
+        let said = run(folder.path(), "train --device cpu --config bad.toml --out never").refusal();
+        assert!(said.contains(named), "{text}: {said}");
+    }
+    let said = run(folder.path(), "train --device cpu --set training.bach=3 --out never").refusal();
+    assert!(said.contains("training.batch"), "{said}");
+    assert!(!folder.path().join("never").exists());
+}
+
+/// A file system of a few megabytes, in a namespace of its own: no rights are needed where the kernel allows such.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_leaves_the_last_good_checkpoint() {
+    let folder = scratch();
+    let binary = trainer().get_program().to_owned();
+    let script = format!(
+        "mount -t tmpfs -o size=12m tmpfs disk || exit 99
+         \"$0\" {TRAIN} --steps 40 --checkpoint-every 4 --validate-every 40 --out disk/run; echo first $? >&2
+         ls -A disk/run >&2
+         mount -o remount,size=100m disk || exit 98
+         \"$0\" train --device cpu --resume --out disk/run; echo second $? >&2"
+    );
+    fs::create_dir(folder.path().join("disk")).expect("a folder");
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &script]).arg(binary);
+    let ended: Ended = command.current_dir(folder.path()).output().expect("unshare, of util-linux, starts").into();
+    assert!(ended.code == Some(0), "a small file system cannot be mounted here: {ended:?}");
+    let said = &ended.stderr;
+    assert!(said.contains("cannot save step") && said.contains("checkpoint of step 4 stays"), "{said}");
+    assert!(said.contains("No space left") && said.contains("first 1"), "{said}");
+    let listing = said.split("first 1").nth(1).expect("a listing").split("device:").next().expect("before resuming");
+    assert!(!listing.contains(".checkpoint") && listing.contains("checkpoint"), "{listing}");
+    assert!(said.contains("resuming after step 4") && said.contains("second 0"), "{said}");
+}
