@@ -9,8 +9,9 @@ use vdm::config::{ComputePrecision, Preset};
 use vdm::sampler::Sampler;
 use vdm::weights::Precision;
 
-use crate::data::DataArgs;
+use crate::data::{ChoiceArgs, DataArgs};
 use crate::device::{DeviceChoice, Devices, Probed};
+use crate::prepare::PrepareArgs;
 use crate::settings::OnNotFinite;
 use crate::train::Nodes;
 
@@ -33,6 +34,8 @@ pub struct Cli {
 pub enum Command {
     /// Train a model (the default)
     Train(Box<TrainArgs>),
+    /// Read and prepare images, and report what is wrong with them; training does it by itself
+    Prepare(PrepareArgs),
     /// Draw synthetic X-rays from a file of weights
     Sample(SampleArgs),
     /// Measure the variational bound of a file of weights on a folder of images
@@ -197,9 +200,12 @@ pub struct EvaluateArgs {
     /// The file of weights; the encoder's file is found beside it
     #[arg(long, value_name = "FILE")]
     pub weights: PathBuf,
-    /// Folder of images
-    #[arg(long, value_name = "DIR")]
+    /// Images: a folder, ChestX-ray14 or a CSV manifest
+    #[arg(long, value_name = "PATH")]
     pub data: PathBuf,
+    /// Which of them.
+    #[command(flatten)]
+    pub choice: ChoiceArgs,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -212,9 +218,6 @@ pub struct EvaluateArgs {
     /// Where to compute
     #[arg(long, value_enum, default_value_t = DeviceChoice::Auto)]
     pub device: DeviceChoice,
-    /// Leave unreadable images out, and count them, instead of stopping at the first
-    #[arg(long)]
-    pub skip_unreadable: bool,
 }
 
 /// Options of inspection.

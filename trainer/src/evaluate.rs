@@ -9,7 +9,7 @@ use vdm::math;
 use vdm::model::Networks;
 
 use crate::cli::EvaluateArgs;
-use crate::data::{self, Dataset, Unreadable};
+use crate::data::{self, Dataset};
 use crate::device::{self, Job};
 use crate::files::{self, WithEncoder, block_on};
 use crate::progress::Progress;
@@ -98,14 +98,12 @@ struct Terms {
 /// `trainer evaluate`.
 pub fn command(args: EvaluateArgs) -> Result<()> {
     anyhow::ensure!(args.times > 0, "--times is 0: at least 1 is accepted");
-    let files = data::list(&args.data)?;
     let device = device::choose(args.device)?;
-    device::run(device, Evaluate { args, files })
+    device::run(device, Evaluate { args })
 }
 
 struct Evaluate {
     args: EvaluateArgs,
-    files: Vec<std::path::PathBuf>,
 }
 
 impl Job for Evaluate {
@@ -115,17 +113,8 @@ impl Job for Evaluate {
         let args = self.args;
         let loaded = files::load_model::<B::InnerBackend>(&args.weights, WithEncoder::Yes, device)?;
         let config = &loaded.model.config;
-        let labels = match config.classes {
-            0 => None,
-            _ => {
-                let (names, labels) = data::class_folders(&args.data, &self.files)?;
-                let known = &loaded.header.provenance.class_names;
-                anyhow::ensure!(&names == known, "the folder's classes are {names:?}, and the weights' are {known:?}");
-                Some(labels)
-            }
-        };
-        let unreadable = if args.skip_unreadable { Unreadable::Skip } else { Unreadable::Fail };
-        let data = Dataset::load(&self.files, labels.as_deref(), config.height, config.width, unreadable)?;
+        let classes = &loaded.header.provenance.class_names;
+        let data = data::read(&args.data, &args.choice, classes, config.height, config.width)?;
         let mut progress = Progress::new("evaluating", 0, data.len() as u64);
         let terms = measure(&loaded.model.networks, config, &data, args.times, args.seed, device, |done| {
             progress.set(done as u64, String::new);

@@ -9,6 +9,7 @@ mod figures;
 mod files;
 mod inspect;
 mod log;
+mod prepare;
 mod progress;
 mod run_data;
 mod run_folder;
@@ -35,6 +36,7 @@ fn run(cli: cli::Cli) -> anyhow::Result<()> {
     match cli.command {
         None => train::command(cli.train),
         Some(cli::Command::Train(args)) => train::command(*args),
+        Some(cli::Command::Prepare(args)) => prepare::command(args),
         Some(cli::Command::Sample(args)) => sample::command(args),
         Some(cli::Command::Evaluate(args)) => evaluate::command(args),
         Some(cli::Command::Inspect(args)) => inspect::command(args),

@@ -2,17 +2,13 @@
 
 use std::time::SystemTime;
 
-use anyhow::{Result, ensure};
-use vdm::image::to_unit;
+use anyhow::Result;
 use vdm::noise::NoiseStream;
 use vdm::weights::Provenance;
 
-use crate::data::{self, Dataset, Unreadable};
+use crate::data::{self, Dataset, Problems};
 use crate::sample::SOFTWARE;
 use crate::settings::RunSettings;
-
-/// Phantoms to train on, and to validate on, where no data is given.
-const PHANTOMS: [usize; 2] = [1024, 128];
 
 /// The data of a run and its settings with what followed from the data.
 pub struct RunData {
@@ -22,20 +18,23 @@ pub struct RunData {
     pub train: Dataset,
     /// The images to validate on.
     pub validation: Dataset,
+    /// What is wrong with them.
+    pub problems: Problems,
     /// The provenance, but for the steps taken.
     pub provenance: Provenance,
 }
 
 impl RunData {
-    /// An image to train on, as grey values in [0, 1].
-    pub fn image(&self, index: usize, _stream: &mut NoiseStream) -> Vec<f32> {
-        self.train.image(index).iter().map(|&v| to_unit(v)).collect()
+    /// An image to train on, augmented as the settings say, as grey values in [0, 1].
+    pub fn image(&self, index: usize, stream: &mut NoiseStream) -> Vec<f32> {
+        let Dataset { height, width, .. } = self.train;
+        self.settings.augmentation.augment(self.train.image(index), height, width, stream)
     }
 
     /// A number that tells sets of training images apart.
     pub fn fingerprint(&self) -> f32 {
-        let sum: u64 =
-            (0..self.train.len()).map(|i| self.train.image(i).iter().map(|&v| u64::from(v)).sum::<u64>()).sum();
+        let sum_of = |i| self.train.image(i).iter().map(|&v| u64::from(v)).sum::<u64>();
+        let sum: u64 = (0..self.train.len()).map(sum_of).sum();
         (sum % 65_521) as f32
     }
 
@@ -43,88 +42,32 @@ impl RunData {
     #[cfg(test)]
     pub fn of(settings: RunSettings, train: Dataset, validation: Dataset) -> Self {
         let provenance = Provenance { images: train.len() as u64, ..Provenance::default() };
-        Self { settings, train, validation, provenance }
+        Self { settings, train, validation, problems: Problems::default(), provenance }
     }
 }
 
 /// Reads the images that the settings name, or draws phantoms.
 pub fn load(mut settings: RunSettings) -> Result<RunData> {
     let (height, width) = (settings.model.height, settings.model.width);
-    let unreadable = if settings.data.skip_unreadable { Unreadable::Skip } else { Unreadable::Fail };
-    let mut class_names = Vec::new();
-    let (train, validation, description) = match &settings.data.path {
-        None => {
-            let [train, validation] = PHANTOMS;
-            let train = train.min(settings.data.max_images.unwrap_or(usize::MAX));
-            eprintln!(
-                "data: {train} procedurally drawn thorax phantoms. These are drawings, not X-rays: pass --data DIR \
-                 to train on images."
-            );
-            (
-                Dataset::phantoms(settings.seed, 0, train, height, width),
-                Dataset::phantoms(settings.seed, 1 << 32, validation, height, width),
-                "procedurally drawn thorax phantoms, not X-rays".to_owned(),
-            )
-        }
-        Some(folder) => {
-            let files = data::list(folder)?;
-            let (mut train, held_out) = match &settings.data.validation {
-                Some(validation) => (files, data::list(validation)?),
-                None => {
-                    let (held_out, train): (Vec<_>, Vec<_>) =
-                        files.into_iter().enumerate().partition(|(i, _)| i % 10 == 9);
-                    (train.into_iter().map(|f| f.1).collect(), held_out.into_iter().map(|f| f.1).collect::<Vec<_>>())
-                }
-            };
-            ensure!(
-                !held_out.is_empty(),
-                "{} holds {} images, too few to hold every tenth out for validation: pass --validation DIR",
-                folder.display(),
-                train.len()
-            );
-            if let Some(most) = settings.data.max_images {
-                train.truncate(most);
-            }
-            let validation_folder = settings.data.validation.as_deref().unwrap_or(folder);
-            let labels = if settings.data.class_folders {
-                let (names, labels) = data::class_folders(folder, &train)?;
-                let (held_out_names, held_out_labels) = data::class_folders(validation_folder, &held_out)?;
-                ensure!(
-                    names == held_out_names,
-                    "the training images have the classes {names:?}, and the validation images {held_out_names:?}"
-                );
-                class_names = names;
-                Some((labels, held_out_labels))
-            } else {
-                None
-            };
-            let (labels, held_out_labels) = labels.unzip();
-            let description = folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned();
-            eprintln!("data: {} training and {} validation images", train.len(), held_out.len());
-            (
-                Dataset::load(&train, labels.as_deref(), height, width, unreadable)?,
-                Dataset::load(&held_out, held_out_labels.as_deref(), height, width, unreadable)?,
-                description,
-            )
-        }
-    };
-    settings.model.classes = class_names.len();
+    let loaded = data::load(&settings.data, settings.seed, height, width)?;
+    settings.model.classes = loaded.class_names.len();
     let provenance = Provenance {
         name: settings.preset.name().to_owned(),
-        data: settings.weights.data_name.clone().unwrap_or(description),
-        images: train.len() as u64,
+        data: settings.weights.data_name.clone().unwrap_or(loaded.description),
+        images: loaded.train.len() as u64,
         training_steps: 0,
         seed: settings.seed,
         date: today(),
         license: settings.weights.license.clone(),
         acknowledgement: settings.weights.acknowledgement.clone(),
         software: SOFTWARE.to_owned(),
-        class_names,
+        class_names: loaded.class_names,
     };
-    Ok(RunData { settings, train, validation, provenance })
+    let (train, validation, problems) = (loaded.train, loaded.validation, loaded.problems);
+    Ok(RunData { settings, train, validation, problems, provenance })
 }
 
 /// Today in UTC as YYYY-MM-DD.
-fn today() -> String {
+pub fn today() -> String {
     humantime::format_rfc3339_seconds(SystemTime::now()).to_string().chars().take(10).collect()
 }

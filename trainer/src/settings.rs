@@ -8,7 +8,7 @@ use toml::{Table, Value};
 use vdm::config::{ModelConfig, Preset, ScheduleKind, TrainingConfig};
 
 use crate::cli::{PrecisionChoice, ScheduleChoice, TrainArgs};
-use crate::data::SourceSettings;
+use crate::data::{AugmentSettings, SourceSettings};
 use crate::files;
 
 /// Everything that a run's result depends on, and when it shows it. A run's folder keeps it as `run.toml`.
@@ -21,6 +21,8 @@ pub struct RunSettings {
     pub seed: u64,
     /// The images.
     pub data: SourceSettings,
+    /// What is done to training images; nothing, as in the paper, unless it is asked for.
+    pub augmentation: AugmentSettings,
     /// When the run measures, shows and saves itself.
     pub run: Cadence,
     /// What the file of weights says of itself.
@@ -74,10 +76,11 @@ pub struct Labels {
 }
 
 /// What TOML, which has no null, says where an option is absent.
-const ABSENT: [(&str, &str, &str); 9] = [
+const ABSENT: [(&str, &str, &str); 10] = [
     ("data", "path", "phantoms"),
     ("data", "validation", "held-out"),
     ("data", "max_images", "all"),
+    ("data", "sex", "any"),
     ("data", "min_age", "any"),
     ("data", "max_age", "any"),
     ("data", "cache", "default"),
@@ -93,6 +96,7 @@ impl RunSettings {
             preset,
             seed: 0,
             data: SourceSettings { max_images: preset.max_images(), ..SourceSettings::default() },
+            augmentation: AugmentSettings::default(),
             run: Cadence {
                 log_every: 1,
                 validate_every: 250,
@@ -144,6 +148,7 @@ impl RunSettings {
         let same = wanted.preset == stored.preset
             && wanted.seed == stored.seed
             && wanted.data == stored.data
+            && wanted.augmentation == stored.augmentation
             && wanted.training == stored.training
             && ModelConfig { classes: stored.model.classes, ..wanted.model.clone() } == stored.model;
         if !same {
@@ -180,6 +185,7 @@ impl RunSettings {
         ] {
             ensure!(value != Some(0), "--{} is 0: at least 1 is accepted", name.replace('_', "-"));
         }
+        self.augmentation.validate()?;
         self.data.validate()
     }
 

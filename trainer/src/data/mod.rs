@@ -1,253 +1,213 @@
-//! Images: a folder of PNG and JPEG files, or built-in phantoms, as 8-bit grey values of one size.
+//! Images: where they come from, which of them are taken, and how they are prepared.
 
+mod augment;
+mod cache;
+mod dataset;
+mod decode;
+mod dicom;
+mod entries;
 mod phantom;
+mod problems;
+mod select;
+mod source;
 
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::HashSet;
+use std::path::Path;
 
-use anyhow::{Context, Result, anyhow, bail};
-use burn::tensor::{Tensor, TensorData, backend::Backend};
-use image::{DynamicImage, ImageReader, imageops::FilterType};
-use rayon::prelude::*;
-use vdm::image::to_unit;
-use walkdir::WalkDir;
+use anyhow::{Context, Result, ensure};
 
-use self::phantom::draw as draw_phantom;
-use crate::progress::Progress;
+pub use augment::AugmentSettings;
+pub use dataset::Dataset;
+use entries::{Entry, Part};
+pub use problems::Problems;
+pub use source::{ChoiceArgs, DataArgs, DropDuplicates, SourceSettings};
 
-/// Images of one size in memory.
-#[derive(Clone, Debug)]
-pub struct Dataset {
-    /// Height in pixels.
-    pub height: usize,
-    /// Width in pixels.
-    pub width: usize,
-    /// Grey values, image after image.
-    pixels: Vec<u8>,
-    /// What to call each image: its file, in most cases.
-    pub names: Vec<String>,
-    /// A label an image, where the images have classes.
-    pub labels: Option<Vec<usize>>,
-    /// Files that were left out as unreadable.
-    pub skipped: usize,
+/// Phantoms to train on, and to validate on, where no data is given.
+const PHANTOMS: [usize; 2] = [1024, 128];
+
+/// The images of a run.
+pub struct Loaded {
+    /// To train on.
+    pub train: Dataset,
+    /// To validate on.
+    pub validation: Dataset,
+    /// Names of the classes; none where there are no classes.
+    pub class_names: Vec<String>,
+    /// What the images are, in words.
+    pub description: String,
+    /// What is wrong with them.
+    pub problems: Problems,
 }
 
-/// What to do with a file that cannot be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unreadable {
-    /// Stop, and name it.
-    Fail,
-    /// Leave it out, and count it.
-    Skip,
-}
-
-/// Where images come from.
-#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SourceSettings {
-    pub path: Option<PathBuf>,
-    pub validation: Option<PathBuf>,
-    pub max_images: Option<usize>,
-    pub class_folders: bool,
-    pub skip_unreadable: bool,
-    pub cache: Option<PathBuf>,
-    pub min_age: Option<u32>,
-    pub max_age: Option<u32>,
-}
-
-impl SourceSettings {
-    pub fn validate(&self) -> Result<()> {
-        Ok(())
-    }
-}
-
-#[derive(Clone, Debug, clap::Args)]
-pub struct DataArgs {
-    #[arg(long, value_name = "DIR")]
-    pub data: Option<PathBuf>,
-    #[arg(long, value_name = "DIR")]
-    pub validation: Option<PathBuf>,
-    #[arg(long)]
-    pub max_images: Option<usize>,
-    #[arg(long)]
-    pub skip_unreadable: bool,
-}
-
-impl DataArgs {
-    pub fn apply(&self, s: &mut SourceSettings) {
-        if self.data.is_some() {
-            s.path = self.data.clone();
-        }
-        if self.validation.is_some() {
-            s.validation = self.validation.clone();
-        }
-        if self.max_images.is_some() {
-            s.max_images = self.max_images;
-        }
-        s.skip_unreadable |= self.skip_unreadable;
-    }
-}
-
-/// The largest side that is decoded: a file that claims more is damaged or hostile.
-const MAX_SIDE: u32 = 20_000;
-
-/// Image files under a folder, in order of their paths.
+/// Reads the images of a run, or draws phantoms, and says what it found.
 ///
 /// # Errors
-/// The folder cannot be read, or holds no PNG or JPEG file.
-pub fn list(folder: &Path) -> Result<Vec<PathBuf>> {
-    if !folder.is_dir() {
-        bail!("{} is not a folder: a folder of PNG or JPEG images is accepted", folder.display());
-    }
-    let mut files = Vec::new();
-    for entry in WalkDir::new(folder).follow_links(true).sort_by_file_name() {
-        let entry = entry.with_context(|| format!("cannot read the folder {}", folder.display()))?;
-        let extension = entry.path().extension().map(|e| e.to_ascii_lowercase());
-        let is_image = extension.is_some_and(|e| e == "png" || e == "jpg" || e == "jpeg");
-        if entry.file_type().is_file() && is_image {
-            files.push(entry.into_path());
+/// A source that cannot be read or is not what it should be; an unreadable image; a choice that leaves none.
+pub fn load(settings: &SourceSettings, seed: u64, height: usize, width: usize) -> Result<Loaded> {
+    let Some(path) = &settings.path else { return Ok(phantoms(settings, seed, height, width)) };
+    let mut source = select::choose(entries::list(path, settings)?, settings)?;
+    let (class_names, labels) = select::classes(&mut source, path, settings)?;
+    source.remarks.iter().for_each(|remark| eprintln!("data: {remark}"));
+    let mut train = Labelled::new(source.all, labels);
+    let (mut validation, how) = match &settings.validation {
+        Some(path) => {
+            let mut other = select::choose(entries::list(path, settings)?, settings)?;
+            let (names, labels) = select::classes(&mut other, path, settings)?;
+            ensure!(
+                names == class_names,
+                "the training images have the classes {class_names:?}, and the validation images {names:?}"
+            );
+            (Labelled::new(other.all, labels), "from their own folder".to_owned())
         }
+        None => {
+            let (parts, how) = select::split(&train.entries, settings, seed);
+            let validation = train.only(&parts, Part::Validation);
+            let tested = parts.iter().filter(|part| **part == Part::Test).count();
+            if tested > 0 {
+                eprintln!("data: {tested} test images are left alone");
+            }
+            train = train.only(&parts, Part::Train);
+            (validation, how)
+        }
+    };
+    ensure!(
+        !train.entries.is_empty() && !validation.entries.is_empty(),
+        "{} gives {} training and {} validation images, too few: pass --validation PATH or another \
+         --validation-fraction",
+        path.display(),
+        train.entries.len(),
+        validation.entries.len()
+    );
+    if let Some(most) = settings.max_images {
+        train.truncate(most);
     }
-    if files.is_empty() {
-        bail!("{} holds no .png, .jpg or .jpeg file", folder.display());
+    eprintln!("data: {} training and {} validation images, {how}", train.count(), validation.count());
+
+    let training = train.entries.len();
+    let both = Labelled {
+        entries: [train.entries, std::mem::take(&mut validation.entries)].concat(),
+        labels: [train.labels, validation.labels].concat(),
+    };
+    let (data, problems, training) = both.prepare(settings, height, width, training)?;
+    if let Some(table) = problems.table() {
+        eprintln!("data: {table}");
     }
-    Ok(files)
+    let keep = match settings.drop_duplicates {
+        DropDuplicates::None => (0..data.len()).collect(),
+        DropDuplicates::Exact => problems::without_duplicates(data.len(), &problems, false),
+        DropDuplicates::Near => problems::without_duplicates(data.len(), &problems, true),
+    };
+    if keep.len() < data.len() {
+        eprintln!("data: {} duplicates were left out", data.len() - keep.len());
+    }
+    let (train, validation): (Vec<usize>, Vec<usize>) = keep.into_iter().partition(|&i| i < training);
+    ensure!(!train.is_empty() && !validation.is_empty(), "no image is left to train on, or to validate on");
+    Ok(Loaded {
+        train: data.subset(&train),
+        validation: data.subset(&validation),
+        class_names,
+        description: path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
+        problems,
+    })
 }
 
-/// Sub-folders of `folder` as classes: their names in order, and the label of each file.
+/// Reads all images of a source, in order of their names. `class_names` are those of the weights, where they have any.
 ///
 /// # Errors
-/// A file lies in no sub-folder.
-pub fn class_folders(folder: &Path, files: &[PathBuf]) -> Result<(Vec<String>, Vec<usize>)> {
-    let class_of = |file: &PathBuf| -> Result<String> {
-        let mut parts = file.strip_prefix(folder).unwrap_or(file).components();
-        match (parts.next(), parts.next()) {
-            (Some(class), Some(_)) => Ok(class.as_os_str().to_string_lossy().into_owned()),
-            _ => bail!("{} lies in no sub-folder of {}, so it has no class", file.display(), folder.display()),
+/// As [`load`], and where the source has other classes.
+pub fn read(path: &Path, choice: &ChoiceArgs, class_names: &[String], height: usize, width: usize) -> Result<Dataset> {
+    let mut settings = SourceSettings { path: Some(path.to_owned()), ..SourceSettings::default() };
+    choice.apply(&mut settings);
+    if !class_names.is_empty() && settings.labels == source::Labels::None {
+        settings.labels = source::Labels::Folders;
+    }
+    settings.validate()?;
+    let mut source = select::choose(entries::list(path, &settings)?, &settings)?;
+    let (names, labels) =
+        if class_names.is_empty() { (Vec::new(), Vec::new()) } else { select::classes(&mut source, path, &settings)? };
+    ensure!(names == class_names, "the folder's classes are {names:?}, and the weights' are {class_names:?}");
+    let all = Labelled::new(source.all, labels);
+    Ok(all.prepare(&settings, height, width, 0)?.0)
+}
+
+fn phantoms(settings: &SourceSettings, seed: u64, height: usize, width: usize) -> Loaded {
+    let [train, validation] = PHANTOMS;
+    let train = train.min(settings.max_images.unwrap_or(usize::MAX));
+    eprintln!(
+        "data: {train} procedurally drawn thorax phantoms. These are drawings, not X-rays: pass --data DIR to train \
+         on images."
+    );
+    Loaded {
+        train: Dataset::phantoms(seed, 0, train, height, width),
+        validation: Dataset::phantoms(seed, 1 << 32, validation, height, width),
+        class_names: Vec::new(),
+        description: "procedurally drawn thorax phantoms, not X-rays".to_owned(),
+        problems: Problems::default(),
+    }
+}
+
+/// Images with their labels, if there are classes.
+struct Labelled {
+    entries: Vec<Entry>,
+    labels: Vec<usize>,
+}
+
+impl Labelled {
+    fn new(entries: Vec<Entry>, labels: Vec<usize>) -> Self {
+        Self { entries, labels }
+    }
+
+    fn only(&self, parts: &[Part], part: Part) -> Self {
+        let chosen: Vec<usize> = (0..parts.len()).filter(|&i| parts[i] == part).collect();
+        Self {
+            entries: chosen.iter().map(|&i| self.entries[i].clone()).collect(),
+            labels: chosen.iter().filter_map(|&i| self.labels.get(i).copied()).collect(),
         }
-    };
-    let classes: Vec<String> = files.iter().map(class_of).collect::<Result<_>>()?;
-    let mut names = classes.clone();
-    names.sort();
-    names.dedup();
-    let labels = classes.iter().map(|class| names.partition_point(|name| name < class)).collect();
-    Ok((names, labels))
-}
+    }
 
-fn decode(path: &Path, height: usize, width: usize) -> Result<Vec<u8>> {
-    let unusable = || format!("cannot read {}: 8- and 16-bit grey or RGB PNG, and JPEG, are accepted", path.display());
-    let mut reader = ImageReader::open(path).with_context(unusable)?.with_guessed_format().with_context(unusable)?;
-    let mut limits = image::Limits::default();
-    limits.max_image_width = Some(MAX_SIDE);
-    limits.max_image_height = Some(MAX_SIDE);
-    reader.limits(limits);
-    let image = reader.decode().with_context(unusable)?;
-    // Resized in 16 bits: rounding to 8 comes once, at the end.
-    let (w, h) = (width as u32, height as u32);
-    let grey = if (image.width(), image.height()) == (w, h) {
-        image.into_luma16()
-    } else {
-        DynamicImage::ImageLuma16(image.into_luma16()).resize_exact(w, h, FilterType::Lanczos3).into_luma16()
-    };
-    // v · 255 / 65535 rounded: the inverse of the 257-fold widening of 8-bit files, which thus come back exactly.
-    Ok(grey.into_raw().into_iter().map(|v| ((u32::from(v) + 128) / 257) as u8).collect())
-}
+    fn truncate(&mut self, most: usize) {
+        self.entries.truncate(most);
+        self.labels.truncate(most);
+    }
 
-impl Dataset {
-    /// Decodes files in parallel and resizes them with a Lanczos filter.
-    ///
-    /// # Errors
-    /// A file that cannot be read, unless such are skipped; all of them unreadable.
-    pub fn load(
-        files: &[PathBuf],
-        labels: Option<&[usize]>,
+    /// `12 (of 10 patients)`.
+    fn count(&self) -> String {
+        match select::patients(self.entries.iter()) {
+            Some(patients) => format!("{} (of {patients} patients)", self.entries.len()),
+            None => self.entries.len().to_string(),
+        }
+    }
+
+    /// Prepares the images; also how many of the first `training` could be read.
+    fn prepare(
+        self,
+        settings: &SourceSettings,
         height: usize,
         width: usize,
-        unreadable: Unreadable,
-    ) -> Result<Self> {
-        let bar = std::sync::Mutex::new(Progress::new("reading images", 0, files.len() as u64));
-        let done = AtomicUsize::new(0);
-        let decoded: Vec<Option<Vec<u8>>> = files
-            .par_iter()
-            .map(|path| {
-                let result = decode(path, height, width);
-                let count = done.fetch_add(1, Ordering::Relaxed) + 1;
-                if let Ok(mut bar) = bar.lock() {
-                    bar.set(count as u64, String::new);
-                }
-                match (result, unreadable) {
-                    (Ok(pixels), _) => Ok(Some(pixels)),
-                    (Err(_), Unreadable::Skip) => Ok(None),
-                    (Err(error), Unreadable::Fail) => {
-                        Err(error.context("pass --skip-unreadable to leave such files out"))
-                    }
-                }
-            })
-            .collect::<Result<_>>()
-            .map_err(hint_last)?;
-        drop(bar);
-        let mut kept = Vec::new();
-        let mut pixels = Vec::with_capacity(files.len() * height * width);
-        for (i, image) in decoded.into_iter().enumerate() {
-            if let Some(image) = image {
-                pixels.extend(image);
-                kept.push(i);
-            }
+        training: usize,
+    ) -> Result<(Dataset, Problems, usize)> {
+        let (mut data, prepared) = cache::prepare(&self.entries, settings, height, width)?;
+        if data.skipped > 0 {
+            eprintln!("data: {} of {} files are unreadable and were left out", data.skipped, self.entries.len());
         }
-        let skipped = files.len() - kept.len();
-        if kept.is_empty() {
-            bail!("none of the {} image files can be read", files.len());
+        if !self.labels.is_empty() {
+            let kept = prepared.iter().zip(&self.labels).filter(|(prepared, _)| prepared.row.is_some());
+            data.labels = Some(kept.map(|(_, &label)| label).collect());
         }
-        if skipped > 0 {
-            eprintln!("{skipped} of {} files are unreadable and were left out", files.len());
-        }
-        let labels = labels.map(|labels| kept.iter().map(|&i| labels[i]).collect());
-        let names = kept.iter().map(|&i| files[i].display().to_string()).collect();
-        Ok(Self { height, width, pixels, names, labels, skipped })
-    }
-
-    /// `count` phantoms, from number `first`.
-    pub fn phantoms(seed: u64, first: u64, count: usize, height: usize, width: usize) -> Self {
-        let pixels =
-            (0..count as u64).into_par_iter().flat_map_iter(|i| draw_phantom(seed, first + i, height, width)).collect();
-        let names = (0..count as u64).map(|i| format!("phantom {}", first + i)).collect();
-        Self { height, width, pixels, names, labels: None, skipped: 0 }
-    }
-
-    /// Images there are.
-    pub fn len(&self) -> usize {
-        self.pixels.len() / (self.height * self.width)
-    }
-
-    /// Grey values of one image.
-    pub fn image(&self, index: usize) -> &[u8] {
-        let size = self.height * self.width;
-        &self.pixels[index * size..(index + 1) * size]
-    }
-
-    /// Mean grey value of each pixel over the data, in [0, 1].
-    pub fn mean_image(&self) -> Vec<f64> {
-        let mut mean = vec![0.0; self.height * self.width];
-        for image in self.pixels.chunks_exact(mean.len()) {
-            for (sum, &v) in mean.iter_mut().zip(image) {
-                *sum += f64::from(to_unit(v));
-            }
-        }
-        let count = self.len() as f64;
-        mean.iter_mut().for_each(|sum| *sum /= count);
-        mean
-    }
-
-    /// Images as x `[B, H·W]` in [0, 1].
-    pub fn batch<B: Backend>(&self, indices: &[usize], device: &B::Device) -> Tensor<B, 2> {
-        let values: Vec<f32> = indices.iter().flat_map(|&i| self.image(i).iter().map(|&v| to_unit(v))).collect();
-        Tensor::from_data(TensorData::new(values, [indices.len(), self.height * self.width]), device)
+        let training = prepared[..training].iter().filter(|prepared| prepared.row.is_some()).count();
+        let names: Vec<String> = self.entries.into_iter().map(|entry| entry.name).collect();
+        let problems = problems::find(&data, &names, &prepared, training);
+        Ok((data, problems, training))
     }
 }
 
-/// Puts the file's own message first and the hint behind it.
-fn hint_last(error: anyhow::Error) -> anyhow::Error {
-    let hint = error.to_string();
-    let reason = error.chain().skip(1).map(ToString::to_string).collect::<Vec<_>>().join(": ");
-    anyhow!("{reason}\n  hint: {hint}")
+/// The places 0..count without some.
+fn select_rows(count: usize, gone: impl Iterator<Item = usize>) -> Vec<usize> {
+    let gone: HashSet<usize> = gone.collect();
+    (0..count).filter(|i| !gone.contains(i)).collect()
+}
+
+/// The folder or file that a source's problems are written beside.
+pub fn write_problems(problems: &Problems, path: &Path) -> Result<()> {
+    problems.write(path).with_context(|| format!("cannot write {}", path.display()))
 }

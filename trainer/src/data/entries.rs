@@ -1,0 +1,382 @@
+//! What a source holds: the images with what is known of each, before any of them is decoded.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use rayon::prelude::*;
+use walkdir::WalkDir;
+
+use super::dicom;
+use super::source::{Layout, SourceSettings};
+
+/// An image file, and what is known of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Entry {
+    /// The file.
+    pub path: PathBuf,
+    /// Its path within the source.
+    pub name: String,
+    /// Whose picture it is.
+    pub patient: Option<String>,
+    /// Its findings, or a manifest's label.
+    pub findings: Vec<String>,
+    /// View position.
+    pub view: Option<String>,
+    /// M, F or O.
+    pub sex: Option<String>,
+    /// Years.
+    pub age: Option<u32>,
+    /// Which part of the data the source itself puts it into.
+    pub part: Option<Part>,
+}
+
+/// A part of the data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// To train on.
+    Train,
+    /// To validate on.
+    Validation,
+    /// To be left alone until the end.
+    Test,
+}
+
+/// A source's images.
+#[derive(Clone, Debug)]
+pub struct Entries {
+    /// In order of their names.
+    pub all: Vec<Entry>,
+    /// What the source is.
+    pub layout: Layout,
+    /// What a reader should know: files without a row, rows without a file.
+    pub remarks: Vec<String>,
+    /// Columns of the table, where there is one.
+    pub columns: Vec<String>,
+}
+
+/// Lists a source.
+///
+/// # Errors
+/// It cannot be read, is not what it should be, or holds no image.
+pub fn list(path: &Path, settings: &SourceSettings) -> Result<Entries> {
+    let layout = match settings.layout {
+        Layout::Auto => guess(path),
+        layout => layout,
+    };
+    let mut entries = match layout {
+        Layout::Nih => nih(path)?,
+        Layout::Manifest => manifest(path)?,
+        Layout::Auto | Layout::Folder => folder(path)?,
+    };
+    read_dicom_tags(&mut entries.all, settings)?;
+    Ok(entries)
+}
+
+fn guess(path: &Path) -> Layout {
+    if path.is_file() && path.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv")) {
+        Layout::Manifest
+    } else if path.is_dir() && nih_table(path).is_some() {
+        Layout::Nih
+    } else {
+        Layout::Folder
+    }
+}
+
+/// Image files under a folder, in order of their paths.
+pub fn image_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    if !folder.is_dir() {
+        bail!(
+            "{} is not a folder: a folder of PNG, JPEG or DICOM images, or a .csv manifest is accepted",
+            folder.display()
+        );
+    }
+    let mut files = Vec::new();
+    for entry in WalkDir::new(folder).follow_links(true).sort_by_file_name() {
+        let entry = entry.with_context(|| format!("cannot read the folder {}", folder.display()))?;
+        if !entry.file_type().is_file() {
+            continue;
+        }
+        let extension = entry.path().extension().map(|e| e.to_ascii_lowercase());
+        let is_image = match &extension {
+            Some(e) => ["png", "jpg", "jpeg", "dcm", "dicom", "dic"].iter().any(|known| e == known),
+            // Archives give DICOM files no extension; it takes a look inside.
+            None => dicom::is_dicom(entry.path()),
+        };
+        if is_image {
+            files.push(entry.into_path());
+        }
+    }
+    if files.is_empty() {
+        bail!("{} holds no .png, .jpg, .jpeg or DICOM file", folder.display());
+    }
+    Ok(files)
+}
+
+fn folder(path: &Path) -> Result<Entries> {
+    let all: Vec<Entry> = image_files(path)?
+        .into_iter()
+        .map(|file| {
+            let name = file.strip_prefix(path).unwrap_or(&file).to_string_lossy().replace('\\', "/");
+            let part = name.split_once('/').and_then(|(first, _)| part_named(first));
+            Entry { path: file, name, part, ..Entry::default() }
+        })
+        .collect();
+    // Folders called train and test say something only where every image lies in such a one.
+    let split = all.iter().all(|entry| entry.part.is_some()) && all.iter().any(|e| e.part == Some(Part::Train));
+    let clear = |entry: Entry| if split { entry } else { Entry { part: None, ..entry } };
+    Ok(Entries {
+        all: all.into_iter().map(clear).collect(),
+        layout: Layout::Folder,
+        remarks: Vec::new(),
+        columns: Vec::new(),
+    })
+}
+
+/// The part of the data that a folder or a column's value names.
+fn part_named(name: &str) -> Option<Part> {
+    match name.to_ascii_lowercase().as_str() {
+        "train" | "training" => Some(Part::Train),
+        "val" | "valid" | "validation" => Some(Part::Validation),
+        "test" | "testing" => Some(Part::Test),
+        _ => None,
+    }
+}
+
+fn nih_table(folder: &Path) -> Option<PathBuf> {
+    let mut tables: Vec<PathBuf> = std::fs::read_dir(folder)
+        .ok()?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            name.starts_with("Data_Entry_2017") && name.ends_with(".csv")
+        })
+        .collect();
+    tables.sort();
+    // The corrected table of 2020 has a longer name.
+    tables.pop()
+}
+
+/// Rows of a CSV file, by the names of its columns.
+struct Table {
+    columns: Vec<String>,
+    rows: Vec<csv::StringRecord>,
+}
+
+impl Table {
+    fn read(path: &Path, needed: &[&str], accepted: &str) -> Result<Self> {
+        let cannot = || format!("cannot read {}", path.display());
+        let mut reader = csv::ReaderBuilder::new().flexible(true).from_path(path).with_context(cannot)?;
+        let columns: Vec<String> = reader
+            .headers()
+            .with_context(cannot)?
+            .iter()
+            .map(|c| c.trim().trim_start_matches('\u{feff}').to_owned())
+            .collect();
+        for column in needed {
+            ensure!(
+                columns.iter().any(|c| c.eq_ignore_ascii_case(column)),
+                "{} has no column `{column}`: it has {}; {accepted}",
+                path.display(),
+                columns.iter().filter(|c| !c.is_empty()).map(|c| format!("`{c}`")).collect::<Vec<_>>().join(", ")
+            );
+        }
+        let rows = reader.records().collect::<Result<_, _>>().with_context(cannot)?;
+        Ok(Self { columns, rows })
+    }
+
+    fn column(&self, names: &[&str]) -> Option<usize> {
+        self.columns.iter().position(|c| names.iter().any(|name| c.eq_ignore_ascii_case(name)))
+    }
+
+    fn value<'a>(&self, row: &'a csv::StringRecord, column: Option<usize>) -> Option<&'a str> {
+        row.get(column?).map(str::trim).filter(|value| !value.is_empty())
+    }
+}
+
+/// Years of an age written as `58` or `058Y`; months and days are fractions of a year.
+fn years(text: &str) -> Option<u32> {
+    let number: u32 = text.trim_end_matches(|c: char| c.is_ascii_alphabetic()).parse().ok()?;
+    match text.chars().last() {
+        Some('M' | 'm') => Some(number / 12),
+        Some('W' | 'w') => Some(number / 52),
+        Some('D' | 'd') => Some(number / 365),
+        _ => Some(number),
+    }
+}
+
+fn nih(folder: &Path) -> Result<Entries> {
+    let path = nih_table(folder)
+        .with_context(|| format!("{} holds no Data_Entry_2017*.csv, as ChestX-ray14 does", folder.display()))?;
+    let accepted = "NIH's table has `Image Index`, `Finding Labels`, `Patient ID`, and so on";
+    let table = Table::read(&path, &["Image Index", "Finding Labels", "Patient ID"], accepted)?;
+    let [image, finding, patient] =
+        [["Image Index"], ["Finding Labels"], ["Patient ID"]].map(|names| table.column(&names));
+    let (age, sex) = (table.column(&["Patient Age"]), table.column(&["Patient Gender", "Patient Sex"]));
+    let view = table.column(&["View Position"]);
+
+    let mut files: HashMap<String, PathBuf> = HashMap::new();
+    let mut twice = 0;
+    for file in image_files(folder)? {
+        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if files.insert(name, file).is_some() {
+            twice += 1;
+        }
+    }
+    let official = official_parts(folder)?;
+    let (mut all, mut absent, mut seen) = (Vec::new(), 0usize, HashSet::new());
+    for row in &table.rows {
+        let Some(name) = table.value(row, image) else { continue };
+        let Some(file) = files.get(name) else {
+            absent += 1;
+            continue;
+        };
+        if !seen.insert(name.to_owned()) {
+            continue;
+        }
+        all.push(Entry {
+            path: file.clone(),
+            name: name.to_owned(),
+            patient: table.value(row, patient).map(str::to_owned),
+            findings: table.value(row, finding).map(split_findings).unwrap_or_default(),
+            view: table.value(row, view).map(str::to_uppercase),
+            sex: table.value(row, sex).map(str::to_uppercase),
+            age: table.value(row, age).and_then(years),
+            part: official.as_ref().and_then(|parts| parts.get(name).copied()),
+        });
+    }
+    let without_row = files.len() - seen.len();
+    ensure!(
+        !all.is_empty(),
+        "none of the {} images under {} stands in {}",
+        files.len(),
+        folder.display(),
+        path.display()
+    );
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    let mut remarks = Vec::new();
+    for (count, what) in [
+        (absent, "rows of the table have no image here"),
+        (without_row, "images have no row in the table, and are left out"),
+        (twice, "images have the name of another, and are left out"),
+    ] {
+        if count > 0 {
+            remarks.push(format!("{count} {what}"));
+        }
+    }
+    Ok(Entries { all, layout: Layout::Nih, remarks, columns: table.columns })
+}
+
+fn split_findings(text: &str) -> Vec<String> {
+    text.split('|').map(|finding| finding.trim().to_owned()).filter(|finding| !finding.is_empty()).collect()
+}
+
+/// NIH's own division, where its two lists are there.
+fn official_parts(folder: &Path) -> Result<Option<HashMap<String, Part>>> {
+    let mut parts = HashMap::new();
+    for (file, part) in [("train_val_list.txt", Part::Train), ("test_list.txt", Part::Test)] {
+        let path = folder.join(file);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        parts.extend(text.lines().map(|line| (line.trim().to_owned(), part)));
+    }
+    Ok(Some(parts))
+}
+
+/// Columns of a manifest.
+const MANIFEST: &str = "a manifest has a column `path`, and may have `label`, `patient`, `split`, `view`, `age`, `sex`";
+
+fn manifest(path: &Path) -> Result<Entries> {
+    ensure!(path.is_file(), "{} is no file: a .csv manifest is accepted", path.display());
+    let table = Table::read(path, &["path"], MANIFEST)?;
+    let column = |name| table.column(&[name]);
+    let (file, label, patient, split) = (column("path"), column("label"), column("patient"), column("split"));
+    let (view, age, sex) = (column("view"), column("age"), column("sex"));
+    let base = path.parent().unwrap_or(Path::new(""));
+    let (mut all, mut missing) = (Vec::new(), Vec::new());
+    for (number, row) in table.rows.iter().enumerate() {
+        let line = number + 2;
+        let name = table.value(row, file).with_context(|| format!("{} line {line} has no path", path.display()))?;
+        let part = match table.value(row, split) {
+            None => None,
+            Some(text) => Some(part_named(text).with_context(|| {
+                format!("{} line {line}: split is `{text}`: train, validation or test is accepted", path.display())
+            })?),
+        };
+        let file = base.join(name);
+        if !file.is_file() {
+            missing.push(name.to_owned());
+        }
+        all.push(Entry {
+            path: file,
+            name: name.to_owned(),
+            patient: table.value(row, patient).map(str::to_owned),
+            findings: table.value(row, label).map(split_findings).unwrap_or_default(),
+            view: table.value(row, view).map(str::to_uppercase),
+            sex: table.value(row, sex).map(str::to_uppercase),
+            age: table.value(row, age).and_then(years),
+            part,
+        });
+    }
+    ensure!(!all.is_empty(), "{} lists no image", path.display());
+    if !missing.is_empty() {
+        let first: Vec<_> = missing.iter().take(3).map(String::as_str).collect();
+        bail!(
+            "{} of the {} files that {} lists are not there: {}{}",
+            missing.len(),
+            all.len(),
+            path.display(),
+            first.join(", "),
+            if missing.len() > 3 { ", …" } else { "" }
+        );
+    }
+    let unique: BTreeSet<_> = all.iter().map(|entry| &entry.path).collect();
+    ensure!(unique.len() == all.len(), "{} lists {} files twice", path.display(), all.len() - unique.len());
+    Ok(Entries { all, layout: Layout::Manifest, remarks: Vec::new(), columns: table.columns })
+}
+
+/// What DICOM files say of patient, sex, age and view, where nothing else does.
+fn read_dicom_tags(entries: &mut [Entry], settings: &SourceSettings) -> Result<()> {
+    let is_dicom = |entry: &Entry| {
+        let extension = entry.path.extension().map(|e| e.to_ascii_lowercase());
+        !extension.is_some_and(|e| e == "png" || e == "jpg" || e == "jpeg")
+    };
+    entries.par_iter_mut().filter(|entry| is_dicom(entry)).try_for_each(|entry| {
+        match dicom::tags(&entry.path) {
+            Ok(tags) => {
+                entry.patient = entry.patient.take().or(tags.patient);
+                entry.sex = entry.sex.take().or(tags.sex);
+                entry.age = entry.age.or(tags.age);
+                entry.view = entry.view.take().or(tags.view);
+                Ok(())
+            }
+            // It is reported among the unreadable ones when it is decoded.
+            Err(_) if settings.skip_unreadable => Ok(()),
+            Err(error) => Err(error.context("pass --skip-unreadable to leave such files out")),
+        }
+    })
+}
+
+/// How often each value occurs.
+pub fn count<'a>(values: impl Iterator<Item = &'a String>) -> BTreeMap<&'a str, usize> {
+    let mut counts = BTreeMap::new();
+    for value in values {
+        *counts.entry(value.as_str()).or_insert(0) += 1;
+    }
+    counts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_are_years() {
+        assert_eq!(
+            ["58", "058Y", "018M", "010D", "Y", ""].map(years),
+            [Some(58), Some(58), Some(1), Some(0), None, None]
+        );
+    }
+}

@@ -1,0 +1,262 @@
+//! Which images to take: the settings, and the options that set them.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, ensure};
+use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize};
+
+/// Where images come from, and which of them are taken.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceSettings {
+    /// A folder of images, NIH's ChestX-ray14, or a CSV manifest; phantoms where absent.
+    pub path: Option<PathBuf>,
+    /// Validation images, in the same form; held out of `path` where absent.
+    pub validation: Option<PathBuf>,
+    /// What `path` is.
+    pub layout: Layout,
+    /// What an image's class is.
+    pub labels: Labels,
+    /// Take images with one of these findings; all where empty.
+    pub findings: Vec<String>,
+    /// Take only images that have no other finding than those.
+    pub only_findings: bool,
+    /// Take these view positions, such as PA and AP; all where empty.
+    pub views: Vec<String>,
+    /// Take one sex: F, M or O.
+    pub sex: Option<String>,
+    /// Least age in years.
+    pub min_age: Option<u32>,
+    /// Greatest age in years.
+    pub max_age: Option<u32>,
+    /// Part of the patients (of the images, where patients are unknown) that is held out for validation.
+    pub validation_fraction: f64,
+    /// Images to train on, the first in name order; all where absent.
+    pub max_images: Option<usize>,
+    /// Leave unreadable images out instead of stopping at the first.
+    pub skip_unreadable: bool,
+    /// Which duplicates are left out.
+    pub drop_duplicates: DropDuplicates,
+    /// Folder of prepared images; the user's cache folder where absent.
+    pub cache: Option<PathBuf>,
+}
+
+impl Default for SourceSettings {
+    fn default() -> Self {
+        Self {
+            path: None,
+            validation: None,
+            layout: Layout::Auto,
+            labels: Labels::None,
+            findings: Vec::new(),
+            only_findings: false,
+            views: Vec::new(),
+            sex: None,
+            min_age: None,
+            max_age: None,
+            validation_fraction: 0.1,
+            max_images: None,
+            skip_unreadable: false,
+            drop_duplicates: DropDuplicates::None,
+            cache: None,
+        }
+    }
+}
+
+/// What a source of images is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Layout {
+    /// NIH where a Data_Entry_2017*.csv lies in the folder, a manifest where the path is a CSV, else a folder
+    Auto,
+    /// Every image below a folder
+    Folder,
+    /// ChestX-ray14 as NIH distributes it
+    Nih,
+    /// A CSV file with a column `path`
+    Manifest,
+}
+
+/// What an image's class is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Labels {
+    /// There are no classes
+    None,
+    /// The name of its sub-folder
+    Folders,
+    /// Its finding, or a manifest's label; images with several of them are left out
+    Finding,
+}
+
+/// Which duplicates are left out. The first in name order stays; across the split, the validation image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum DropDuplicates {
+    /// None; they are reported
+    None,
+    /// Those with the same pixels
+    Exact,
+    /// Those that look the same, too
+    Near,
+}
+
+impl SourceSettings {
+    /// Checks what can be checked without reading anything.
+    pub fn validate(&self) -> Result<()> {
+        ensure!(self.max_images != Some(0), "--max-images is 0: a number from 1, or all is accepted");
+        ensure!(
+            (0.0..1.0).contains(&self.validation_fraction) && self.validation_fraction > 0.0,
+            "--validation-fraction is {}: a number between 0 and 1 is accepted",
+            self.validation_fraction
+        );
+        if let (Some(min), Some(max)) = (self.min_age, self.max_age) {
+            ensure!(min <= max, "--min-age is {min} and --max-age is {max}: the first must not be above the second");
+        }
+        if self.path.is_none() {
+            let asked = self.validation.is_some()
+                || self.labels != Labels::None
+                || !self.findings.is_empty()
+                || !self.views.is_empty()
+                || self.sex.is_some()
+                || self.min_age.or(self.max_age).is_some();
+            ensure!(!asked, "--validation, --labels and what chooses images need --data");
+        }
+        Ok(())
+    }
+
+    /// Whether images are chosen by what a table says of them.
+    pub fn selects(&self) -> bool {
+        !self.findings.is_empty()
+            || !self.views.is_empty()
+            || self.sex.is_some()
+            || self.min_age.or(self.max_age).is_some()
+    }
+}
+
+/// Options that name and choose images.
+#[derive(Clone, Debug, Default, Args)]
+pub struct DataArgs {
+    /// Images: a folder of PNG, JPEG or DICOM files, NIH's ChestX-ray14 as distributed, or a CSV manifest with a column
+    /// `path` [default: built-in phantoms]
+    #[arg(long, value_name = "PATH")]
+    pub data: Option<PathBuf>,
+    /// Validation images, in the same form [default: a tenth of the patients of --data is held out]
+    #[arg(long, value_name = "PATH")]
+    pub validation: Option<PathBuf>,
+    /// How those options are shared with other commands.
+    #[command(flatten)]
+    pub choice: ChoiceArgs,
+    /// Images to train on, the first in name order: a number, or all [default: the preset's; paper 1341]
+    #[arg(long, value_name = "N", value_parser = count_or_all)]
+    pub max_images: Option<CountOrAll>,
+    /// Part of the patients that is held out [default: 0.1]
+    #[arg(long, value_name = "FRACTION")]
+    pub validation_fraction: Option<f64>,
+}
+
+/// Options that choose images.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ChoiceArgs {
+    /// What the images' path is [default: auto]
+    #[arg(long, value_enum)]
+    pub layout: Option<Layout>,
+    /// What an image's class is [default: none]
+    #[arg(long, value_enum)]
+    pub labels: Option<Labels>,
+    /// Take images with this finding; may be given several times [default: all]
+    #[arg(long, value_name = "FINDING")]
+    pub finding: Vec<String>,
+    /// Take only images that have no other finding than those
+    #[arg(long)]
+    pub only_findings: bool,
+    /// Take this view position, such as PA; may be given several times [default: all]
+    #[arg(long, value_name = "VIEW")]
+    pub view: Vec<String>,
+    /// Take one sex: F, M or O [default: all]
+    #[arg(long, value_name = "SEX")]
+    pub sex: Option<String>,
+    /// Least age in years
+    #[arg(long, value_name = "YEARS")]
+    pub min_age: Option<u32>,
+    /// Greatest age in years
+    #[arg(long, value_name = "YEARS")]
+    pub max_age: Option<u32>,
+    /// Leave unreadable images out, and count them, instead of stopping at the first
+    #[arg(long)]
+    pub skip_unreadable: bool,
+    /// Which duplicates to leave out [default: none; they are reported]
+    #[arg(long, value_enum)]
+    pub drop_duplicates: Option<DropDuplicates>,
+    /// Folder of prepared images; it may be emptied at any time [default: the user's cache folder]
+    #[arg(long, value_name = "DIR", env = "VDM_CACHE")]
+    pub cache: Option<PathBuf>,
+}
+
+/// A number of images, or all there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CountOrAll {
+    /// So many.
+    Count(usize),
+    /// All.
+    All,
+}
+
+fn count_or_all(text: &str) -> Result<CountOrAll, String> {
+    match (text, text.parse()) {
+        ("all", _) => Ok(CountOrAll::All),
+        (_, Ok(count)) if count > 0 => Ok(CountOrAll::Count(count)),
+        _ => Err("a number from 1, or all".to_owned()),
+    }
+}
+
+impl DataArgs {
+    /// Puts the options on top of settings.
+    pub fn apply(&self, settings: &mut SourceSettings) {
+        for (field, option) in [(&mut settings.path, &self.data), (&mut settings.validation, &self.validation)] {
+            if option.is_some() {
+                field.clone_from(option);
+            }
+        }
+        self.choice.apply(settings);
+        match self.max_images {
+            Some(CountOrAll::Count(count)) => settings.max_images = Some(count),
+            Some(CountOrAll::All) => settings.max_images = None,
+            None => {}
+        }
+        if let Some(fraction) = self.validation_fraction {
+            settings.validation_fraction = fraction;
+        }
+    }
+}
+
+impl ChoiceArgs {
+    /// Puts the options on top of settings.
+    pub fn apply(&self, settings: &mut SourceSettings) {
+        fn set<T: Clone>(field: &mut T, option: &Option<T>) {
+            if let Some(value) = option {
+                *field = value.clone();
+            }
+        }
+        fn fill<T: Clone>(field: &mut Option<T>, option: &Option<T>) {
+            if option.is_some() {
+                field.clone_from(option);
+            }
+        }
+        set(&mut settings.layout, &self.layout);
+        set(&mut settings.labels, &self.labels);
+        set(&mut settings.drop_duplicates, &self.drop_duplicates);
+        fill(&mut settings.sex, &self.sex);
+        fill(&mut settings.min_age, &self.min_age);
+        fill(&mut settings.max_age, &self.max_age);
+        fill(&mut settings.cache, &self.cache);
+        for (field, option) in [(&mut settings.findings, &self.finding), (&mut settings.views, &self.view)] {
+            if !option.is_empty() {
+                field.clone_from(option);
+            }
+        }
+        settings.skip_unreadable |= self.skip_unreadable;
+        settings.only_findings |= self.only_findings;
+    }
+}

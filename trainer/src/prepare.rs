@@ -1,0 +1,49 @@
+//! `trainer prepare`: reads and prepares images without training, and reports what is wrong with them.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Result, ensure};
+use clap::Args;
+
+use crate::data::{self, DataArgs, SourceSettings};
+
+/// Options of preparing.
+#[derive(Debug, Args)]
+pub struct PrepareArgs {
+    /// The images.
+    #[command(flatten)]
+    pub data: DataArgs,
+    /// Side of the prepared images in pixels; quick trains on 64
+    #[arg(long, value_name = "PIXELS", default_value_t = 256)]
+    pub size: usize,
+    /// Seed of the division by patient
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// A .csv file for all problems that were found
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+}
+
+/// `trainer prepare`.
+pub fn command(args: PrepareArgs) -> Result<()> {
+    ensure!((2..=4096).contains(&args.size), "--size is {}: 2 to 4096 is accepted", args.size);
+    let mut settings = SourceSettings::default();
+    args.data.apply(&mut settings);
+    settings.validate()?;
+    ensure!(settings.path.is_some(), "--data is missing: a folder, ChestX-ray14 or a .csv manifest is accepted");
+    let started = Instant::now();
+    let loaded = data::load(&settings, args.seed, args.size, args.size)?;
+    let images = loaded.train.len() + loaded.validation.len();
+    let seconds = started.elapsed().as_secs_f64();
+    println!("{images} images of {0}×{0} are ready, in {seconds:.1} s", args.size);
+    if !loaded.class_names.is_empty() {
+        println!("classes: {}", loaded.class_names.join(", "));
+    }
+    println!("{} problems", loaded.problems.all.len());
+    if let Some(path) = &args.report {
+        data::write_problems(&loaded.problems, path)?;
+        println!("wrote {}", path.display());
+    }
+    Ok(())
+}
