@@ -9,6 +9,7 @@ mod figures;
 mod files;
 mod inspect;
 mod log;
+mod measures;
 mod progress;
 mod run;
 mod run_data;
