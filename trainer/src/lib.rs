@@ -1,5 +1,6 @@
 //! Trains, samples and evaluates the variational diffusion model natively: `trainer --help`.
 
+mod card;
 mod checkpoint;
 mod cli;
 mod data;
@@ -36,7 +37,7 @@ fn run(cli: cli::Cli) -> anyhow::Result<()> {
         None => train::command(cli.train),
         Some(cli::Command::Train(args)) => train::command(*args),
         Some(cli::Command::Sample(args)) => sample::command(args),
-        Some(cli::Command::Evaluate(args)) => evaluate::command(args),
+        Some(cli::Command::Evaluate(args)) => evaluate::command(*args),
         Some(cli::Command::Inspect(args)) => inspect::command(args),
         Some(cli::Command::Probe { device }) => device::probe_command(device),
     }

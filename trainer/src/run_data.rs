@@ -102,6 +102,6 @@ pub fn load(mut settings: RunSettings) -> Result<RunData> {
 }
 
 /// Today in UTC as YYYY-MM-DD.
-fn today() -> String {
+pub fn today() -> String {
     humantime::format_rfc3339_seconds(SystemTime::now()).to_string().chars().take(10).collect()
 }

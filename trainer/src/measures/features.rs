@@ -169,10 +169,10 @@ fn level_energies(plane: Plane) -> Vec<f32> {
 fn principal_components(rows: &[&[f32]], seed: u64) -> (Vec<f32>, Vec<f32>) {
     const ITERATIONS: usize = 40;
     let (n, dims) = (rows.len(), rows[0].len());
-    let mean: Vec<f32> = (0..dims)
-        .map(|d| (rows.iter().map(|row| f64::from(row[d])).sum::<f64>() / n as f64) as f32)
-        .collect();
-    let by_dim: Vec<f32> = (0..dims).flat_map(|d| rows.iter().map(move |row| (row, d))).map(|(row, d)| row[d] - mean[d]).collect();
+    let mean: Vec<f32> =
+        (0..dims).map(|d| (rows.iter().map(|row| f64::from(row[d])).sum::<f64>() / n as f64) as f32).collect();
+    let by_dim: Vec<f32> =
+        (0..dims).flat_map(|d| rows.iter().map(move |row| (row, d))).map(|(row, d)| row[d] - mean[d]).collect();
     let mut covariance = product(by_dim.clone(), by_dim, n);
     covariance.iter_mut().for_each(|v| *v /= n as f32);
     let total: f64 = (0..dims).map(|d| f64::from(covariance[d * dims + d])).sum();
@@ -253,11 +253,14 @@ mod tests {
         let layout = space.components.len() / (GRID * GRID);
         let ends = [0, layout, layout + space.groups[0].mean.len(), features[0].len()];
         for group in ends.windows(2) {
-            let variance = features.iter().map(|f| f64::from(dot(&f[group[0]..group[1]], &f[group[0]..group[1]]))).sum::<f64>() / 60.0;
+            let variance =
+                features.iter().map(|f| f64::from(dot(&f[group[0]..group[1]], &f[group[0]..group[1]]))).sum::<f64>()
+                    / 60.0;
             // The layout's components keep 95 % of it and were scaled to 1; clamping takes a little off.
             assert!((variance - 1.0).abs() < 0.05, "{group:?}: {variance}");
         }
-        let blurred: Vec<u8> = Plane::of(data.image(0), 64).blurred(1.5).values.iter().map(|v| v.round() as u8).collect();
+        let blurred: Vec<u8> =
+            Plane::of(data.image(0), 64).blurred(1.5).values.iter().map(|v| v.round() as u8).collect();
         let blurred = space.features(&Images { height: 64, width: 64, pixels: vec![&blurred] });
         let to_blurred = squared_distance(&features[0], &blurred[0]);
         let nearest = (1..60).map(|i| squared_distance(&features[0], &features[i])).fold(f64::MAX, f64::min);

@@ -41,7 +41,10 @@ mod tests {
     fn products_are_the_sums_that_they_stand_for() {
         let a: Vec<f32> = (0..6).map(|v| v as f32).collect();
         let b: Vec<f32> = (0..12).map(|v| (v % 5) as f32).collect();
-        let wanted: Vec<f32> = (0..2).flat_map(|i| (0..4).map(move |j| (i, j))).map(|(i, j)| dot(&a[i * 3..][..3], &b[j * 3..][..3])).collect();
+        let wanted: Vec<f32> = (0..2)
+            .flat_map(|i| (0..4).map(move |j| (i, j)))
+            .map(|(i, j)| dot(&a[i * 3..][..3], &b[j * 3..][..3]))
+            .collect();
         assert_eq!(product(a, b, 3), wanted);
         let long: Vec<f32> = (0..37).map(|v| v as f32).collect();
         assert_eq!(dot(&long, &long), (0..37).map(|v| v * v).sum::<i32>() as f32);

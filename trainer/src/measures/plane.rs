@@ -107,6 +107,7 @@ impl Plane {
     }
 
     /// The Gaussian filter, cut off at 3 σ.
+    #[cfg(test)]
     pub fn blurred(&self, sigma: f64) -> Self {
         self.filtered(&gaussian(sigma, (3.0 * sigma).ceil() as usize))
     }

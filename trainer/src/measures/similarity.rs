@@ -120,10 +120,8 @@ pub fn diversity(images: &Images<'_>, most: usize, draws: usize, seed: u64) -> M
     }
     let order = Draw::Pairs.stream(seed, 0).permutation(images.len());
     let pairs: Vec<&[usize]> = order.chunks_exact(2).take(most).collect();
-    let values: Vec<f64> = pairs
-        .par_iter()
-        .map(|pair| ms_ssim(images.pixels[pair[0]], images.pixels[pair[1]], images.width))
-        .collect();
+    let values: Vec<f64> =
+        pairs.par_iter().map(|pair| ms_ssim(images.pixels[pair[0]], images.pixels[pair[1]], images.width)).collect();
     Ok(Figure::mean(&values, draws, seed))
 }
 

@@ -91,7 +91,8 @@ mod tests {
     #[test]
     fn wilsons_interval_is_the_published_one() {
         // statsmodels.stats.proportion.proportion_confint(k, n, method="wilson").
-        for (k, n, low, high) in [(0, 256, 0.0, 0.014_783_6), (5, 100, 0.021_543_7, 0.111_751_0), (10, 10, 0.722_467, 1.0)]
+        for (k, n, low, high) in
+            [(0, 256, 0.0, 0.014_783_6), (5, 100, 0.021_543_7, 0.111_751_0), (10, 10, 0.722_467, 1.0)]
         {
             let rate = Figure::rate(k, n);
             assert!((rate.low - low).abs() < 1e-5 && (rate.high - high).abs() < 1e-5, "{k} of {n}: {rate:?}");

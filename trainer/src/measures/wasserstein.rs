@@ -30,6 +30,13 @@ pub struct Patches {
     per_image: usize,
 }
 
+impl Patches {
+    /// Levels there are.
+    pub fn count(&self) -> usize {
+        self.levels.len()
+    }
+}
+
 /// The distance at each level, and their mean.
 #[derive(Clone, Debug)]
 pub struct Distances {
@@ -66,9 +73,8 @@ pub fn patches(images: &Images<'_>, seed: u64, set: u64) -> Measured<Patches> {
         .map(|(i, pixels)| {
             let mut stream = Draw::Patches.stream(seed, (set << 32) + i as u64);
             let pyramid = Plane::of(pixels, images.width).laplacian_pyramid(count);
-            let mut place = |level: &Plane| {
-                (stream.below(level.height - PATCH + 1), stream.below(level.width - PATCH + 1))
-            };
+            let mut place =
+                |level: &Plane| (stream.below(level.height - PATCH + 1), stream.below(level.width - PATCH + 1));
             pyramid.iter().map(|level| (0..per_image).flat_map(|_| patch(level, place(level))).collect()).collect()
         })
         .collect();

@@ -79,7 +79,8 @@ fn an_image_that_the_training_set_holds_many_times_is_a_copy() {
 
 #[test]
 fn rates_are_counted_against_held_out_images() {
-    let neighbour = |detail, relative_distance| Neighbour { index: 0, correlation: 1.0, detail, relative_distance, shift: [0, 0] };
+    let neighbour =
+        |detail, relative_distance| Neighbour { index: 0, correlation: 1.0, detail, relative_distance, shift: [0, 0] };
     let held_out: Vec<Neighbour> = (0..40).map(|i| neighbour(0.4 + 0.005 * f64::from(i), 0.9)).collect();
     let samples = [neighbour(0.3, 1.0), neighbour(0.99, 0.1), neighbour(0.7, 0.8), neighbour(0.7, 0.4)];
     let audit = Audit::of(100, &samples, &held_out, 100, 0);
