@@ -38,8 +38,8 @@ pub enum Command {
     Prepare(PrepareArgs),
     /// Draw synthetic X-rays from a file of weights
     Sample(SampleArgs),
-    /// Measure the variational bound of a file of weights on a folder of images
-    Evaluate(EvaluateArgs),
+    /// Measure a file of weights, or a folder of samples, against real images
+    Evaluate(Box<EvaluateArgs>),
     /// Print what a file of weights holds
     Inspect(InspectArgs),
     #[command(hide = true)]
@@ -198,23 +198,56 @@ pub struct SampleArgs {
 #[derive(Debug, Args)]
 pub struct EvaluateArgs {
     /// The file of weights; the encoder's file is found beside it
-    #[arg(long, value_name = "FILE")]
-    pub weights: PathBuf,
-    /// Images: a folder, ChestX-ray14 or a CSV manifest
+    #[arg(long, value_name = "FILE", required_unless_present = "samples_dir")]
+    pub weights: Option<PathBuf>,
+    /// Real images that were not trained on: a folder, ChestX-ray14 or a CSV manifest
     #[arg(long, value_name = "PATH")]
     pub data: PathBuf,
-    /// Which of them.
+    /// Which of the real images.
     #[command(flatten)]
     pub choice: ChoiceArgs,
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
+    /// The training images: the samples are searched for copies of them
+    #[arg(long, value_name = "PATH")]
+    pub train_data: Option<PathBuf>,
+    /// Samples to draw and measure; 0 for none [default: 256, or as many as there are real images to compare with]
+    #[arg(long, value_name = "N", conflicts_with = "samples_dir")]
+    pub samples: Option<usize>,
+    /// Measure this folder of synthetic images instead of drawing samples; they must not bear the visible label
+    #[arg(long, value_name = "DIR")]
+    pub samples_dir: Option<PathBuf>,
+    /// How a step is taken: ancestral, ddim or dpmpp-2m
+    #[arg(long, value_parser = sampler, default_value = Sampler::default().name())]
+    pub sampler: Sampler,
+    /// Network evaluations a sample
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub steps: usize,
+    /// Guidance weight; 0 is the plain conditional prediction
+    #[arg(long, value_name = "W", default_value_t = 0.0, allow_hyphen_values = true)]
+    pub guidance: f64,
+    /// Class of the samples, by number or name; they are compared with real images of that class
+    #[arg(long, requires = "weights")]
+    pub class: Option<String>,
     /// Diffusion times an image, antithetic
     #[arg(long, value_name = "N", default_value_t = 16)]
     pub times: usize,
-    /// Seed of times and noise
+    /// Seed of times and noise, of the first sample, and of whatever the measures draw
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
+    /// Resamples of the 95 % intervals of means over images
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub bootstrap: usize,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Folder for report.json, table.md, spectrum.csv, samples.png, and gallery.png, which shows real training images
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Write a model card in Markdown
+    #[arg(long, value_name = "FILE", requires = "weights")]
+    pub card: Option<PathBuf>,
+    /// The run's folder, whose settings and duration the card tells
+    #[arg(long, value_name = "DIR", requires = "card")]
+    pub run: Option<PathBuf>,
     /// Where to compute
     #[arg(long, value_enum, default_value_t = DeviceChoice::Auto)]
     pub device: DeviceChoice,

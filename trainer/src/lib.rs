@@ -1,5 +1,6 @@
 //! Trains, samples and evaluates the variational diffusion model natively: `trainer --help`.
 
+mod card;
 mod checkpoint;
 mod cli;
 mod data;
@@ -9,6 +10,7 @@ mod figures;
 mod files;
 mod inspect;
 mod log;
+mod measures;
 mod prepare;
 mod progress;
 mod run_data;
@@ -38,7 +40,7 @@ fn run(cli: cli::Cli) -> anyhow::Result<()> {
         Some(cli::Command::Train(args)) => train::command(*args),
         Some(cli::Command::Prepare(args)) => prepare::command(args),
         Some(cli::Command::Sample(args)) => sample::command(args),
-        Some(cli::Command::Evaluate(args)) => evaluate::command(args),
+        Some(cli::Command::Evaluate(args)) => evaluate::command(*args),
         Some(cli::Command::Inspect(args)) => inspect::command(args),
         Some(cli::Command::Probe { device }) => device::probe_command(device),
     }

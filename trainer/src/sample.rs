@@ -101,7 +101,8 @@ impl Job for Sample {
     }
 }
 
-fn class_number<B: Backend>(loaded: &LoadedModel<B>, class: &str) -> Result<usize> {
+/// The number of a class that is given by number or name.
+pub fn class_number<B: Backend>(loaded: &LoadedModel<B>, class: &str) -> Result<usize> {
     let names = &loaded.header.provenance.class_names;
     if let Some(number) = names.iter().position(|name| name == class) {
         return Ok(number);

@@ -70,6 +70,20 @@ pub fn decode(path: &Path, height: usize, width: usize) -> Result<Decoded> {
     Ok(Decoded { pixels, original, colour, bytes })
 }
 
+/// Width and height of an image, from its header.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn size(path: &Path) -> Result<[u32; 2]> {
+    if dicom::is_dicom(path) {
+        let image = dicom::decode(path)?;
+        return Ok([image.width, image.height]);
+    }
+    let (w, h) = image::image_dimensions(path)
+        .with_context(|| format!("cannot read {}: PNG, JPEG and DICOM are accepted", path.display()))?;
+    Ok([w, h])
+}
+
 fn has_colours(image: &DynamicImage) -> bool {
     /// Levels that channels may differ by and still be grey: JPEG rounds.
     const NEARLY: u8 = 12;

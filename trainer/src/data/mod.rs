@@ -17,6 +17,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 
 pub use augment::AugmentSettings;
+use cache::Prepared;
 pub use dataset::Dataset;
 use entries::{Entry, Part};
 pub use problems::Problems;
@@ -116,6 +117,17 @@ pub fn load(settings: &SourceSettings, seed: u64, height: usize, width: usize) -
 /// # Errors
 /// As [`load`], and where the source has other classes.
 pub fn read(path: &Path, choice: &ChoiceArgs, class_names: &[String], height: usize, width: usize) -> Result<Dataset> {
+    Ok(read_with_sizes(path, choice, class_names, height, width)?.0)
+}
+
+/// As [`read`], with the width and height that each image has in its file.
+pub fn read_with_sizes(
+    path: &Path,
+    choice: &ChoiceArgs,
+    class_names: &[String],
+    height: usize,
+    width: usize,
+) -> Result<(Dataset, Vec<[u32; 2]>)> {
     let mut settings = SourceSettings { path: Some(path.to_owned()), ..SourceSettings::default() };
     choice.apply(&mut settings);
     if !class_names.is_empty() && settings.labels == source::Labels::None {
@@ -127,7 +139,21 @@ pub fn read(path: &Path, choice: &ChoiceArgs, class_names: &[String], height: us
         if class_names.is_empty() { (Vec::new(), Vec::new()) } else { select::classes(&mut source, path, &settings)? };
     ensure!(names == class_names, "the folder's classes are {names:?}, and the weights' are {class_names:?}");
     let all = Labelled::new(source.all, labels);
-    Ok(all.prepare(&settings, height, width, 0)?.0)
+    let (data, prepared) = all.read(&settings, height, width)?;
+    let sizes = prepared.iter().filter(|prepared| prepared.row.is_some()).map(|prepared| prepared.original).collect();
+    Ok((data, sizes))
+}
+
+/// Fails early where a path can be no source of images.
+pub fn check(path: &Path) -> Result<()> {
+    entries::list(path, &SourceSettings { skip_unreadable: true, ..SourceSettings::default() }).map(|_| ())
+}
+
+/// Width and height of the first image of a folder.
+pub fn first_size(folder: &Path) -> Result<[u32; 2]> {
+    let files = entries::image_files(folder)?;
+    let first = files.first().context("there is no image")?;
+    decode::size(first)
 }
 
 fn phantoms(settings: &SourceSettings, seed: u64, height: usize, width: usize) -> Loaded {
@@ -178,14 +204,8 @@ impl Labelled {
         }
     }
 
-    /// Prepares the images; also how many of the first `training` could be read.
-    fn prepare(
-        self,
-        settings: &SourceSettings,
-        height: usize,
-        width: usize,
-        training: usize,
-    ) -> Result<(Dataset, Problems, usize)> {
+    /// Prepares the images, and gives them their labels.
+    fn read(&self, settings: &SourceSettings, height: usize, width: usize) -> Result<(Dataset, Vec<Prepared>)> {
         let (mut data, prepared) = cache::prepare(&self.entries, settings, height, width)?;
         if data.skipped > 0 {
             eprintln!("data: {} of {} files are unreadable and were left out", data.skipped, self.entries.len());
@@ -194,6 +214,18 @@ impl Labelled {
             let kept = prepared.iter().zip(&self.labels).filter(|(prepared, _)| prepared.row.is_some());
             data.labels = Some(kept.map(|(_, &label)| label).collect());
         }
+        Ok((data, prepared))
+    }
+
+    /// Prepares the images; also how many of the first `training` could be read.
+    fn prepare(
+        self,
+        settings: &SourceSettings,
+        height: usize,
+        width: usize,
+        training: usize,
+    ) -> Result<(Dataset, Problems, usize)> {
+        let (data, prepared) = self.read(settings, height, width)?;
         let training = prepared[..training].iter().filter(|prepared| prepared.row.is_some()).count();
         let names: Vec<String> = self.entries.into_iter().map(|entry| entry.name).collect();
         let problems = problems::find(&data, &names, &prepared, training);

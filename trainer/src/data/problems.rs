@@ -45,7 +45,7 @@ impl Kind {
         (Kind::Small, "smaller than its target"),
         (Kind::Blank, "blank"),
         (Kind::Colour, "in colour"),
-        (Kind::Inverted, "perhaps inverted"),
+        (Kind::Inverted, "bright border: inverted?"),
     ];
 
     fn name(self) -> &'static str {

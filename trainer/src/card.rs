@@ -1,0 +1,340 @@
+//! The model card: Markdown that the program writes from the weights' header, a run's folder and an evaluation.
+//!
+//! It keeps to headings, paragraphs, lists, tables and code, which is what the page shows.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use vdm::config::{ModelConfig, ResNetConfig, ScheduleKind};
+use vdm::weights::{Header, Provenance, sha256_hex};
+
+use crate::evaluate::report::{Report, Row, number};
+use crate::files;
+use crate::run_data::today;
+use crate::sample::SOFTWARE;
+
+/// What a run's folder tells of the training.
+#[derive(Clone, Debug)]
+pub struct RunFacts {
+    /// Settings by their dotted names.
+    settings: Vec<(String, String)>,
+    /// Seconds trained, where the log says so.
+    seconds: Option<f64>,
+}
+
+/// Reads a run's settings, `run.toml`, and its log.
+///
+/// # Errors
+/// The folder has no settings, or they are damaged.
+pub fn read_run(folder: &Path) -> Result<RunFacts> {
+    let path = folder.join("run.toml");
+    ensure!(path.exists(), "{} is no run's folder: it holds no run.toml", folder.display());
+    let text = String::from_utf8_lossy(&files::read(&path)?).into_owned();
+    let value: Value = toml::from_str(&text).with_context(|| format!("{} is damaged", path.display()))?;
+    let mut settings = Vec::new();
+    flatten("", &value, &mut settings);
+    let log = fs::read(folder.join("log.jsonl")).unwrap_or_default();
+    let lines = String::from_utf8_lossy(&log).into_owned();
+    let seconds = lines
+        .lines()
+        .rev()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .find_map(|line| line.get("seconds").and_then(Value::as_f64));
+    Ok(RunFacts { settings, seconds })
+}
+
+fn flatten(name: &str, value: &Value, into: &mut Vec<(String, String)>) {
+    match value {
+        Value::Object(fields) => {
+            for (field, value) in fields {
+                let name = if name.is_empty() { field.clone() } else { format!("{name}.{field}") };
+                flatten(&name, value, into);
+            }
+        }
+        Value::Null => {}
+        // Of a path, the last part: where a disk is mounted is nobody's business.
+        Value::String(text)
+            if text.contains(['/', '\\']) && matches!(name, "data.path" | "data.validation" | "data.cache") =>
+        {
+            let last = text.rsplit(['/', '\\']).find(|part| !part.is_empty()).unwrap_or(text);
+            into.push((name.to_owned(), last.to_owned()));
+        }
+        Value::String(text) => into.push((name.to_owned(), text.clone())),
+        other => into.push((name.to_owned(), other.to_string())),
+    }
+}
+
+/// A file of weights.
+struct FileFacts {
+    name: String,
+    bytes: usize,
+    sha256: String,
+}
+
+/// A model card.
+pub struct Card<'a> {
+    header: &'a Header,
+    sampling: FileFacts,
+    encoder: Option<FileFacts>,
+    run: Option<&'a RunFacts>,
+    report: &'a Report,
+    date: String,
+}
+
+impl<'a> Card<'a> {
+    /// Of weights that were evaluated.
+    ///
+    /// # Errors
+    /// The files of weights cannot be read again.
+    pub fn new(
+        weights: &Path,
+        header: &'a Header,
+        sha256: &str,
+        run: Option<&'a RunFacts>,
+        report: &'a Report,
+    ) -> Result<Self> {
+        let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let sampling = FileFacts { name: name(weights), bytes: files::read(weights)?.len(), sha256: sha256.to_owned() };
+        let path = files::encoder_path(weights);
+        let encoder = if path.exists() {
+            let bytes = files::read(&path)?;
+            Some(FileFacts { name: name(&path), bytes: bytes.len(), sha256: sha256_hex(&bytes) })
+        } else {
+            None
+        };
+        Ok(Self { header, sampling, encoder, run, report, date: today() })
+    }
+
+    /// The card.
+    pub fn markdown(&self) -> String {
+        let sections = [
+            self.introduction(),
+            USE.to_owned(),
+            self.data(),
+            self.architecture(),
+            self.training(),
+            self.measured(),
+            self.copies(),
+            self.limits(),
+            self.licence(),
+        ];
+        sections.join("\n")
+    }
+
+    fn provenance(&self) -> &Provenance {
+        &self.header.provenance
+    }
+
+    fn introduction(&self) -> String {
+        let ModelConfig { height, width, classes, .. } = &self.header.config;
+        let condition = match classes {
+            0 => "unconditional".to_owned(),
+            1 => "conditioned on 1 class".to_owned(),
+            n => format!("conditioned on {n} classes"),
+        };
+        let mut text = format!(
+            "# Model card: `{}`\n\nA latent variational diffusion model of chest X-rays at {width}×{height} pixels, 8-bit \
+             grey, {condition}, after Rguibi et al. (J. Imaging 2023, 9, 171) and Kingma et al. (*Variational Diffusion \
+             Models*, 2021). **What it draws is synthetic and never for diagnosis.**\n\n| file | holds | size | SHA-256 |\n\
+             | --- | --- | --- | --- |\n",
+            plain(&self.provenance().name)
+        );
+        let holds = [("decoder, ScoreNet, noise schedule: all that sampling needs", Some(&self.sampling))];
+        let rest = [("encoder, for measuring the bound and starting from an image", self.encoder.as_ref())];
+        for (what, file) in holds.into_iter().chain(rest) {
+            if let Some(file) = file {
+                let (name, bytes, sha256) = (plain(&file.name), file.bytes, &file.sha256);
+                text += &format!("| `{name}` | {what} | {bytes} bytes | `{sha256}` |\n");
+            }
+        }
+        text
+    }
+
+    fn data(&self) -> String {
+        let of = self.provenance();
+        let classes: Vec<String> = of.class_names.iter().map(|name| plain(name)).collect();
+        let classes = if classes.is_empty() { "none".to_owned() } else { classes.join(", ") };
+        let mut text = format!("## Training data\n\n- Images: {}, {} of them.\n", or_unknown(&of.data), of.images);
+        text += &format!("- Classes: {classes}.\n");
+        if !of.acknowledgement.is_empty() {
+            text += &format!("- Acknowledgement: {}\n", plain(&of.acknowledgement));
+        }
+        text
+    }
+
+    fn architecture(&self) -> String {
+        let config = &self.header.config;
+        let numbers: usize = self.header.tensors.iter().map(|tensor| tensor.shape.iter().product::<usize>()).sum();
+        let types: std::collections::BTreeSet<&str> =
+            self.header.tensors.iter().map(|tensor| tensor.dtype.as_str()).collect();
+        let stack = |of: &ResNetConfig| {
+            let norm = if of.layer_norm { ", layer normalisation" } else { "" };
+            format!("{} residual blocks of {} features{norm}", of.layers, of.width)
+        };
+        let schedule = match config.schedule.kind {
+            ScheduleKind::Linear => "linear, endpoints fixed".to_owned(),
+            ScheduleKind::LearnedLinear => "linear, endpoints learned".to_owned(),
+            ScheduleKind::Monotonic { hidden, learn_endpoints } => {
+                let ends = if learn_endpoints { "learned" } else { "fixed" };
+                format!("monotone network of {hidden} hidden units, endpoints {ends}")
+            }
+        };
+        let rows = [
+            ("latent", format!("{} numbers", config.latent_dim)),
+            ("encoder", stack(&config.encoder)),
+            ("decoder", stack(&config.decoder)),
+            ("ScoreNet", stack(&config.score_net.blocks())),
+            ("embedding of time and class", format!("{} features", config.score_net.embedding_dim)),
+            ("noise schedule", schedule),
+            ("γ at t = 0 and t = 1", format!("{} and {}", config.schedule.gamma_min, config.schedule.gamma_max)),
+            (
+                "numbers in the sampling file",
+                format!("{numbers}, as {}", types.into_iter().collect::<Vec<_>>().join(" and ")),
+            ),
+        ];
+        format!("## Architecture\n\n{}", table(["part", "size"], &rows.map(|(part, size)| (part.to_owned(), size))))
+    }
+
+    fn training(&self) -> String {
+        let of = self.provenance();
+        let mut text = format!(
+            "## Training\n\n{} optimizer steps on {} images, seed {}, finished on {}, by {}.\n",
+            of.training_steps,
+            of.images,
+            of.seed,
+            or_unknown(&of.date),
+            or_unknown(&of.software)
+        );
+        if let Some(run) = self.run {
+            if let Some(seconds) = run.seconds {
+                let time = humantime::format_duration(std::time::Duration::from_secs(seconds.max(0.0) as u64));
+                text += &format!("\nThe run trained for {time}. Its settings:\n");
+            } else {
+                text += "\nSettings of the run:\n";
+            }
+            let shown: Vec<(String, String)> =
+                run.settings.iter().filter(|(name, _)| !name.starts_with("model.")).cloned().collect();
+            text += &format!("\n{}", table(["setting", "value"], &shown));
+        }
+        text
+    }
+
+    fn measured(&self) -> String {
+        format!(
+            "## Measured\n\nOn {} by {SOFTWARE}:\n\n```sh\n{}\n```\n\n{}",
+            self.date,
+            self.report.command,
+            self.report.markdown(3)
+        )
+    }
+
+    fn copies(&self) -> String {
+        let Some(audit) = &self.report.audit else {
+            return "## Memorisation\n\nNo search for copies of training images was made.\n".to_owned();
+        };
+        let percent = |rate: f64| format!("{:.1} %", 100.0 * rate);
+        let rate = audit.samples.near_copies;
+        let mut text = format!(
+            "## Memorisation\n\nFor each of {} samples, {} training images were searched for the one whose detail \
+             correlates most with it, over small shifts and any brightness and contrast; {} held-out real images were \
+             treated the same way.\n\n- Near copies: {} of the samples (95 % interval {} to {}); of held-out real images, \
+             {}.\n",
+            audit.samples.images,
+            audit.training_images,
+            audit.held_out.images,
+            percent(rate.value),
+            percent(rate.low),
+            percent(rate.high),
+            percent(audit.held_out.near_copies.value)
+        );
+        if let (Some(threshold), Some(closer)) = (audit.threshold, audit.samples.closer_than_real) {
+            text += &format!(
+                "- Closer to a training image than 95 % of held-out images are (detail correlation above {}): {} of the \
+                 samples (95 % interval {} to {}).\n",
+                number(threshold),
+                percent(closer.value),
+                percent(closer.low),
+                percent(closer.high)
+            );
+        }
+        text + "\nThe search does not see copies that are mirrored, turned, scaled or bent, copied parts, or a known \
+                patient in a new picture. It is no proof of privacy.\n"
+    }
+
+    fn limits(&self) -> String {
+        let mut points = vec![
+            "No one has shown that these images help a clinical task; none was read by a radiologist for this card."
+                .to_owned(),
+            "Whether a patient occurs both in the training images and in the held-out images is not known to the program \
+             that wrote this card."
+                .to_owned(),
+            "If the held-out images also chose which weights to keep, their figures are a little too good.".to_owned(),
+        ];
+        let pair = |key: &str| {
+            let row: &Row = self.report.row(key)?;
+            row.model.zip(row.real)
+        };
+        if let Some((model, real)) = pair("spectrum_fine_db") {
+            let direction = if model.value < real.value { "below" } else { "above" };
+            if model.high < real.low || model.low > real.high {
+                let by = number((model.value - real.value).abs());
+                let kind = if model.value < real.value { "blurred" } else { "too rough" };
+                points.push(format!("Samples are {kind}: the power of their fine detail is {by} dB {direction} real."));
+            }
+        }
+        for (key, low) in [
+            ("precision", "samples lie among real images less often than real images do: precision"),
+            ("coverage", "kinds of real images are missing among the samples: coverage"),
+        ] {
+            if let Some((model, real)) = pair(key).filter(|(model, real)| model.high < real.low) {
+                let mut sentence =
+                    format!("{low} {}, against {} for real images.", number(model.value), number(real.value));
+                sentence[..1].make_ascii_uppercase();
+                points.push(sentence);
+            }
+        }
+        if let Some((model, real)) = pair("ms_ssim_diversity").filter(|(model, real)| model.low > real.high) {
+            let (model, real) = (number(model.value), number(real.value));
+            points.push(format!(
+                "Samples are too much alike: MS-SSIM between pairs {model}, against {real} for real ones."
+            ));
+        }
+        if self.header.config.classes == 0 {
+            points.push("The weights have no classes: nobody can ask for a finding, or for its absence.".to_owned());
+        }
+        format!("## Limits\n\n- {}\n", points.join("\n- "))
+    }
+
+    fn licence(&self) -> String {
+        let of = self.provenance();
+        let licence = if of.license.is_empty() { "none stated".to_owned() } else { plain(&of.license) };
+        format!("## Licence\n\nLicence of the weights: {licence}.\n")
+    }
+}
+
+const USE: &str = "## Intended use
+
+- For: research and teaching on generative models of medical images, and trying out software on images that are nobody's.
+- Not for: diagnosis, treatment, or any decision about a patient; training or testing a clinical device without real \
+                   images beside; passing an image off as a patient's.
+";
+
+/// Text that has no meaning in Markdown, on one line.
+fn plain(text: &str) -> String {
+    let safe = text.replace('|', "/").replace('`', "'").replace('*', "×");
+    safe.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn or_unknown(text: &str) -> String {
+    if text.is_empty() { "not stated".to_owned() } else { plain(text) }
+}
+
+fn table(headings: [&str; 2], rows: &[(String, String)]) -> String {
+    let mut text = format!("| {} | {} |\n| --- | --- |\n", headings[0], headings[1]);
+    for (name, value) in rows {
+        text += &format!("| {} | {} |\n", plain(name), or_unknown(value));
+    }
+    text
+}

@@ -1,0 +1,281 @@
+//! Samples against real images, and against the training images.
+
+use std::sync::Mutex;
+
+use super::report::{Better, Closest, Row, Section};
+use crate::measures::features::FeatureSpace;
+use crate::measures::memorisation::{Audit, Neighbour, Training};
+use crate::measures::neighbours::{self, Prdc};
+use crate::measures::similarity;
+use crate::measures::spectrum::{self, Difference, Spectrum};
+use crate::measures::stats::Figure;
+use crate::measures::wasserstein::{self, Distances};
+use crate::measures::{Draw, Images, Measured, TooFew};
+use crate::progress::Progress;
+
+/// Pairs of images that diversity is a mean over.
+const PAIRS: usize = 500;
+
+/// Sets of images that are compared: samples and as many real images, each with the reference.
+pub struct Sets<'a> {
+    /// Samples, the first of them.
+    pub samples: Images<'a>,
+    /// Real images in their place.
+    pub real: Images<'a>,
+    /// Other real images.
+    pub reference: Images<'a>,
+    /// What the real images and the reference are, after a number.
+    pub what: &'static str,
+}
+
+impl<'a> Sets<'a> {
+    /// With training images, those stand in the samples' place and all held-out images are the reference; else one half
+    /// of the held-out images stands in the samples' place and the other half is the reference.
+    pub fn of(samples: &Images<'a>, held_out: &Images<'a>, training: Option<&Images<'a>>, seed: u64) -> Self {
+        let shuffled =
+            |images: &Images<'a>, index| images.select(&Draw::Split.stream(seed, index).permutation(images.len()));
+        let held_out = shuffled(held_out, 0);
+        let (real, reference, what) = match training {
+            Some(training) => (shuffled(training, 1), held_out, "training images"),
+            None => {
+                let half = held_out.len() / 2;
+                let (first, second): (Vec<usize>, Vec<usize>) = (0..held_out.len()).partition(|&i| i < half);
+                (held_out.select(&first), held_out.select(&second), "other held-out images")
+            }
+        };
+        let count = samples.len().min(real.len());
+        Self { samples: samples.first(count), real: real.first(count), reference, what }
+    }
+}
+
+/// How many samples can be compared with as many real images.
+pub fn comparable(held_out: usize, training: Option<usize>) -> usize {
+    training.unwrap_or(held_out / 2)
+}
+
+/// A stage whose steps may end in any order.
+pub struct Stage(Mutex<(Progress, u64)>);
+
+impl Stage {
+    /// Of a known number of steps.
+    pub fn new(what: &'static str, total: usize) -> Self {
+        Self(Mutex::new((Progress::new(what, 0, total as u64), 0)))
+    }
+
+    /// A step is done.
+    pub fn tick(&self) {
+        if let Ok(mut state) = self.0.lock() {
+            state.1 += 1;
+            let done = state.1;
+            state.0.set(done, String::new);
+        }
+    }
+}
+
+/// The mean spectra of samples, real images and reference.
+pub struct Spectra {
+    /// In this order.
+    pub sets: [Spectrum; 3],
+}
+
+/// Every measure of the sets, as rows of the table.
+pub fn measure(sets: &Sets<'_>, draws: usize, seed: u64) -> (Vec<Row>, Option<Spectra>) {
+    let mut rows = Vec::new();
+    match sliced_wasserstein(sets, seed) {
+        Ok((model, real)) => {
+            for ((height, model), (_, real)) in model.levels.iter().zip(&real.levels) {
+                let name = format!("sliced Wasserstein ×10³, level {height}");
+                rows.push(beside(&format!("swd_{height}"), &name, Better::Lower, *model, *real));
+            }
+            rows.push(beside("swd_mean", "sliced Wasserstein ×10³, mean", Better::Lower, model.mean, real.mean));
+        }
+        Err(why) => rows.push(missing("swd_mean", "sliced Wasserstein ×10³, mean", Better::Lower, &why)),
+    }
+    let spectra = spectra(sets);
+    let differences = spectra.as_ref().map(|spectra| {
+        let [model, real, reference] = &spectra.sets;
+        (spectrum::difference(model, reference), spectrum::difference(real, reference))
+    });
+    let kinds: [(&str, &str, Better, fn(&Difference) -> Figure); 2] = [
+        ("spectrum_distance", "power spectrum, mean |Δ log₁₀|", Better::Lower, |d| d.distance),
+        ("spectrum_fine_db", "power of fine detail, dB above reference", Better::AsReal, |d| d.fine_db),
+    ];
+    for (key, name, better, of) in kinds {
+        rows.push(match &differences {
+            Ok((model, real)) => beside(key, name, better, of(model), of(real)),
+            Err(why) => missing(key, name, better, why),
+        });
+    }
+    let kinds: [(&str, &str, Better, fn(&Prdc) -> Figure); 4] = [
+        ("precision", "precision", Better::Higher, |p| p.precision),
+        ("recall", "recall", Better::Higher, |p| p.recall),
+        ("density", "density", Better::AsReal, |p| p.density),
+        ("coverage", "coverage", Better::Higher, |p| p.coverage),
+    ];
+    let found = neighbourhoods(sets, draws, seed);
+    for (key, name, better, of) in kinds {
+        rows.push(match &found {
+            Ok((model, real)) => beside(key, name, better, of(model), of(real)),
+            Err(why) => missing(key, name, better, why),
+        });
+    }
+    let (key, name) = ("ms_ssim_diversity", "MS-SSIM between pairs");
+    let diversity = |set| similarity::diversity(set, PAIRS, draws, seed);
+    rows.push(match diversity(&sets.samples).and_then(|model| Ok((model, diversity(&sets.real)?))) {
+        Ok((model, real)) => beside(key, name, Better::AsReal, model, real),
+        Err(why) => missing(key, name, Better::AsReal, &why),
+    });
+    (rows, spectra.ok())
+}
+
+fn beside(key: &str, name: &str, better: Better, model: Figure, real: Figure) -> Row {
+    Row::beside(Section::Samples, key, name, better, model, real)
+}
+
+fn missing(key: &str, name: &str, better: Better, why: &TooFew) -> Row {
+    Row::missing(Section::Samples, key, name, better, why)
+}
+
+/// Of as many images of each set: the distance of sorted projections needs equal counts.
+fn sliced_wasserstein(sets: &Sets<'_>, seed: u64) -> Measured<(Distances, Distances)> {
+    let count = sets.samples.len().min(sets.reference.len());
+    let patches = |set: &Images<'_>, number| wasserstein::patches(&set.first(count), seed, number);
+    let reference = patches(&sets.reference, 2)?;
+    let (samples, real) = (patches(&sets.samples, 0)?, patches(&sets.real, 1)?);
+    let stage = Stage::new("Wasserstein distance, levels", 2 * reference.count());
+    let distances = |set| wasserstein::distances(set, &reference, seed, || stage.tick());
+    Ok((distances(&samples), distances(&real)))
+}
+
+fn spectra(sets: &Sets<'_>) -> Measured<Spectra> {
+    let stage = Stage::new("spectra, images", sets.samples.len() + sets.real.len() + sets.reference.len());
+    let of = |set| spectrum::spectrum(set, || stage.tick());
+    Ok(Spectra { sets: [of(&sets.samples)?, of(&sets.real)?, of(&sets.reference)?] })
+}
+
+fn neighbourhoods(sets: &Sets<'_>, draws: usize, seed: u64) -> Measured<(Prdc, Prdc)> {
+    let space = FeatureSpace::fit(&sets.reference, seed)?;
+    let reference = space.features(&sets.reference);
+    let against = |set| neighbours::prdc(&reference, &space.features(set), draws, seed);
+    Ok((against(&sets.samples)?, against(&sets.real)?))
+}
+
+/// The search for copies.
+pub struct Copies {
+    /// What it found.
+    pub audit: Audit,
+    /// The nearest training image of each sample.
+    pub neighbours: Vec<Neighbour>,
+}
+
+/// Searches the training images for samples, and for held-out images.
+pub fn audit(
+    samples: &Images<'_>,
+    held_out: &Images<'_>,
+    training: &Images<'_>,
+    draws: usize,
+    seed: u64,
+) -> Measured<Copies> {
+    let search = Training::new(training)?;
+    let stage = Stage::new("search for copies, images", samples.len() + held_out.len());
+    let neighbours = search.nearest(samples, || stage.tick());
+    let of_held_out = search.nearest(held_out, || stage.tick());
+    let audit = Audit::of(search.len(), &neighbours, &of_held_out, draws, seed);
+    Ok(Copies { audit, neighbours })
+}
+
+/// The audit's rows.
+pub fn audit_rows(copies: &Measured<Copies>) -> Vec<Row> {
+    let section = Section::Copies;
+    let names = [
+        ("nearest_detail_correlation", "detail correlation with the nearest", Better::AsReal),
+        ("closer_than_real", "share closer than 95 % of real", Better::AsReal),
+        ("near_copies", "share of near copies", Better::Lower),
+    ];
+    let audit = match copies {
+        Ok(copies) => &copies.audit,
+        Err(why) => return names.map(|(key, name, better)| Row::missing(section, key, name, better, why)).to_vec(),
+    };
+    let (model, real) = (&audit.samples, &audit.held_out);
+    let figures = [
+        Some((model.detail, real.detail)),
+        model.closer_than_real.zip(real.closer_than_real),
+        Some((model.near_copies, real.near_copies)),
+    ];
+    let rows = names.into_iter().zip(figures).map(|((key, name, better), figures)| match figures {
+        Some((model, real)) => Row::beside(section, key, name, better, model, real),
+        None => {
+            let least = crate::measures::memorisation::LEAST_HELD_OUT;
+            Row::missing(section, key, name, better, &TooFew::images(least, "held-out", real.images))
+        }
+    });
+    rows.collect()
+}
+
+/// The samples nearest to training images: near copies first, then by relative distance.
+pub fn closest(copies: &Copies, names: &[String], training_names: &[String], most: usize) -> Vec<Closest> {
+    let mut order: Vec<usize> = (0..copies.neighbours.len()).collect();
+    order.sort_by(|&a, &b| {
+        let (a, b) = (&copies.neighbours[a], &copies.neighbours[b]);
+        b.is_copy().cmp(&a.is_copy()).then(a.relative_distance.total_cmp(&b.relative_distance))
+    });
+    order
+        .into_iter()
+        .take(most)
+        .map(|sample| {
+            let neighbour = copies.neighbours[sample];
+            let training = training_names[neighbour.index].clone();
+            Closest { sample, name: names[sample].clone(), training, neighbour, near_copy: neighbour.is_copy() }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Dataset;
+
+    #[test]
+    fn sets_have_equal_counts_and_no_image_twice() {
+        let held_out = Dataset::phantoms(0, 0, 9, 16, 16);
+        let samples = Dataset::phantoms(0, 100, 30, 16, 16);
+        let training = Dataset::phantoms(0, 200, 12, 16, 16);
+        let (held_out, samples, training) = (Images::of(&held_out), Images::of(&samples), Images::of(&training));
+        let sets = Sets::of(&samples, &held_out, None, 0);
+        assert_eq!([sets.samples.len(), sets.real.len(), sets.reference.len()], [4, 4, 5]);
+        assert!(sets.real.pixels.iter().all(|image| !sets.reference.pixels.contains(image)));
+        let sets = Sets::of(&samples, &held_out, Some(&training), 0);
+        assert_eq!([sets.samples.len(), sets.real.len(), sets.reference.len()], [12, 12, 9]);
+        assert!(sets.real.pixels.iter().all(|image| training.pixels.contains(image)));
+        assert_eq!([comparable(9, None), comparable(9, Some(12))], [4, 12]);
+    }
+
+    #[test]
+    fn drawings_score_as_other_drawings_and_noise_does_not() {
+        let held_out = Dataset::phantoms(0, 0, 60, 32, 32);
+        let good = Dataset::phantoms(0, 500, 30, 32, 32);
+        let mut stream = Draw::Pairs.stream(1, 0);
+        let noise: Vec<Vec<u8>> =
+            (0..30).map(|_| (0..1024).map(|_| (256.0 * stream.uniform()) as u8).collect()).collect();
+        let noise = Images { height: 32, width: 32, pixels: noise.iter().map(Vec::as_slice).collect() };
+        let of = |samples: &Images<'_>| measure(&Sets::of(samples, &Images::of(&held_out), None, 0), 100, 0).0;
+        let (good, noise) = (of(&Images::of(&good)), of(&noise));
+        let row = |rows: &[Row], key: &str| rows.iter().find(|row| row.key == key).expect("a row").clone();
+        for key in ["swd_mean", "spectrum_distance", "precision", "coverage"] {
+            let ratio = row(&good, key).ratio.expect("a ratio");
+            assert!((0.4..2.5).contains(&ratio), "{key}: {ratio}");
+        }
+        assert!(row(&noise, "swd_mean").ratio > Some(4.0) && row(&noise, "spectrum_distance").ratio > Some(4.0));
+        assert_eq!(row(&noise, "precision").model.map(|f| f.value), Some(0.0));
+        assert!(row(&noise, "spectrum_fine_db").model.is_some_and(|f| f.low > 0.0));
+    }
+
+    #[test]
+    fn few_images_leave_rows_that_say_so() {
+        let held_out = Dataset::phantoms(0, 0, 1, 32, 32);
+        let samples = Dataset::phantoms(0, 10, 3, 32, 32);
+        let (rows, spectra) = measure(&Sets::of(&Images::of(&samples), &Images::of(&held_out), None, 0), 10, 0);
+        assert!(spectra.is_none() && rows.len() == 8);
+        assert!(rows.iter().all(|row| row.missing.as_ref().is_some_and(|why| why.contains("needs"))), "{rows:?}");
+    }
+}

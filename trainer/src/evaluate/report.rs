@@ -1,0 +1,370 @@
+//! What an evaluation found, as JSON and as one table.
+
+use serde::Serialize;
+use vdm::math;
+
+use super::Estimate;
+use crate::measures::TooFew;
+use crate::measures::memorisation::{Audit, Neighbour};
+use crate::measures::stats::Figure;
+
+/// All that an evaluation found. The same options and files give the same report, to the byte.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// The file of weights.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weights: Option<String>,
+    /// Its SHA-256.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weights_sha256: Option<String>,
+    /// Held-out images.
+    pub images: usize,
+    /// Held-out files left out as unreadable.
+    pub skipped: usize,
+    /// Diffusion times an image.
+    pub times: usize,
+    /// The seed.
+    pub seed: u64,
+    /// The bound and its terms.
+    #[serde(flatten)]
+    pub bound: Option<Bound>,
+    /// The samples and what they were compared with.
+    pub samples: Samples,
+    /// Every figure of the table.
+    pub figures: Vec<Row>,
+    /// The search for copies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audit: Option<Audit>,
+    /// The samples nearest to training images, the nearest first.
+    pub closest: Vec<Closest>,
+    /// The command line.
+    pub command: String,
+    /// The software and its version.
+    pub software: String,
+}
+
+/// The variational bound of the held-out images.
+#[derive(Debug, Serialize)]
+pub struct Bound {
+    /// Bits a dimension.
+    pub bits_per_dim: BitsPerDim,
+    /// Mean squared error of the reconstruction from z_0.
+    pub mse: Estimate,
+    /// Gradient difference of it.
+    pub gradient_difference: Estimate,
+}
+
+/// Means and standard errors of the terms.
+#[derive(Debug, Serialize)]
+pub struct BitsPerDim {
+    /// The means.
+    #[serde(flatten)]
+    pub mean: Terms,
+    /// Their standard errors, over images.
+    pub standard_error: Terms,
+}
+
+/// The terms of the bound.
+#[derive(Debug, Serialize)]
+pub struct Terms {
+    /// −log p(x | z_0).
+    pub reconstruction: f64,
+    /// The prior KL.
+    pub latent: f64,
+    /// The diffusion loss.
+    pub diffusion: f64,
+    /// Their sum.
+    pub total: f64,
+    /// The least that the reconstruction can be.
+    pub entropy_floor: f64,
+    /// The reconstruction above it.
+    pub excess: f64,
+}
+
+/// The samples and what they were compared with.
+#[derive(Debug, Serialize)]
+pub struct Samples {
+    /// Samples there are.
+    pub images: usize,
+    /// Where they come from.
+    pub from: String,
+    /// Samples, and as many real images, in each comparison with the reference.
+    pub compared: usize,
+    /// Real images that both are compared with.
+    pub reference: usize,
+    /// What the reference and the other real images are.
+    pub real: String,
+    /// Training images that were searched for copies.
+    pub training_images: usize,
+}
+
+/// A sample and the training image that is nearest to it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Closest {
+    /// Number of the sample.
+    pub sample: usize,
+    /// Its file or seed.
+    pub name: String,
+    /// The training image's file.
+    pub training: String,
+    /// How near it is.
+    #[serde(flatten)]
+    pub neighbour: Neighbour,
+    /// Whether it counts as a near copy.
+    pub near_copy: bool,
+}
+
+/// Parts of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Section {
+    /// The bound of held-out images.
+    Bound,
+    /// Held-out images encoded and decoded.
+    Reconstruction,
+    /// Samples against real images.
+    Samples,
+    /// Samples against training images.
+    Copies,
+}
+
+impl Section {
+    /// Its heading.
+    pub fn title(self) -> &'static str {
+        match self {
+            Section::Bound => "Bound of held-out images, bits a dimension",
+            Section::Reconstruction => "Held-out images encoded and decoded",
+            Section::Samples => "Samples against real images",
+            Section::Copies => "Samples against training images",
+        }
+    }
+}
+
+/// Which way a figure is better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Better {
+    /// Lower.
+    Lower,
+    /// Higher.
+    Higher,
+    /// As near to that of real images as can be.
+    AsReal,
+}
+
+/// A figure of the model, beside the same figure of real images.
+#[derive(Clone, Debug, Serialize)]
+pub struct Row {
+    /// Its part of the table.
+    pub section: Section,
+    /// Its name for programs.
+    pub key: String,
+    /// Its name for people, with its unit.
+    pub name: String,
+    /// Which way it is better.
+    pub better: Better,
+    /// Of the model.
+    pub model: Option<Figure>,
+    /// Of real images in the samples' place.
+    pub real: Option<Figure>,
+    /// The model's, divided by the real images'.
+    pub ratio: Option<f64>,
+    /// Why there is no figure.
+    pub missing: Option<String>,
+}
+
+impl Row {
+    /// A figure of the model alone.
+    pub fn alone(section: Section, key: &str, name: &str, better: Better, model: Figure) -> Self {
+        let (key, name) = (key.to_owned(), name.to_owned());
+        Self { section, key, name, better, model: Some(model), real: None, ratio: None, missing: None }
+    }
+
+    /// A figure of samples beside that of real images.
+    ///
+    /// Decibels and rates of nothing have no ratio.
+    pub fn beside(section: Section, key: &str, name: &str, better: Better, model: Figure, real: Figure) -> Self {
+        let ratio = (real.value > 0.0 && model.value >= 0.0 && !key.ends_with("_db")).then(|| model.value / real.value);
+        Self { real: Some(real), ratio, ..Self::alone(section, key, name, better, model) }
+    }
+
+    /// A figure that there are too few images for.
+    pub fn missing(section: Section, key: &str, name: &str, better: Better, why: &TooFew) -> Self {
+        let (key, name) = (key.to_owned(), name.to_owned());
+        let missing = Some(why.0.clone());
+        Self { section, key, name, better, model: None, real: None, ratio: None, missing }
+    }
+}
+
+/// Mean nats an image as bits a dimension.
+pub fn in_bits(figure: Figure, dimensions: usize) -> Figure {
+    let bits = |nats| math::bits_per_dim(nats, dimensions);
+    Figure { value: bits(figure.value), low: bits(figure.low), high: bits(figure.high) }
+}
+
+/// A number to four digits.
+pub fn number(value: f64) -> String {
+    let magnitude = value.abs();
+    if value == 0.0 {
+        return "0".to_owned();
+    }
+    if !(1e-3..1e6).contains(&magnitude) {
+        return format!("{value:.3e}");
+    }
+    let digits = (3 - magnitude.log10().floor() as i32).max(0) as usize;
+    format!("{value:.digits$}")
+}
+
+fn interval(figure: Figure) -> String {
+    if figure.low == figure.high { String::new() } else { format!("{} to {}", number(figure.low), number(figure.high)) }
+}
+
+const HEADINGS: [&str; 6] = ["figure", "model", "95 % interval", "real", "95 % interval", "ratio"];
+
+impl Report {
+    /// A figure by its key.
+    pub fn row(&self, key: &str) -> Option<&Row> {
+        self.figures.iter().find(|row| row.key == key)
+    }
+
+    fn sections(&self) -> impl Iterator<Item = (Section, Vec<&Row>)> {
+        [Section::Bound, Section::Reconstruction, Section::Samples, Section::Copies].into_iter().filter_map(|section| {
+            let rows: Vec<&Row> = self.figures.iter().filter(|row| row.section == section).collect();
+            (!rows.is_empty()).then_some((section, rows))
+        })
+    }
+
+    /// What the columns compare, in words.
+    pub fn explanation(&self) -> String {
+        let Samples { images, compared, reference, real, .. } = &self.samples;
+        let model = if self.weights.is_some() { "The model" } else { "The samples" };
+        let mut text = format!("{} held-out images, seed {}.", self.images, self.seed);
+        if *images > 0 && *compared > 0 {
+            text += &format!(
+                " {model}: {compared} of {images} samples ({}) against {reference} real images; real: {compared} {real} \
+                 against the same. A perfect model scores as the real images do: a ratio of 1.",
+                self.samples.from
+            );
+        }
+        text
+    }
+
+    /// The table for a terminal.
+    pub fn text(&self) -> String {
+        let cells: Vec<(Section, Vec<[String; 6]>)> =
+            self.sections().map(|(section, rows)| (section, rows.into_iter().map(row_cells).collect())).collect();
+        let headings = HEADINGS.map(str::to_owned);
+        let width = |column: usize| {
+            let rows = cells.iter().flat_map(|(_, rows)| rows).chain([&headings]);
+            rows.map(|row| row[column].chars().count()).max().unwrap_or(0)
+        };
+        let widths: [usize; 6] = std::array::from_fn(width);
+        let line = |row: &[String; 6]| {
+            let [figure, rest @ ..] = row;
+            let mut line = format!("  {figure:<width$}", width = widths[0]);
+            for (cell, width) in rest.iter().zip(&widths[1..]) {
+                line += &format!("  {cell:>width$}");
+            }
+            line.trim_end().to_owned() + "\n"
+        };
+        let mut text = self.explanation() + "\n" + &line(&headings);
+        for ((section, rows), (_, sources)) in cells.iter().zip(self.sections()) {
+            text += &format!("{}\n", section.title());
+            for (row, source) in rows.iter().zip(sources) {
+                text += &match &source.missing {
+                    Some(why) => format!("  {:<width$}  {why}\n", row[0], width = widths[0]),
+                    None => line(row),
+                };
+            }
+        }
+        text
+    }
+
+    /// The table in Markdown, one a part, headed at a level.
+    pub fn markdown(&self, level: usize) -> String {
+        let mut text = self.explanation() + "\n";
+        for (section, rows) in self.sections() {
+            text += &format!("\n{} {}\n\n", "#".repeat(level), section.title());
+            text += &format!("| {} |\n| {} |\n", HEADINGS.join(" | "), HEADINGS.map(|_| "---").join(" | "));
+            for row in rows {
+                let mut cells = row_cells(row);
+                if let Some(why) = &row.missing {
+                    cells[1].clone_from(why);
+                }
+                text += &format!("| {} |\n", cells.join(" | "));
+            }
+        }
+        text
+    }
+}
+
+fn row_cells(row: &Row) -> [String; 6] {
+    let value = |figure: Option<Figure>| figure.map(|f| number(f.value)).unwrap_or_default();
+    let spread = |figure: Option<Figure>| figure.map(interval).unwrap_or_default();
+    let direction = match row.better {
+        Better::Lower => " ↓",
+        Better::Higher => " ↑",
+        Better::AsReal => "",
+    };
+    let ratio = row.ratio.map(number).unwrap_or_default();
+    let name = format!("{}{direction}", row.name);
+    [name, value(row.model), spread(row.model), value(row.real), spread(row.real), ratio]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(figures: Vec<Row>) -> Report {
+        let samples = Samples {
+            images: 8,
+            from: "seeds 0-7".into(),
+            compared: 8,
+            reference: 20,
+            real: "others".into(),
+            training_images: 0,
+        };
+        Report {
+            weights: None,
+            weights_sha256: None,
+            images: 40,
+            skipped: 0,
+            times: 1,
+            seed: 0,
+            bound: None,
+            samples,
+            figures,
+            audit: None,
+            closest: Vec::new(),
+            command: String::new(),
+            software: String::new(),
+        }
+    }
+
+    #[test]
+    fn numbers_have_four_digits() {
+        let found = [0.0, 0.79614, 12.3456, -3.2, 123_456.0, 4.47e-7].map(number);
+        assert_eq!(found, ["0", "0.7961", "12.35", "-3.200", "123456", "4.470e-7"]);
+    }
+
+    #[test]
+    fn a_table_has_the_ratio_and_says_what_is_missing() {
+        let figure = |value| Figure { value, low: value - 0.5, high: value + 0.5 };
+        let rows = vec![
+            Row::beside(Section::Samples, "swd_mean", "distance", Better::Lower, figure(30.0), figure(10.0)),
+            Row::beside(Section::Samples, "fine_db", "detail, dB", Better::AsReal, figure(-9.0), figure(0.1)),
+            Row::missing(Section::Copies, "copies", "copies", Better::Lower, &TooFew("needs --train-data".into())),
+        ];
+        let report = report(rows);
+        let text = report.text();
+        assert!(text.contains("distance ↓") && text.contains("29.50 to 30.50") && text.contains("3.000"), "{text}");
+        assert!(text.contains("copies ↓") && text.contains("needs --train-data"), "{text}");
+        assert_eq!(report.row("fine_db").and_then(|row| row.ratio), None);
+        let markdown = report.markdown(3);
+        assert!(
+            markdown.contains("| distance ↓ | 30.00 | 29.50 to 30.50 | 10.00 | 9.500 to 10.50 | 3.000 |"),
+            "{markdown}"
+        );
+        assert!(!text.contains("NaN") && !markdown.contains("NaN"));
+    }
+}

@@ -1,0 +1,166 @@
+//! The samples to measure: drawn from the weights, or read from a folder.
+
+use std::path::Path;
+
+use anyhow::{Result, bail, ensure};
+use burn::tensor::backend::Backend;
+use vdm::image::{GreyImage, LABEL};
+use vdm::model::Condition;
+use vdm::sampler::SamplingOptions;
+
+use crate::cli::EvaluateArgs;
+use crate::data::{self, ChoiceArgs};
+use crate::files::LoadedModel;
+use crate::measures::Images;
+use crate::progress::Progress;
+use crate::sample::{self, Pixels};
+
+/// Samples drawn at once by [`sample::draw`], for the progress.
+const BATCH: usize = 16;
+
+/// Samples to draw where the user names no number.
+pub const DEFAULT_COUNT: usize = 256;
+
+/// Samples, and how they came about.
+#[derive(Debug, Default)]
+pub struct SampleSet {
+    /// The images.
+    pub images: Vec<GreyImage>,
+    /// The seed or file of each.
+    pub names: Vec<String>,
+    /// Where they come from, in words.
+    pub from: String,
+    /// What made them, for the metadata of pictures.
+    pub settings: Vec<(String, String)>,
+}
+
+impl SampleSet {
+    /// The samples as images to measure.
+    pub fn view(&self, height: usize, width: usize) -> Images<'_> {
+        Images { height, width, pixels: self.images.iter().map(|image| image.pixels.as_slice()).collect() }
+    }
+}
+
+/// How the options say to sample, checked against the model.
+pub fn options<B: Backend>(args: &EvaluateArgs, loaded: &LoadedModel<B>) -> Result<SamplingOptions> {
+    let class = args.class.as_deref().map(|class| sample::class_number(loaded, class)).transpose()?;
+    let condition = Condition { class, guidance: args.guidance };
+    let options = SamplingOptions { sampler: args.sampler, steps: args.steps, condition };
+    options.validate(&loaded.model.config)?;
+    Ok(options)
+}
+
+/// Draws samples of the seeds from `--seed`.
+pub fn draw<B: Backend>(
+    args: &EvaluateArgs,
+    loaded: &LoadedModel<B>,
+    options: SamplingOptions,
+    count: usize,
+    device: &B::Device,
+) -> Result<SampleSet> {
+    let mut progress = Progress::new("sampling", 0, (options.steps * count.div_ceil(BATCH)) as u64);
+    let mut done = 0;
+    let images = sample::draw(&loaded.model, options, Pixels::Mean, args.seed, count, device, || {
+        done += 1;
+        progress.set(done, String::new);
+    })?;
+    let seed = |i: usize| args.seed.wrapping_add(i as u64);
+    let seeds = match count {
+        0 => String::new(),
+        1 => format!("seed {}", args.seed),
+        _ => format!("seeds {}-{}", args.seed, seed(count - 1)),
+    };
+    let mut settings = vec![
+        ("seeds".to_owned(), seeds.clone()),
+        ("sampler".to_owned(), options.sampler.name().to_owned()),
+        ("steps".to_owned(), options.steps.to_string()),
+    ];
+    if let Some(class) = &args.class {
+        settings.push(("class".to_owned(), class.clone()));
+        settings.push(("guidance".to_owned(), args.guidance.to_string()));
+    }
+    let of_class = args.class.as_ref().map(|c| format!(", class {c}, guidance {}", args.guidance)).unwrap_or_default();
+    let from = format!("{seeds}, {} in {} steps{of_class}", options.sampler.name(), options.steps);
+    Ok(SampleSet { images, names: (0..count).map(|i| format!("seed {}", seed(i))).collect(), from, settings })
+}
+
+/// Height and width of the first image of a folder, where no weights say what the size is.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn size(folder: &Path) -> Result<(usize, usize)> {
+    let [width, height] = data::first_size(folder)?;
+    Ok((height as usize, width as usize))
+}
+
+/// Reads samples of one size from a folder.
+///
+/// # Errors
+/// An image of another size, which resizing would change; one that bears the visible label, which no real image does.
+pub fn read(folder: &Path, choice: &ChoiceArgs, (height, width): (usize, usize)) -> Result<SampleSet> {
+    let choice =
+        ChoiceArgs { skip_unreadable: choice.skip_unreadable, cache: choice.cache.clone(), ..Default::default() };
+    let (data, sizes) = data::read_with_sizes(folder, &choice, &[], height, width)?;
+    for (name, [w, h]) in data.names.iter().zip(sizes) {
+        ensure!(
+            (h as usize, w as usize) == (height, width),
+            "{name} is {w}×{h} pixels: samples of {width}×{height} are accepted (`trainer sample` adds lines with a label \
+             to small pictures, unless it is told --no-visible-label)"
+        );
+    }
+    let images: Vec<GreyImage> =
+        (0..data.len()).map(|i| GreyImage { width, height, pixels: data.image(i).to_vec() }).collect();
+    let labelled = images.iter().filter(|image| bears_label(image)).count();
+    if labelled > 0 {
+        bail!(
+            "{labelled} of the {} images in {} bear the label \"{LABEL}\", which would be measured as part of them: \
+             draw them with --no-visible-label",
+            images.len(),
+            folder.display()
+        );
+    }
+    let from = format!("the folder {}", folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy());
+    Ok(SampleSet { images, names: data.names.clone(), settings: vec![("folder".to_owned(), from.clone())], from })
+}
+
+/// Whether the label is written over the lowest rows, as [`GreyImage::labelled`] does.
+fn bears_label(image: &GreyImage) -> bool {
+    let mask = GreyImage::filled(image.width, image.height, 0).labelled();
+    if mask.height != image.height || !mask.pixels.contains(&255) {
+        return false;
+    }
+    let pairs = || image.pixels.iter().zip(&mask.pixels).filter(|(_, mask)| **mask == 255);
+    // JPEG blurs the letters.
+    pairs().filter(|(pixel, _)| **pixel >= 200).count() * 10 >= pairs().count() * 9
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_visible_label_is_seen() {
+        let bright = GreyImage::filled(256, 256, 190);
+        assert!(!bears_label(&bright) && bears_label(&bright.labelled()));
+        assert!(!bears_label(&GreyImage::filled(64, 64, 190)));
+    }
+
+    #[test]
+    fn samples_of_another_size_and_with_a_label_are_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let cache = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.png");
+        let read = |image: &GreyImage, size| {
+            std::fs::write(&path, image.to_png(&Default::default()).expect("encodes")).expect("writes");
+            let choice = ChoiceArgs { cache: Some(cache.path().to_owned()), ..ChoiceArgs::default() };
+            read(folder.path(), &choice, size)
+        };
+        let image = GreyImage::filled(256, 256, 100);
+        assert_eq!(read(&image, (256, 256)).expect("good").images, [image.clone()]);
+        assert_eq!(size(folder.path()).expect("a size"), (256, 256));
+        let said = read(&image, (64, 64)).expect_err("another size").to_string();
+        assert!(said.contains("a.png is 256×256") && said.contains("64×64"), "{said}");
+        let said = read(&image.labelled(), (256, 256)).expect_err("a label").to_string();
+        assert!(said.contains("--no-visible-label"), "{said}");
+    }
+}
