@@ -95,6 +95,8 @@ impl Series {
         file.text(tags::SERIES_NUMBER, VR::IS, "1");
         file.text(tags::SERIES_DESCRIPTION, VR::LO, LABEL);
         file.text(tags::MODALITY, VR::CS, "OT");
+        // Without it, a validator asks for the side of the body.
+        file.text(tags::BODY_PART_EXAMINED, VR::CS, "CHEST");
         file.text(tags::INSTANCE_NUMBER, VR::IS, &number.to_string());
     }
 
