@@ -6,6 +6,7 @@ pub mod backends;
 pub mod browser;
 pub mod page;
 pub mod programs;
+pub mod python;
 pub mod runs;
 pub mod site;
 

@@ -42,6 +42,15 @@ pub enum Command {
     Evaluate(Box<EvaluateArgs>),
     /// Print what a file of weights holds
     Inspect(InspectArgs),
+    /// Write a model as ONNX files, with its noise schedule as JSON
+    Export(ExportArgs),
+    /// Print a script that completes this program's options in a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man(ManArgs),
     #[command(hide = true)]
     Probe { device: Probed },
 }
@@ -183,9 +192,12 @@ pub struct SampleArgs {
     /// Where to compute
     #[arg(long, value_enum, default_value_t = DeviceChoice::Auto)]
     pub device: DeviceChoice,
-    /// A .png file (a grid, if there are several images) or a folder for one file an image
+    /// A .png file (a grid, if there are several images), a .dcm file, or a folder for one file an image
     #[arg(long, value_name = "FILE_OR_DIR", default_value = "samples")]
     pub out: PathBuf,
+    /// Kind of the files [default: dicom where --out ends in .dcm, else png]
+    #[arg(long, value_enum)]
+    pub format: Option<ImageFormat>,
     /// Draw each pixel from the Bernoulli decoder instead of showing its mean
     #[arg(long)]
     pub draw_pixels: bool,
@@ -261,6 +273,37 @@ pub struct InspectArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// Options of the export.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// The file of weights; the encoder's file is exported too where it lies beside it
+    #[arg(long, value_name = "FILE")]
+    pub weights: PathBuf,
+    /// Folder for decoder.onnx, score-net.onnx, encoder.onnx and schedule.json
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Write inputs, and what our own networks give for them, as JSON
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub reference_file: Option<PathBuf>,
+}
+
+/// Options of the manual page.
+#[derive(Debug, Args)]
+pub struct ManArgs {
+    /// Write this page and one for each subcommand to a folder instead of printing this one
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+/// The kind of an image file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ImageFormat {
+    /// PNG
+    Png,
+    /// DICOM Secondary Capture, marked as synthetic data
+    Dicom,
 }
 
 /// The form of the noise schedule.

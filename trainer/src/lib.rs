@@ -5,18 +5,22 @@ mod checkpoint;
 mod cli;
 mod data;
 mod device;
+mod dicom_out;
 mod evaluate;
+mod export;
 mod figures;
 mod files;
 mod inspect;
 mod log;
 mod measures;
 mod prepare;
+mod manual;
 mod progress;
 mod run_data;
 mod run_folder;
 mod sample;
 mod settings;
+mod tensorboard;
 mod train;
 
 use std::process::ExitCode;
@@ -42,6 +46,9 @@ fn run(cli: cli::Cli) -> anyhow::Result<()> {
         Some(cli::Command::Sample(args)) => sample::command(args),
         Some(cli::Command::Evaluate(args)) => evaluate::command(*args),
         Some(cli::Command::Inspect(args)) => inspect::command(args),
+        Some(cli::Command::Export(args)) => export::command(args),
+        Some(cli::Command::Completions { shell }) => manual::completions(shell),
+        Some(cli::Command::Man(args)) => manual::man(args),
         Some(cli::Command::Probe { device }) => device::probe_command(device),
     }
 }

@@ -1,16 +1,15 @@
 //! `trainer sample`: synthetic X-rays from a file of weights.
 
-use std::path::Path;
-
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use burn::tensor::Tensor;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use vdm::image::{GreyImage, Origin};
 use vdm::model::{Condition, Vdm};
 use vdm::sampler::{SamplingOptions, Trajectory, draw_pixels};
 
-use crate::cli::SampleArgs;
+use crate::cli::{ImageFormat, SampleArgs};
 use crate::device::{self, Job};
+use crate::dicom_out::{Series, VisibleLabel};
 use crate::files::{self, LoadedModel, WithEncoder};
 use crate::progress::Progress;
 
@@ -71,8 +70,47 @@ fn to_values<B: Backend>(images: Tensor<B, 2>) -> Result<Vec<Vec<f32>>> {
 pub fn command(args: SampleArgs) -> Result<()> {
     ensure!(args.count > 0, "--count is 0: at least 1 is accepted");
     ensure!(args.weights.exists(), "cannot read {}: there is no such file", args.weights.display());
+    Target::of(&args)?;
     let device = device::choose(args.device)?;
     device::run(device, Sample(args))
+}
+
+/// What --format and --out ask for together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Target {
+    /// One PNG file, a grid of the images.
+    PngFile,
+    /// A folder of PNG files.
+    PngFolder,
+    /// One DICOM file of one image.
+    DicomFile,
+    /// A folder of DICOM files.
+    DicomFolder,
+}
+
+impl Target {
+    fn of(args: &SampleArgs) -> Result<Self> {
+        let ends_in = |extension: &str| args.out.extension().is_some_and(|e| e.eq_ignore_ascii_case(extension));
+        let target = match (args.format, ends_in("png"), ends_in("dcm")) {
+            (None | Some(ImageFormat::Png), true, _) => Self::PngFile,
+            (None | Some(ImageFormat::Dicom), _, true) => Self::DicomFile,
+            (Some(ImageFormat::Png), _, true) => {
+                bail!("--format is png, and --out ends in .dcm: leave one of them out")
+            }
+            (Some(ImageFormat::Dicom), true, _) => {
+                bail!("--format is dicom, and --out ends in .png: a .dcm file or a folder is accepted")
+            }
+            (Some(ImageFormat::Dicom), ..) => Self::DicomFolder,
+            (None | Some(ImageFormat::Png), ..) => Self::PngFolder,
+        };
+        ensure!(
+            target != Self::DicomFile || args.count == 1,
+            "--count is {}, and {} holds one image: pass a folder and --format dicom",
+            args.count,
+            args.out.display()
+        );
+        Ok(target)
+    }
 }
 
 struct Sample(SampleArgs);
@@ -134,22 +172,36 @@ fn write<B: Backend>(args: &SampleArgs, loaded: &LoadedModel<B>, images: &[GreyI
             settings,
         }
     };
-    let write_png = |path: &Path, image: &GreyImage, seeds: String| -> Result<()> {
-        let image = if args.no_visible_label { image.clone() } else { image.labelled() };
-        files::write_atomic(path, &image.to_png(&origin(seeds))?)
-    };
-    let last = args.seed.wrapping_add(images.len() as u64 - 1);
-    if args.out.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("png")) {
-        let columns = (images.len() as f64).sqrt().ceil() as usize;
-        let seeds = if last == args.seed { args.seed.to_string() } else { format!("{}-{last}", args.seed) };
-        write_png(&args.out, &GreyImage::grid(images, columns), seeds)?;
-        eprintln!("wrote {}", args.out.display());
-        return Ok(());
+    let shown = |image: &GreyImage| if args.no_visible_label { image.clone() } else { image.labelled() };
+    let series = Series::new();
+    let label = if args.no_visible_label { VisibleLabel::No } else { VisibleLabel::Yes };
+    let target = Target::of(args)?;
+    match target {
+        Target::PngFile => {
+            let last = args.seed.wrapping_add(images.len() as u64 - 1);
+            let columns = (images.len() as f64).sqrt().ceil() as usize;
+            let seeds = if last == args.seed { args.seed.to_string() } else { format!("{}-{last}", args.seed) };
+            let grid = GreyImage::grid(images, columns);
+            files::write_atomic(&args.out, &shown(&grid).to_png(&origin(seeds))?)?;
+            eprintln!("wrote {}", args.out.display());
+        }
+        Target::DicomFile => {
+            let origin = origin(args.seed.to_string());
+            files::write_atomic(&args.out, &series.file(1, &shown(&images[0]), &origin, label)?)?;
+            eprintln!("wrote {}", args.out.display());
+        }
+        Target::PngFolder | Target::DicomFolder => {
+            for (i, image) in images.iter().enumerate() {
+                let seed = args.seed.wrapping_add(i as u64);
+                let origin = origin(seed.to_string());
+                let (extension, bytes) = match target {
+                    Target::DicomFolder => ("dcm", series.file(i + 1, &shown(image), &origin, label)?),
+                    _ => ("png", shown(image).to_png(&origin)?),
+                };
+                files::write_atomic(&args.out.join(format!("synthetic-seed{seed}.{extension}")), &bytes)?;
+            }
+            eprintln!("wrote {} images to {}", images.len(), args.out.display());
+        }
     }
-    for (i, image) in images.iter().enumerate() {
-        let seed = args.seed.wrapping_add(i as u64);
-        write_png(&args.out.join(format!("synthetic-seed{seed}.png")), image, seed.to_string())?;
-    }
-    eprintln!("wrote {} images to {}", images.len(), args.out.display());
     Ok(())
 }

@@ -53,6 +53,9 @@ pub fn decode(path: &Path, height: usize, width: usize) -> Result<Decoded> {
             path.display(),
             MAX_PIXELS / 1_000_000
         );
+        // The decoder paints what is missing of a JPEG grey, and says nothing.
+        let whole = !bytes.starts_with(&[0xff, 0xd8]) || bytes.windows(2).any(|pair| pair == [0xff, 0xd9]);
+        ensure!(whole, "cannot read {}: the JPEG is cut off", path.display());
         let image = reader().with_context(unusable)?.decode().with_context(unusable)?;
         let colour = has_colours(&image);
         (image, colour)

@@ -1,0 +1,126 @@
+//! What the trainer writes for other programs, read by ONNX Runtime, pydicom and NumPy.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use burn::module::{Module, ModuleMapper, Param};
+use burn::tensor::backend::Backend;
+use burn::tensor::{Tensor, TensorData};
+use burn_flex::Flex;
+use tempfile::TempDir;
+use tests::programs::{run_trainer, words};
+use tests::python::script;
+use vdm::config::Preset;
+use vdm::model::Networks;
+use vdm::noise::{NoiseStream, Purpose};
+use vdm::weights::{Precision, Provenance, save, save_encoder, sha256_hex};
+
+/// Weights of the small model after a few steps, in half precision as every run ends.
+fn trained() -> PathBuf {
+    static RUN: OnceLock<TempDir> = OnceLock::new();
+    let folder = RUN.get_or_init(|| {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let line = "train --preset quick --device cpu --batch 4 --max-images 24 --seed 5 --steps 20 --out run";
+        run_trainer(folder.path(), words(line)).ok();
+        folder
+    });
+    folder.path().join("run/quick.safetensors")
+}
+
+/// Every parameter from noise: a layer that starts at zero would hide a mistake behind it.
+struct Noise(u64);
+
+impl<B: Backend> ModuleMapper<B> for Noise {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
+        self.0 += 1;
+        let shape: [usize; D] = param.dims();
+        let scale = if D == 2 { 1.0 / (shape[0] as f32).sqrt() } else { 0.5 };
+        let draws = NoiseStream::new(1, Purpose::Weights, self.0).normals(shape.iter().product());
+        let values: Vec<f32> = draws.iter().map(|v| v * scale).collect();
+        param.map(|tensor| Tensor::from_data(TensorData::new(values, shape), &tensor.device()))
+    }
+}
+
+/// Weights with all that no preset has: classes, and layers that are normalised.
+fn unusual(folder: &Path) -> PathBuf {
+    let mut config = Preset::Quick.model();
+    config.classes = 2;
+    for layer_norm in [&mut config.encoder.layer_norm, &mut config.decoder.layer_norm, &mut config.score_net.layer_norm]
+    {
+        *layer_norm = true;
+    }
+    let fresh = Networks::<Flex>::new(&config, 0, &Default::default()).expect("builds");
+    let schedule = fresh.schedule.clone();
+    let networks = Networks { schedule, ..fresh.map(&mut Noise(0)) };
+    let provenance = Provenance::default();
+    let sampling = save(&networks, &config, &provenance, Precision::F32).expect("saves");
+    let encoder = networks.encoder.as_ref().expect("fresh networks have an encoder");
+    let encoder = save_encoder(encoder, &config, &provenance, &sha256_hex(&sampling), Precision::F32).expect("saves");
+    let path = folder.join("unusual.safetensors");
+    fs::write(&path, sampling).expect("written");
+    fs::write(folder.join("unusual-encoder.safetensors"), encoder).expect("written");
+    path
+}
+
+/// Exports into `onnx`, with the trainer's own numbers in `reference.json`.
+fn export(folder: &Path, weights: &Path) {
+    let line = words("export --out onnx --reference-file reference.json --weights").into_iter();
+    run_trainer(folder, line.chain([weights.into()])).ok();
+}
+
+fn paths(paths: &[PathBuf]) -> Vec<OsString> {
+    paths.iter().map(Into::into).collect()
+}
+
+#[test]
+fn onnx_runtime_computes_what_the_trainer_computes() {
+    for make in [|_: &Path| trained(), unusual as fn(&Path) -> PathBuf] {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        export(folder.path(), &make(folder.path()));
+        let said = script("check_onnx.py", paths(&[folder.path().join("onnx"), folder.path().join("reference.json")]));
+        let said = said.ok().stdout;
+        for network in ["logits", "epsilon", "encoded"] {
+            assert!(said.contains(network), "{network} was not compared: {said}");
+        }
+    }
+}
+
+#[test]
+fn the_file_of_weights_is_what_the_readme_and_its_script_say() {
+    for make in [|_: &Path| trained(), unusual as fn(&Path) -> PathBuf] {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let weights = make(folder.path());
+        export(folder.path(), &weights);
+        script("check_sample.py", paths(&[weights, folder.path().join("reference.json")])).ok();
+    }
+}
+
+#[test]
+fn the_readmes_script_draws_a_labelled_picture() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let png = folder.path().join("sample.png");
+    script("sample.py", paths(&[trained(), png.clone()])).ok();
+    let picture = image::open(&png).expect("a PNG").into_luma8();
+    assert_eq!(picture.dimensions(), (180, 64 + 12));
+    let label = picture.enumerate_pixels().filter(|(_, y, pixel)| *y >= 64 && pixel.0[0] > 128).count();
+    assert!(label > 100, "{label} bright pixels are no label");
+    let bytes = fs::read(&png).expect("a file");
+    assert!(bytes.windows(29).any(|window| window == vdm::image::LABEL.as_bytes()));
+}
+
+#[test]
+fn pydicom_reads_what_the_png_shows() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for format in ["dicom", "png"] {
+        let line =
+            format!("sample --device cpu --count 2 --steps 3 --seed 8 --format {format} --out {format} --weights");
+        run_trainer(folder.path(), words(&line).into_iter().chain([trained().into()])).ok();
+    }
+    let files = [8, 9].map(|seed| {
+        [("dicom", "dcm"), ("png", "png")]
+            .map(|(format, extension)| folder.path().join(format!("{format}/synthetic-seed{seed}.{extension}")))
+    });
+    script("check_dicom.py", paths(&files.concat())).ok();
+}

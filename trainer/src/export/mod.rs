@@ -1,0 +1,157 @@
+//! `trainer export`: the networks as ONNX files, and the noise schedule as JSON, for programs in other languages.
+
+mod graph;
+mod networks;
+mod proto;
+mod reference;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use burn::tensor::backend::{AutodiffBackend, Backend};
+use prost::Message;
+use serde_json::json;
+use vdm::image::{DIGITAL_SOURCE_TYPE, LABEL};
+
+use self::proto::{GraphProto, ModelProto, OperatorSetIdProto, StringStringEntryProto};
+use crate::cli::ExportArgs;
+use crate::device::{self, Device, Job};
+use crate::files::{self, LoadedModel, WithEncoder};
+use crate::sample::SOFTWARE;
+
+/// Of onnx.proto, and of the operators: the first with LayerNormalization, which every runtime of today reads.
+const IR_VERSION: i64 = 8;
+const OPSET: i64 = 17;
+
+/// Points of γ(t) in `schedule.json`.
+const TABLE_STEPS: usize = 1000;
+
+/// How to sample with the files, for whoever has nothing else at hand.
+const SAMPLING: &str = "DDIM in N steps: draw z ~ N(0, I) of latent_dim numbers, let t go from 1 to 0. For a step from \
+                        t to s: e = score-net(z, gamma(t)); f = (z - sigma(t) e) / alpha(t); z = alpha(s) f + sigma(s) \
+                        e. At t = 0 the image is the decoder's mean of f = z / alpha(0), row by row. alpha(t)^2 = 1 / \
+                        (1 + exp(gamma(t))) and sigma(t)^2 = 1 - alpha(t)^2. With classes, and a guidance weight w, e \
+                        = (1 + w) e(class) - w e(no class).";
+
+/// A file that is to be written.
+struct Exported {
+    name: &'static str,
+    bytes: Vec<u8>,
+}
+
+/// `trainer export`.
+pub fn command(args: ExportArgs) -> Result<()> {
+    ensure!(args.weights.exists(), "cannot read {}: there is no such file", args.weights.display());
+    ensure!(
+        !args.out.is_file(),
+        "--out is {}, which is a file: a folder is accepted, made if it is not there",
+        args.out.display()
+    );
+    device::run(Device::Cpu, Export(args))
+}
+
+struct Export(ExportArgs);
+
+impl Job for Export {
+    type Output = ();
+
+    fn run<B: AutodiffBackend>(self, device: &B::Device) -> Result<()> {
+        let ExportArgs { weights, out, reference_file } = self.0;
+        let with_encoder = if files::encoder_path(&weights).exists() { WithEncoder::Yes } else { WithEncoder::No };
+        let loaded = files::load_model::<B::InnerBackend>(&weights, with_encoder, device)?;
+        // All is made before anything is written.
+        let exported = export(&loaded)?;
+        let reference: Option<(PathBuf, Vec<u8>)> = match reference_file {
+            None => None,
+            Some(path) => Some((path, serde_json::to_vec(&reference::of(&loaded.model, device)?)?)),
+        };
+        write(&out, &exported)?;
+        if let Some((path, bytes)) = reference {
+            files::write_atomic(&path, &bytes)?;
+        }
+        if with_encoder == WithEncoder::No {
+            eprintln!("no encoder: {} is not there", files::encoder_path(&weights).display());
+        }
+        Ok(())
+    }
+}
+
+fn write(folder: &Path, exported: &[Exported]) -> Result<()> {
+    for file in exported {
+        files::write_atomic(&folder.join(file.name), &file.bytes)?;
+    }
+    let names: Vec<_> = exported.iter().map(|file| file.name).collect();
+    eprintln!("wrote {} to {}", names.join(", "), folder.display());
+    Ok(())
+}
+
+/// The files of a model.
+fn export<B: Backend>(loaded: &LoadedModel<B>) -> Result<Vec<Exported>> {
+    let model = &loaded.model;
+    let parameters = networks::parameters(&model.networks)?;
+    let metadata = metadata(loaded)?;
+    let onnx = |name, graph: GraphProto| Exported { name, bytes: onnx(graph, metadata.clone()).encode_to_vec() };
+    let mut exported = vec![
+        onnx("decoder.onnx", networks::decoder(&model.config, &parameters)?),
+        onnx("score-net.onnx", networks::score_net(&model.config, &model.schedule, &parameters)?),
+    ];
+    if model.networks.encoder.is_some() {
+        exported.push(onnx("encoder.onnx", networks::encoder(&model.config, &parameters)?));
+    }
+    let bytes = serde_json::to_vec_pretty(&schedule(loaded)).context("cannot write the schedule as JSON")?;
+    exported.push(Exported { name: "schedule.json", bytes });
+    Ok(exported)
+}
+
+fn onnx(graph: GraphProto, metadata: Vec<(String, String)>) -> ModelProto {
+    ModelProto {
+        ir_version: IR_VERSION,
+        producer_name: "medical-vdm trainer".to_owned(),
+        producer_version: env!("CARGO_PKG_VERSION").to_owned(),
+        doc_string: format!("{} of a variational diffusion model of chest X-rays. {LABEL}.", graph.name),
+        graph: Some(graph),
+        opset_import: vec![OperatorSetIdProto { domain: String::new(), version: OPSET }],
+        metadata_props: metadata.into_iter().map(|(key, value)| StringStringEntryProto { key, value }).collect(),
+    }
+}
+
+/// What each ONNX file says of itself.
+fn metadata<B: Backend>(loaded: &LoadedModel<B>) -> Result<Vec<(String, String)>> {
+    let provenance = &loaded.header.provenance;
+    let entries = [
+        ("notice", format!("{LABEL}: whatever this model draws is synthetic. No patient was imaged.")),
+        ("digital_source_type", DIGITAL_SOURCE_TYPE.to_owned()),
+        ("software", SOFTWARE.to_owned()),
+        ("weights", provenance.name.clone()),
+        ("weights_sha256", loaded.sha256.clone()),
+        ("training_seed", provenance.seed.to_string()),
+        ("license", provenance.license.clone()),
+        ("provenance", serde_json::to_string(provenance)?),
+        ("config", serde_json::to_string(&loaded.header.config)?),
+    ];
+    Ok(entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+}
+
+fn schedule<B: Backend>(loaded: &LoadedModel<B>) -> serde_json::Value {
+    let config = &loaded.header.config;
+    let schedule = &loaded.model.schedule;
+    let times: Vec<f64> = (0..=TABLE_STEPS).map(|i| i as f64 / TABLE_STEPS as f64).collect();
+    let gammas: Vec<f64> = times.iter().map(|&t| schedule.gamma(t)).collect();
+    json!({
+        "notice": LABEL,
+        "software": SOFTWARE,
+        "weights_sha256": loaded.sha256,
+        "provenance": loaded.header.provenance,
+        "height": config.height,
+        "width": config.width,
+        "latent_dim": config.latent_dim,
+        "classes": config.classes,
+        "gamma_min": schedule.gamma_min,
+        "gamma_max": schedule.gamma_max,
+        "t": times,
+        "gamma": gammas,
+        "sampling": SAMPLING,
+    })
+}
