@@ -36,6 +36,8 @@ pub enum Command {
     Evaluate(EvaluateArgs),
     /// Print what a file of weights holds
     Inspect(InspectArgs),
+    /// Write what a run did to one HTML file, report.html in its folder
+    Report(ReportArgs),
     #[command(hide = true)]
     Probe { device: Probed },
 }
@@ -198,6 +200,14 @@ pub struct InspectArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// Options of a report.
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// The run's folder, finished or not [default: the newest in runs/]
+    #[arg(value_name = "RUN_DIR")]
+    pub run: Option<PathBuf>,
 }
 
 /// A number of images, or all there are.

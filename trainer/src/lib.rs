@@ -1,19 +1,24 @@
 //! Trains, samples and evaluates the variational diffusion model natively: `trainer --help`.
 
+#[doc(hidden)]
+pub mod bench;
 mod checkpoint;
 mod cli;
 mod data;
 mod device;
+mod environment;
 mod evaluate;
 mod figures;
 mod files;
 mod inspect;
 mod log;
 mod progress;
+mod report;
 mod run;
 mod run_data;
 mod sample;
 mod train;
+mod view;
 
 use std::process::ExitCode;
 
@@ -37,6 +42,7 @@ fn run(cli: cli::Cli) -> anyhow::Result<()> {
         Some(cli::Command::Sample(args)) => sample::command(args),
         Some(cli::Command::Evaluate(args)) => evaluate::command(args),
         Some(cli::Command::Inspect(args)) => inspect::command(args),
+        Some(cli::Command::Report(args)) => report::command(args),
         Some(cli::Command::Probe { device }) => device::probe_command(device),
     }
 }
