@@ -51,6 +51,8 @@ pub enum Command {
     },
     /// Print the manual page
     Man(ManArgs),
+    /// Write what a run did to one HTML file, report.html in its folder
+    Report(ReportArgs),
     #[command(hide = true)]
     Probe { device: Probed },
 }
@@ -304,6 +306,14 @@ pub enum ImageFormat {
     Png,
     /// DICOM Secondary Capture, marked as synthetic data
     Dicom,
+}
+
+/// Options of a report.
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// The run's folder, finished or not [default: the newest in runs/]
+    #[arg(value_name = "RUN_DIR")]
+    pub run: Option<PathBuf>,
 }
 
 /// The form of the noise schedule.

@@ -166,6 +166,11 @@ pub fn run_team<J: TeamJob>(device: Device, devices: &Devices, job: J) -> Result
 /// # Errors
 /// A device that was asked for by name does not work.
 pub fn choose(choice: DeviceChoice) -> Result<Device> {
+    Ok(choose_named(choice)?.0)
+}
+
+/// As [`choose`], with the device's own name.
+pub fn choose_named(choice: DeviceChoice) -> Result<(Device, String)> {
     let (device, why) = match choice {
         DeviceChoice::Cpu => (Device::Cpu, "as asked".to_owned()),
         DeviceChoice::Cuda => (Device::Cuda, probe(Probed::Cuda).context("--device cuda does not work here")?.name),
@@ -178,7 +183,13 @@ pub fn choose(choice: DeviceChoice) -> Result<Device> {
         Device::Wgpu => "wgpu",
     };
     eprintln!("device: {name} ({why})");
-    Ok(device)
+    // Why there is no GPU is nobody's name.
+    let own = if device == Device::Cpu {
+        name.to_owned()
+    } else {
+        format!("{name}: {}", why.split(';').next().unwrap_or(&why))
+    };
+    Ok((device, own))
 }
 
 fn auto() -> (Device, String) {

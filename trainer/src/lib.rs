@@ -1,27 +1,32 @@
 //! Trains, samples and evaluates the variational diffusion model natively: `trainer --help`.
 
+#[doc(hidden)]
+pub mod bench;
 mod card;
 mod checkpoint;
 mod cli;
 mod data;
 mod device;
 mod dicom_out;
+mod environment;
 mod evaluate;
 mod export;
 mod figures;
 mod files;
 mod inspect;
 mod log;
+mod manual;
 mod measures;
 mod prepare;
-mod manual;
 mod progress;
+mod report;
 mod run_data;
 mod run_folder;
 mod sample;
 mod settings;
 mod tensorboard;
 mod train;
+mod view;
 
 use std::process::ExitCode;
 
@@ -49,6 +54,7 @@ fn run(cli: cli::Cli) -> anyhow::Result<()> {
         Some(cli::Command::Export(args)) => export::command(args),
         Some(cli::Command::Completions { shell }) => manual::completions(shell),
         Some(cli::Command::Man(args)) => manual::man(args),
+        Some(cli::Command::Report(args)) => report::command(args),
         Some(cli::Command::Probe { device }) => device::probe_command(device),
     }
 }

@@ -30,6 +30,8 @@ pub struct StepLog {
     pub learning_rate: f64,
     /// Seconds trained so far.
     pub seconds: f64,
+    /// Images a second, since this process began to train.
+    pub images_per_second: f64,
 }
 
 /// A line of `validation.jsonl`, in bits a dimension.

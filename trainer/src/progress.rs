@@ -52,14 +52,6 @@ impl Progress {
             }
         }
     }
-
-    /// Prints a line without tearing the bar.
-    pub fn line(&self, text: &str) {
-        match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{text}")),
-            None => eprintln!("{text}"),
-        }
-    }
 }
 
 impl Drop for Progress {

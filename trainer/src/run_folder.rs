@@ -36,6 +36,9 @@ pub fn existing(out: Option<&Path>) -> Result<PathBuf> {
     entries
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|folder| folder.join("run.toml").exists())
-        .max_by_key(|folder| fs::metadata(folder).and_then(|m| m.modified()).ok())
+        .max_by_key(|folder| {
+            let changed = |name| fs::metadata(folder.join(name)).and_then(|metadata| metadata.modified()).ok();
+            changed("log.jsonl").max(changed("run.toml"))
+        })
         .context("there is no run to go on with in runs")
 }

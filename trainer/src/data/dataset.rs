@@ -39,9 +39,7 @@ enum Pixels {
 
 impl Dataset {
     /// Images in memory, one after another.
-    ///
-    /// # Errors
-    /// The pixels are not those of whole images, one a name.
+    #[cfg(test)]
     pub fn from_images(height: usize, width: usize, pixels: Vec<u8>, names: Vec<String>) -> Result<Self> {
         ensure!(pixels.len() == names.len() * height * width, "{} pixels are not {} images", pixels.len(), names.len());
         Ok(Self::of(height, width, Pixels::Owned(Arc::new(pixels)), names))

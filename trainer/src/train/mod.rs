@@ -46,7 +46,7 @@ pub fn command(args: TrainArgs) -> Result<()> {
         print!("{}", settings.to_toml()?);
         return Ok(());
     }
-    let device = device::choose(args.device)?;
+    let (device, device_name) = device::choose_named(args.device)?;
     let default_preset = if device.is_gpu() { Preset::Paper } else { Preset::Quick };
     let settings = match &resumed {
         Some((settings, _)) => settings.clone(),
@@ -68,7 +68,7 @@ pub fn command(args: TrainArgs) -> Result<()> {
     })
     .context("cannot listen for signals")?;
     let network = args.nodes.connect()?;
-    let job = Train { data: Arc::new(data), folder, stop, time_limit: args.time_limit };
+    let job = Train { data: Arc::new(data), folder, device_name, stop, time_limit: args.time_limit };
     device::run_team(device, &args.devices, (job, network))
 }
 
@@ -76,6 +76,7 @@ pub fn command(args: TrainArgs) -> Result<()> {
 struct Train {
     data: Arc<RunData>,
     folder: PathBuf,
+    device_name: String,
     stop: Arc<AtomicBool>,
     time_limit: Option<Duration>,
 }

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use anyhow::Result;
 use burn::tensor::backend::Backend;
@@ -13,14 +12,17 @@ use vdm::sampler::{Sampler, SamplingOptions};
 use vdm::schedule::NoiseSchedule;
 
 use crate::checkpoint::Best;
-use crate::data::Dataset;
+use crate::data::{self, Dataset};
+use crate::environment::Environment;
 use crate::figures;
 use crate::files::{self, block_on};
 use crate::log::{self, StepLog, ValidationLog};
-use crate::progress::Progress;
+use crate::report;
 use crate::run_data::RunData;
 use crate::sample::{Pixels, SOFTWARE, draw};
 use crate::settings::RunSettings;
+use crate::tensorboard;
+use crate::view::{Facts, StepView, ValidationView, View};
 
 /// Samples in the grids that are drawn while training, with seeds from 0.
 const SAMPLES: usize = 16;
@@ -35,9 +37,8 @@ pub struct Records {
     steps: File,
     validations: File,
     schedules: File,
-    progress: Progress,
-    first: u64,
-    started: Instant,
+    board: tensorboard::Writer,
+    view: View,
 }
 
 #[derive(Serialize)]
@@ -48,17 +49,34 @@ struct ScheduleLog {
 
 impl Records {
     /// Opens the records of a run that stands after `step`.
-    pub fn open(folder: &Path, settings: &RunSettings, _data: &RunData, step: u64) -> Result<Self> {
-        Ok(Self {
-            folder: folder.to_owned(),
-            settings: settings.clone(),
-            steps: log::open(&folder.join("log.jsonl"), step)?,
-            validations: log::open(&folder.join("validation.jsonl"), step)?,
-            schedules: log::open(&folder.join("schedule.jsonl"), step)?,
-            progress: Progress::new("training", step, settings.training.steps),
-            first: step,
-            started: Instant::now(),
-        })
+    pub fn open(folder: &Path, data: &RunData, device: &str, step: u64) -> Result<Self> {
+        let settings = &data.settings;
+        Environment::collect(device).write(folder)?;
+        if !data.problems.all.is_empty() {
+            data::write_problems(&data.problems, &folder.join("preparation.csv"))?;
+        }
+        let facts = Facts {
+            preset: settings.preset.name().to_owned(),
+            device: device.to_owned(),
+            folder: folder.display().to_string(),
+            images: data.train.len(),
+            batch: settings.training.batch,
+        };
+        let steps = log::open(&folder.join("log.jsonl"), step)?;
+        let validations = log::open(&folder.join("validation.jsonl"), step)?;
+        let mut view = View::new(settings.training.steps, step, facts);
+        view.restore(log::read_validations(folder)?.iter().map(in_view));
+        let board = if step == 0 {
+            let mut board = tensorboard::Writer::create(folder)?;
+            // Indented, Markdown shows it as it is.
+            let text: String = settings.to_toml()?.lines().map(|line| format!("    {line}\n")).collect();
+            board.text(0, "settings", &text)?;
+            board
+        } else {
+            tensorboard::Writer::resume(folder, step + 1)?
+        };
+        let schedules = log::open(&folder.join("schedule.jsonl"), step)?;
+        Ok(Self { folder: folder.to_owned(), settings: settings.clone(), steps, validations, schedules, board, view })
     }
 
     /// Forgets what came after `step`.
@@ -66,32 +84,46 @@ impl Records {
         self.steps = log::open(&self.folder.join("log.jsonl"), step)?;
         self.validations = log::open(&self.folder.join("validation.jsonl"), step)?;
         self.schedules = log::open(&self.folder.join("schedule.jsonl"), step)?;
-        (self.first, self.started) = (step, Instant::now());
+        self.board = tensorboard::Writer::resume(&self.folder, step + 1)?;
         Ok(())
     }
 
     /// Logs a step.
     pub fn step(&mut self, line: &StepLog) -> Result<()> {
         log::write(&mut self.steps, line)?;
-        let images = (line.step - self.first) as f64 * self.settings.training.batch as f64;
-        let rate = images / self.started.elapsed().as_secs_f64();
-        self.progress.set(line.step, || {
-            format!(
-                "reconstruction {:.4} latent {:.1e} diffusion {:.5} bits/dim, {rate:.0} images/s,",
-                line.reconstruction, line.latent, line.diffusion
-            )
+        for (tag, value) in [
+            ("train/reconstruction", line.reconstruction),
+            ("train/latent", line.latent),
+            ("train/diffusion", line.diffusion),
+            ("train/gradient_norm", line.gradient_norm),
+            ("train/learning_rate", line.learning_rate),
+            ("train/images_per_second", line.images_per_second),
+        ] {
+            self.board.scalar(line.step, tag, value as f32)?;
+        }
+        self.view.step(&StepView {
+            step: line.step,
+            reconstruction: line.reconstruction,
+            latent: line.latent,
+            diffusion: line.diffusion,
+            gradient_norm: line.gradient_norm,
+            learning_rate: line.learning_rate,
+            images_per_second: line.images_per_second,
         });
         Ok(())
     }
 
     /// Logs a validation.
-    pub fn validation(&mut self, v: &ValidationLog, _best: Option<&Best>) -> Result<()> {
+    pub fn validation(&mut self, v: &ValidationLog) -> Result<()> {
         log::write(&mut self.validations, v)?;
-        let series = if v.series == "weights" { String::new() } else { format!(" of {}", v.series) };
-        self.say(&format!(
-            "step {}: validation{series} reconstruction {:.5} latent {:.2e} diffusion {:.6} total {:.5} ± {:.5}",
-            v.step, v.reconstruction, v.latent, v.diffusion, v.total, v.standard_error
-        ));
+        let ValidationLog { series, .. } = v;
+        for (term, value) in
+            [("reconstruction", v.reconstruction), ("latent", v.latent), ("diffusion", v.diffusion), ("total", v.total)]
+        {
+            self.board.scalar(v.step, &format!("validation/{series}/{term}"), value as f32)?;
+        }
+        self.board.flush()?;
+        self.view.validation(&in_view(v));
         Ok(())
     }
 
@@ -121,19 +153,31 @@ impl Records {
             .map(|(key, value)| (key.to_owned(), value))
             .into(),
         };
-        let png = GreyImage::grid(&images, 4).labelled().to_png(&origin)?;
+        let grid = GreyImage::grid(&images, 4).labelled();
+        let png = grid.to_png(&origin)?;
+        self.board.image(step, "samples", grid.width, grid.height, &png)?;
         files::write_atomic(&self.folder.join("samples").join(format!("step-{step:08}.png")), &png)
     }
 
     /// Says something.
-    pub fn say(&self, text: &str) {
-        self.progress.line(text);
+    pub fn say(&mut self, text: &str) {
+        self.view.message(text);
     }
 
-    /// Ends the view of a run that will go on later.
-    pub fn close(self) {}
+    /// Says what goes on beside training; an empty text ends it.
+    pub fn activity(&mut self, what: &str) {
+        self.view.activity(what);
+    }
 
-    /// Draws the figures of a finished run from its best weights.
+    /// Ends the records of a run that will go on later.
+    pub fn close(self) -> Result<()> {
+        let Self { folder, view, mut board, .. } = self;
+        view.finish();
+        board.flush()?;
+        write_report(&folder)
+    }
+
+    /// Draws the figures of a finished run from its best weights, and writes its report.
     pub fn finish<B: Backend>(
         self,
         best: &Best,
@@ -141,9 +185,28 @@ impl Records {
         validation: &Dataset,
         device: &B::Device,
     ) -> Result<()> {
-        let Self { folder, progress, .. } = self;
-        drop(progress);
+        let Self { folder, view, mut board, .. } = self;
+        view.finish();
+        board.flush()?;
         eprintln!("best validation at step {} ({}): {}", best.step, best.series, weights.display());
-        figures::draw_all::<B>(&folder, weights, validation, device)
+        figures::draw_all::<B>(&folder, weights, validation, device)?;
+        write_report(&folder)
+    }
+}
+
+fn write_report(folder: &Path) -> Result<()> {
+    eprintln!("wrote {}", report::write(folder)?.display());
+    Ok(())
+}
+
+fn in_view(v: &ValidationLog) -> ValidationView {
+    ValidationView {
+        step: v.step,
+        series: v.series.clone(),
+        reconstruction: v.reconstruction,
+        latent: v.latent,
+        diffusion: v.diffusion,
+        total: v.total,
+        standard_error: v.standard_error,
     }
 }

@@ -44,6 +44,8 @@ pub struct Session<'a, B: AutodiffBackend> {
     records: Option<Records>,
     started: Instant,
     seconds_before: f64,
+    /// The step that stood when `started` was.
+    first: u64,
     saved: Option<u64>,
 }
 
@@ -87,7 +89,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
             if step > 0 {
                 eprintln!("resuming after step {step} of {}", training.steps);
             }
-            Some(Records::open(&job.folder, settings, &job.data, step)?)
+            Some(Records::open(&job.folder, &job.data, &job.device_name, step)?)
         } else {
             None
         };
@@ -102,6 +104,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
             records,
             started: Instant::now(),
             seconds_before: state.position.seconds,
+            first: step,
             saved: (step > 0).then_some(step),
             state,
         };
@@ -179,10 +182,10 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
                         records.step(&line)?;
                     }
                 }
-                Step::LeftOut => self.say(&format!(
-                    "step {next}: a gradient overflowed float16; the loss scale is {} now",
-                    self.state.position.loss_scale
-                )),
+                Step::LeftOut => {
+                    let scale = self.state.position.loss_scale;
+                    self.say(&format!("step {next}: a gradient overflowed float16; the loss scale is {scale} now"));
+                }
                 Step::NotFinite => {
                     self.step_back(next)?;
                     continue;
@@ -284,6 +287,8 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
                 gradient_norm: norm,
                 learning_rate: training.learning_rate_at(self.step()),
                 seconds,
+                images_per_second: ((self.step() - self.first) * images as u64) as f64
+                    / self.started.elapsed().as_secs_f64(),
             }),
             stop,
         ))
@@ -322,6 +327,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         self.state.position.retries = retries;
         (self.seconds_before, self.started) = (seconds, Instant::now());
         let back = self.step();
+        self.first = back;
         self.loader = Loader::start(&self.job.data, &self.share, retries, back)?;
         if let Some(records) = &mut self.records {
             records.step_back(back)?;
@@ -334,9 +340,8 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
 
     /// Measures the validation images with the weights and their averages, and keeps the best so far.
     fn validate(&mut self) -> Result<()> {
-        if self.records.is_none() {
-            return Ok(());
-        }
+        let Some(records) = &mut self.records else { return Ok(()) };
+        records.activity("validating");
         let weights = self.state.networks.valid().with_compute(ComputePrecision::F32);
         let mut series = vec![("weights".to_owned(), weights)];
         for average in &self.state.averages {
@@ -353,11 +358,12 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
                 checkpoint::write_model(&path, &networks, &self.settings.model, &self.provenance(), precision)?;
             }
             if let Some(records) = &mut self.records {
-                records.validation(&line, self.state.position.best.as_ref())?;
+                records.validation(&line)?;
             }
         }
         if let Some(records) = &mut self.records {
             records.schedule(self.state.position.step, &schedule)?;
+            records.activity("");
         }
         Ok(())
     }
@@ -385,8 +391,8 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         Provenance { training_steps: self.step(), ..self.job.data.provenance.clone() }
     }
 
-    fn say(&self, text: &str) {
-        if let Some(records) = &self.records {
+    fn say(&mut self, text: &str) {
+        if let Some(records) = &mut self.records {
             records.say(text);
         }
     }
@@ -413,7 +419,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         let step = self.step();
         let Some(records) = self.records.take() else { return Ok(()) };
         if !finished {
-            records.close();
+            records.close()?;
             eprintln!("stopped at step {step}; go on with --resume --out {}", self.job.folder.display());
             return Ok(());
         }

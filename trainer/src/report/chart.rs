@@ -1,0 +1,265 @@
+//! Line charts as inline SVG, each with its numbers in words and in a table.
+
+use std::fmt::Write;
+
+use super::page::escape;
+use super::scale::{Scale, count, number};
+
+/// A line on a chart.
+#[derive(Clone, Debug, Default)]
+pub struct Series {
+    /// What it is.
+    pub name: String,
+    /// Its CSS class, which gives it its colour.
+    pub class: String,
+    /// x and y.
+    pub line: Vec<(f64, f64)>,
+    /// x, low and high of an area around it; may be empty.
+    pub band: Vec<(f64, f64, f64)>,
+    /// Whether each point has a mark.
+    pub marked: bool,
+    /// Whether the words below the chart speak of it.
+    pub in_words: bool,
+}
+
+/// A chart.
+#[derive(Clone, Debug)]
+pub struct Chart<'a> {
+    /// Its heading.
+    pub title: &'a str,
+    /// What it shows, in a sentence.
+    pub about: &'a str,
+    /// The unit of y.
+    pub unit: &'a str,
+    /// What x is.
+    pub x: &'a str,
+    /// Decades that the values must span for a logarithmic axis; infinite for one that holds all values evenly.
+    pub decades: f64,
+    /// An axis on the right: its name, and what y is multiplied by.
+    pub right: Option<(&'a str, f64)>,
+    /// The lines.
+    pub series: Vec<Series>,
+}
+
+const WIDTH: f64 = 460.0;
+const HEIGHT: f64 = 270.0;
+const LEFT: f64 = 62.0;
+const TOP: f64 = 12.0;
+const BOTTOM: f64 = 42.0;
+/// Points up to which each gets a mark.
+const MOST_MARKS: usize = 60;
+/// Rows of the table for one line of a chart.
+const TABLE_ROWS: usize = 9;
+
+impl Chart<'_> {
+    /// The chart as a `figure`, or a sentence where there is nothing to show.
+    pub fn render(&self) -> String {
+        let mut html = format!("<figure class=\"card\"><h3>{}</h3>", escape(self.title));
+        if self.series.iter().all(|series| series.line.is_empty()) {
+            html.push_str("<p class=\"missing\">The log holds no values of it.</p></figure>\n");
+            return html;
+        }
+        html.push_str(&self.svg());
+        html.push_str(&self.legend());
+        let _ = write!(html, "<figcaption>{} {}</figcaption>", escape(self.about), escape(&self.words()));
+        html.push_str(&self.table());
+        html.push_str("</figure>\n");
+        html
+    }
+
+    /// Axes that hold all lines; one that is not logarithmic leaves out how a line starts, far above the rest.
+    fn scales(&self) -> (Scale, Scale) {
+        let steps = || self.series.iter().flat_map(|series| series.line.iter().map(|p| p.0));
+        let (first, last) = steps().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), x| (a.min(x), b.max(x)));
+        let x = if first < last { Scale::new(first, last, false) } else { Scale::new(first - 0.5, first + 0.5, false) };
+        let lines = || self.series.iter().flat_map(|series| series.line.iter().copied());
+        let y = Scale::around(lines().map(|p| p.1), self.decades);
+        if y.is_log() || self.decades.is_infinite() {
+            return (x, y);
+        }
+        let settled = first + 0.05 * (last - first);
+        let bands = self.series.iter().filter(|series| series.marked).flat_map(|series| &series.band);
+        let bands = bands.filter(|band| band.0 >= settled).flat_map(|band| [band.1, band.2]);
+        let later = lines().filter(|p| p.0 >= settled).map(|p| p.1).chain(bands);
+        (x, Scale::around(later, f64::INFINITY))
+    }
+
+    fn svg(&self) -> String {
+        let (x, y) = self.scales();
+        let right = if self.right.is_some() { 54.0 } else { 14.0 };
+        let (width, height) = (WIDTH - LEFT - right, HEIGHT - TOP - BOTTOM);
+        let at_x = |value: f64| x.at(value) * width;
+        let at_y = |value: f64| (1.0 - y.at(value)) * height;
+        let mut svg = format!(
+            "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">",
+            escape(&format!("Chart. {}: {} {}", self.title, self.about, self.words()))
+        );
+        let _ = write!(svg, "<g transform=\"translate({LEFT} {TOP})\">");
+        for tick in y.ticks(5) {
+            let at = at_y(tick);
+            let _ = write!(
+                svg,
+                "<line class=\"grid\" x2=\"{width}\" y1=\"{at:.1}\" y2=\"{at:.1}\"/>\
+                 <text class=\"end\" x=\"-8\" y=\"{:.1}\">{}</text>",
+                at + 4.0,
+                number(tick)
+            );
+        }
+        for tick in x.ticks(5) {
+            let at = at_x(tick);
+            let _ = write!(
+                svg,
+                "<line class=\"grid\" x1=\"{at:.1}\" x2=\"{at:.1}\" y2=\"{height}\"/>\
+                 <text class=\"middle\" x=\"{at:.1}\" y=\"{:.1}\">{}</text>",
+                height + 17.0,
+                count(tick)
+            );
+        }
+        if let Some((name, factor)) = self.right {
+            let other = y.times(factor);
+            for tick in other.ticks(5) {
+                let at = (1.0 - other.at(tick)) * height + 4.0;
+                let _ = write!(svg, "<text x=\"{:.1}\" y=\"{at:.1}\">{}</text>", width + 8.0, number(tick));
+            }
+            let _ = write!(
+                svg,
+                "<text class=\"middle name\" transform=\"translate({:.1} {:.1}) rotate(90)\">{}</text>",
+                width + 44.0,
+                height / 2.0,
+                escape(name)
+            );
+        }
+        let unit = if y.is_log() { format!("{}, log scale", self.unit) } else { self.unit.to_owned() };
+        let _ = write!(
+            svg,
+            "<text class=\"middle name\" x=\"{:.1}\" y=\"{:.1}\">{}</text>\
+             <text class=\"middle name\" transform=\"translate(-50 {:.1}) rotate(-90)\">{}</text>",
+            width / 2.0,
+            height + 36.0,
+            escape(self.x),
+            height / 2.0,
+            escape(&unit)
+        );
+        for series in &self.series {
+            let class = escape(&series.class);
+            if series.band.len() > 1 {
+                let high = series.band.iter().map(|b| (at_x(b.0), at_y(b.2)));
+                let low = series.band.iter().rev().map(|b| (at_x(b.0), at_y(b.1)));
+                let _ = write!(svg, "<polygon class=\"band {class}\" points=\"{}\"/>", points(high.chain(low)));
+            }
+        }
+        for series in &self.series {
+            let class = escape(&series.class);
+            let line = series.line.iter().map(|p| (at_x(p.0), at_y(p.1)));
+            if series.line.len() > 1 {
+                let _ = write!(svg, "<polyline class=\"line {class}\" points=\"{}\"/>", points(line.clone()));
+            }
+            if series.line.len() == 1 || (series.marked && series.line.len() <= MOST_MARKS) {
+                for ((px, py), (step, value)) in line.zip(&series.line) {
+                    let _ = write!(
+                        svg,
+                        "<circle class=\"mark {class}\" cx=\"{px:.1}\" cy=\"{py:.1}\" r=\"2.5\"><title>{}</title></circle>",
+                        escape(&format!("{}, {} {}: {}", series.name, self.x, count(*step), number(*value)))
+                    );
+                }
+            }
+        }
+        svg.push_str("</g></svg>");
+        svg
+    }
+
+    fn legend(&self) -> String {
+        let mut html = String::from("<ul class=\"legend\">");
+        for series in self.series.iter().filter(|series| !series.line.is_empty()) {
+            let _ = write!(
+                html,
+                "<li><svg class=\"key\" viewBox=\"0 0 18 8\" aria-hidden=\"true\">\
+                 <line class=\"line {}\" x2=\"18\" y1=\"4\" y2=\"4\"/></svg> {}</li>",
+                escape(&series.class),
+                escape(&series.name)
+            );
+        }
+        html.push_str("</ul>");
+        html
+    }
+
+    /// How each line begins and ends, and its least value.
+    fn words(&self) -> String {
+        let mut text = String::new();
+        for series in self.series.iter().filter(|series| series.in_words) {
+            let (Some(first), Some(last)) = (series.line.first(), series.line.last()) else { continue };
+            let least = series.line.iter().min_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or(last);
+            let (name, x) = (capital(&series.name), self.x);
+            let _ = write!(text, "{name}: {} at {x} {}", number(first.1), count(first.0));
+            if series.line.len() > 1 {
+                let _ = write!(
+                    text,
+                    ", {} at {x} {}, least {} at {x} {}",
+                    number(last.1),
+                    count(last.0),
+                    number(least.1),
+                    count(least.0)
+                );
+            }
+            text.push_str(". ");
+        }
+        text.trim_end().to_owned()
+    }
+
+    fn table(&self) -> String {
+        let banded = self.series.iter().any(|series| series.in_words && !series.band.is_empty());
+        let mut html = format!(
+            "<details><summary>Numbers</summary><div class=\"scroll\" tabindex=\"0\" role=\"region\" \
+             aria-label=\"Table: {0}\"><table><caption>{0}, {1}</caption><thead><tr><th scope=\"col\">line</th>\
+             <th scope=\"col\">{2}</th><th scope=\"col\">value</th>{3}</tr></thead><tbody>",
+            escape(self.title),
+            escape(self.unit),
+            escape(self.x),
+            if banded { "<th scope=\"col\">from</th><th scope=\"col\">to</th>" } else { "" }
+        );
+        for series in self.series.iter().filter(|series| series.in_words) {
+            for index in evenly(series.line.len(), TABLE_ROWS) {
+                let (step, value) = series.line[index];
+                let _ = write!(
+                    html,
+                    "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td>",
+                    escape(&series.name),
+                    count(step),
+                    number(value)
+                );
+                match series.band.get(index).filter(|_| banded) {
+                    Some((_, low, high)) => {
+                        let _ = write!(html, "<td>{}</td><td>{}</td>", number(*low), number(*high));
+                    }
+                    None if banded => html.push_str("<td></td><td></td>"),
+                    None => {}
+                }
+                html.push_str("</tr>");
+            }
+        }
+        html.push_str("</tbody></table></div></details>");
+        html
+    }
+}
+
+/// At most `most` of the indices 0..count at even distances, the first and the last among them.
+pub fn evenly(count: usize, most: usize) -> Vec<usize> {
+    if count <= most || most < 2 {
+        return (0..count.min(most.max(1))).collect();
+    }
+    (0..most).map(|i| (i * (count - 1) + (most - 1) / 2) / (most - 1)).collect()
+}
+
+fn points(points: impl Iterator<Item = (f64, f64)>) -> String {
+    let mut text = String::new();
+    for (x, y) in points {
+        let _ = write!(text, "{x:.1},{y:.1} ");
+    }
+    text.truncate(text.trim_end().len());
+    text
+}
+
+fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}

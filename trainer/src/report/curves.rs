@@ -1,0 +1,148 @@
+//! The charts of a run, from its logs.
+
+use std::collections::BTreeMap;
+
+use super::chart::{Chart, Series, evenly};
+use super::logs::{ScheduleLine, Thinned, Training, ValidationLine};
+
+/// Validations, by series.
+pub type Validations = BTreeMap<String, Vec<ValidationLine>>;
+
+/// Decades from which a loss is drawn on a logarithmic axis.
+const DECADES: f64 = 1.3;
+/// Curves of γ(t) on one chart.
+const CURVES: usize = 6;
+/// Decibels of SNR that one unit of γ = −ln SNR takes away.
+const DECIBELS: f64 = -10.0 * std::f64::consts::LOG10_E;
+
+type Term = fn(&ValidationLine) -> Option<f64>;
+
+/// The total and its three terms, of training and validation.
+pub fn losses(training: &Training, validations: &Validations) -> String {
+    let total: Term = |line| Some(line.total);
+    let panels: [(&str, &str, &Thinned, Term); 4] = [
+        ("Total", "The variational bound, the sum of the three terms below.", &training.total, total),
+        ("Reconstruction", "How many bits the decoder needs for the pixels.", &training.reconstruction, |line| {
+            line.reconstruction
+        }),
+        ("Diffusion", "What the noise prediction costs, over all times.", &training.diffusion, |line| line.diffusion),
+        ("Latent", "How far the noisiest latent is from pure noise.", &training.latent, |line| line.latent),
+    ];
+    let mut html = String::new();
+    for (title, about, values, term) in panels {
+        let mut series = of_training(values);
+        for (number, (name, lines)) in validations.iter().enumerate() {
+            let with_error = title == "Total";
+            series.push(of_validation(name, number, validations.len(), lines, term, with_error));
+        }
+        html.push_str(&chart(title, about, "bits/dim", series));
+    }
+    html
+}
+
+/// The paper's two auxiliary losses.
+pub fn auxiliary(training: &Training) -> String {
+    let of = |title, about, unit, values| chart(title, about, unit, of_training(values));
+    let mse = "Mean squared error of the decoder's mean, of grey values in [0, 1].";
+    let difference = "Mean squared error of differences between neighbouring pixels.";
+    of("Mean squared error", mse, "squared grey value", &training.mse)
+        + &of("Gradient difference", difference, "squared grey value", &training.gradient_difference)
+}
+
+/// What the optimizer did.
+pub fn optimization(training: &Training) -> String {
+    let of = |title, about, unit, values| chart(title, about, unit, of_training(values));
+    let mut rate = Series { line: means(&training.learning_rate), ..of_name("learning rate", "training") };
+    rate.in_words = true;
+    chart("Learning rate", "Linear warmup, then a cosine.", "learning rate", vec![rate])
+        + &of("Gradient norm", "Before clipping.", "nats/pixel", &training.gradient_norm)
+        + &of("Speed", "Training images a second.", "images/s", &training.images_per_second)
+}
+
+/// γ(t) at several steps of the training, the last of them bold.
+pub fn schedule(lines: &[ScheduleLine]) -> String {
+    let chosen = evenly(lines.len(), CURVES);
+    let mut series = Vec::new();
+    for (number, &index) in chosen.iter().enumerate() {
+        let ScheduleLine { step, gamma } = &lines[index];
+        let last = number + 1 == chosen.len();
+        let class = if last { "gamma final".to_owned() } else { format!("gamma early{}", number.min(4)) };
+        let t = |i: usize| i as f64 / (gamma.len() - 1) as f64;
+        series.push(Series {
+            name: if last { format!("step {step} (last)") } else { format!("step {step}") },
+            class,
+            line: gamma.iter().enumerate().map(|(i, &gamma)| (t(i), gamma)).collect(),
+            in_words: last,
+            ..Series::default()
+        });
+    }
+    let chart = Chart {
+        title: "Noise schedule γ(t)",
+        about: "γ = −ln SNR against the diffusion time t: it rises from the least to the most noisy latent. \
+                The steeper the curve, the fewer times are drawn near that noise.",
+        unit: "γ(t)",
+        x: "t",
+        decades: f64::INFINITY,
+        right: Some(("SNR, dB", DECIBELS)),
+        series,
+    };
+    chart.render()
+}
+
+fn chart(title: &str, about: &str, unit: &str, series: Vec<Series>) -> String {
+    Chart { title, about, unit, x: "step", decades: DECADES, right: None, series }.render()
+}
+
+fn of_name(name: &str, class: &str) -> Series {
+    Series { name: name.to_owned(), class: class.to_owned(), ..Series::default() }
+}
+
+fn means(values: &Thinned) -> Vec<(f64, f64)> {
+    values.buckets().iter().map(|bucket| (bucket.step, bucket.mean)).collect()
+}
+
+/// Every step faintly, as a line or as an area from the least to the greatest of several, and their smooth course.
+fn of_training(values: &Thinned) -> Vec<Series> {
+    let buckets = values.buckets();
+    if buckets.is_empty() {
+        return Vec::new();
+    }
+    let raw = if buckets.iter().all(|bucket| bucket.count == 1) {
+        Series { line: means(values), ..of_name("training, each step", "training raw") }
+    } else {
+        let most = buckets.iter().map(|bucket| bucket.count).max().unwrap_or(1);
+        Series {
+            band: buckets.iter().map(|bucket| (bucket.step, bucket.min, bucket.max)).collect(),
+            line: means(values),
+            ..of_name(&format!("training, {most} steps: mean and range"), "training raw")
+        }
+    };
+    vec![raw, Series { line: values.smooth(), in_words: true, ..of_name("training, smoothed", "training") }]
+}
+
+fn of_validation(
+    name: &str,
+    number: usize,
+    of: usize,
+    lines: &[ValidationLine],
+    term: Term,
+    with_error: bool,
+) -> Series {
+    let finite = |line: &ValidationLine| Some((line.step as f64, term(line).filter(|v| v.is_finite())?));
+    let band = |line: &ValidationLine| {
+        let (step, value) = finite(line)?;
+        let error = line.standard_error.filter(|error| error.is_finite()).unwrap_or(0.0);
+        Some((step, value - error, value + error))
+    };
+    let mut title = if of == 1 && name == "weights" { "validation".to_owned() } else { format!("validation, {name}") };
+    if with_error {
+        title.push_str(" ± 1 standard error");
+    }
+    Series {
+        line: lines.iter().filter_map(finite).collect(),
+        band: if with_error { lines.iter().filter_map(band).collect() } else { Vec::new() },
+        marked: true,
+        in_words: true,
+        ..of_name(&title, &format!("validation{}", number.min(3)))
+    }
+}

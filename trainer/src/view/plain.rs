@@ -1,0 +1,36 @@
+//! The view as plain lines.
+
+use std::time::Duration;
+
+use super::memory::in_words;
+use super::state::{State, ValidationView};
+
+/// The last step in one line; none before the first.
+pub fn step_line(state: &State) -> Option<String> {
+    let last = state.last.as_ref()?;
+    let left = state.left().map_or_else(|| "unknown".to_owned(), duration);
+    Some(format!(
+        "training {}/{} reconstruction {:.4} latent {:.1e} diffusion {:.5} bits/dim, {:.0} images/s, {}, {left} left",
+        state.step,
+        state.total_steps,
+        last.reconstruction,
+        last.latent,
+        last.diffusion,
+        last.images_per_second,
+        in_words(state.memory.current),
+    ))
+}
+
+/// A validation in one line.
+pub fn validation_line(v: &ValidationView) -> String {
+    let of = if v.series.is_empty() || v.series == "weights" { String::new() } else { format!(" of {}", v.series) };
+    format!(
+        "step {}: validation{of} reconstruction {:.5} latent {:.2e} diffusion {:.6} total {:.5} ± {:.5}",
+        v.step, v.reconstruction, v.latent, v.diffusion, v.total, v.standard_error
+    )
+}
+
+/// `5025 s` → `1h 23m 45s`.
+pub fn duration(time: Duration) -> String {
+    humantime::format_duration(Duration::from_secs(time.as_secs())).to_string()
+}
