@@ -47,7 +47,10 @@ fn whole(folder: &Path) {
     write("validation.jsonl", validations.as_bytes());
     write("schedule.jsonl", schedules.as_bytes());
     write("run.toml", b"preset = \"quick\"\n# <script>alert(1)</script>\n[training]\nsteps = 1000\nbatch = 32\n");
-    write("environment.json", b"{\"cpu\":\"A & B\",\"memory_mib\":16000,\"commit\":null,\"command\":[\"trainer\",\"train\"]}");
+    write(
+        "environment.json",
+        b"{\"cpu\":\"A & B\",\"memory_mib\":16000,\"commit\":null,\"command\":[\"trainer\",\"train\"]}",
+    );
     for step in 1..=20 {
         write(&format!("samples/step-{:08}.png", step * 50), &png(64, 64));
     }
@@ -100,7 +103,10 @@ fn tags_are_balanced() {
     let folder = tempfile::tempdir().expect("a folder");
     whole(folder.path());
     let html = report(folder.path());
-    for tag in ["section", "figure", "svg", "g", "table", "tr", "th", "td", "dl", "div", "details", "ul", "li", "p", "pre", "h3"] {
+    for tag in [
+        "section", "figure", "svg", "g", "table", "tr", "th", "td", "dl", "div", "details", "ul", "li", "p", "pre",
+        "h3",
+    ] {
         let opened = html.matches(&format!("<{tag}>")).count() + html.matches(&format!("<{tag} ")).count();
         assert_eq!(opened, html.matches(&format!("</{tag}>")).count(), "{tag}");
     }

@@ -15,12 +15,11 @@ mod tests;
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-pub use self::memory::Memory;
-pub use self::plain::duration;
 use self::paint::Painter;
+pub use self::plain::duration;
 use self::screen::Colours;
-pub use self::state::{Facts, StepView, ValidationView};
 use self::state::State;
+pub use self::state::{Facts, StepView, ValidationView};
 
 /// The least time between two frames.
 const FRAME: Duration = Duration::from_millis(100);
@@ -88,7 +87,10 @@ impl View {
 
     /// Takes a validation, and leaves a line of it.
     pub fn validation(&mut self, validation: &ValidationView) {
-        let line = plain::validation_line(validation);
+        let line = match &self.shown {
+            Shown::Live { .. } => plain::short_validation_line(validation),
+            Shown::Plain { .. } => plain::validation_line(validation),
+        };
         self.state.take_validation(validation.clone());
         self.message(&line);
     }
