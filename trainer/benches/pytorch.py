@@ -332,7 +332,7 @@ def main():
     if args.compile:
         for part in ("encoder", "decoder", "score_net"):
             getattr(networks, part).compile()
-    warmup, number, first, started, seconds = 5, 0, None, None, 0.0
+    warmup, number, first, started, seconds, times = 5, 0, None, None, 0.0, []
     order = torch.randperm(len(data), generator=generator)
     while started is None or seconds < args.seconds:
         if number == warmup:
@@ -342,10 +342,12 @@ def main():
         first = first or logged
         number += 1
         if started is not None:
-            seconds = time.perf_counter() - started
+            before, seconds = seconds, time.perf_counter() - started
+            times.append(seconds - before)
     rss, cuda = peak_memory_mib(device)
     result |= dict(steps=number - warmup, seconds=round(seconds, 3),
                    images_per_second=round((number - warmup) * batch / seconds, 1),
+                   median_images_per_second=round(batch / sorted(times)[len(times) // 2], 1),
                    peak_rss_mib=rss, peak_cuda_mib=cuda, first_step=first, last_step=logged)
     print(json.dumps(result))
 

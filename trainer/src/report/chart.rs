@@ -43,7 +43,7 @@ pub struct Chart<'a> {
 
 const WIDTH: f64 = 460.0;
 const HEIGHT: f64 = 270.0;
-const LEFT: f64 = 62.0;
+const LEFT: f64 = 76.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 42.0;
 /// Points up to which each gets a mark.
@@ -61,7 +61,7 @@ impl Chart<'_> {
         }
         html.push_str(&self.svg());
         html.push_str(&self.legend());
-        let _ = write!(html, "<figcaption>{} {}</figcaption>", escape(self.about), escape(&self.words()));
+        let _ = write!(html, "<figcaption>{}</figcaption>", escape(self.about));
         html.push_str(&self.table());
         html.push_str("</figure>\n");
         html
@@ -78,15 +78,18 @@ impl Chart<'_> {
             return (x, y);
         }
         let settled = first + 0.05 * (last - first);
-        let bands = self.series.iter().filter(|series| series.marked).flat_map(|series| &series.band);
-        let bands = bands.filter(|band| band.0 >= settled).flat_map(|band| [band.1, band.2]);
+        // All but the outermost of the bands: a single step may be far off.
+        let bands = self.series.iter().flat_map(|series| {
+            let band = || series.band.iter().filter(|band| band.0 >= settled);
+            [quantile(band().map(|b| b.1), 0.02), quantile(band().map(|b| b.2), 0.98)].into_iter().flatten()
+        });
         let later = lines().filter(|p| p.0 >= settled).map(|p| p.1).chain(bands);
         (x, Scale::around(later, f64::INFINITY))
     }
 
     fn svg(&self) -> String {
         let (x, y) = self.scales();
-        let right = if self.right.is_some() { 54.0 } else { 14.0 };
+        let right = if self.right.is_some() { 60.0 } else { 14.0 };
         let (width, height) = (WIDTH - LEFT - right, HEIGHT - TOP - BOTTOM);
         let at_x = |value: f64| x.at(value) * width;
         let at_y = |value: f64| (1.0 - y.at(value)) * height;
@@ -124,7 +127,7 @@ impl Chart<'_> {
             let _ = write!(
                 svg,
                 "<text class=\"middle name\" transform=\"translate({:.1} {:.1}) rotate(90)\">{}</text>",
-                width + 44.0,
+                width + 50.0,
                 height / 2.0,
                 escape(name)
             );
@@ -133,12 +136,19 @@ impl Chart<'_> {
         let _ = write!(
             svg,
             "<text class=\"middle name\" x=\"{:.1}\" y=\"{:.1}\">{}</text>\
-             <text class=\"middle name\" transform=\"translate(-50 {:.1}) rotate(-90)\">{}</text>",
+             <text class=\"middle name\" transform=\"translate(-62 {:.1}) rotate(-90)\">{}</text>",
             width / 2.0,
             height + 36.0,
             escape(self.x),
             height / 2.0,
             escape(&unit)
+        );
+        // A nested image cuts off what is not on the axes; 4 pixels leave marks at the edge whole.
+        let _ = write!(
+            svg,
+            "<svg x=\"-4\" y=\"-4\" width=\"{0}\" height=\"{1}\" viewBox=\"-4 -4 {0} {1}\">",
+            width + 8.0,
+            height + 8.0
         );
         for series in &self.series {
             let class = escape(&series.class);
@@ -164,7 +174,7 @@ impl Chart<'_> {
                 }
             }
         }
-        svg.push_str("</g></svg>");
+        svg.push_str("</svg></g></svg>");
         svg
     }
 
@@ -209,13 +219,14 @@ impl Chart<'_> {
     fn table(&self) -> String {
         let banded = self.series.iter().any(|series| series.in_words && !series.band.is_empty());
         let mut html = format!(
-            "<details><summary>Numbers</summary><div class=\"scroll\" tabindex=\"0\" role=\"region\" \
+            "<details><summary>Numbers</summary><p>{4}</p><div class=\"scroll\" tabindex=\"0\" role=\"region\" \
              aria-label=\"Table: {0}\"><table><caption>{0}, {1}</caption><thead><tr><th scope=\"col\">line</th>\
              <th scope=\"col\">{2}</th><th scope=\"col\">value</th>{3}</tr></thead><tbody>",
             escape(self.title),
             escape(self.unit),
             escape(self.x),
-            if banded { "<th scope=\"col\">from</th><th scope=\"col\">to</th>" } else { "" }
+            if banded { "<th scope=\"col\">from</th><th scope=\"col\">to</th>" } else { "" },
+            escape(&self.words())
         );
         for series in self.series.iter().filter(|series| series.in_words) {
             for index in evenly(series.line.len(), TABLE_ROWS) {
@@ -248,6 +259,13 @@ pub fn evenly(count: usize, most: usize) -> Vec<usize> {
         return (0..count.min(most.max(1))).collect();
     }
     (0..most).map(|i| (i * (count - 1) + (most - 1) / 2) / (most - 1)).collect()
+}
+
+/// The value that a part of the values is not above; none of none.
+fn quantile(values: impl Iterator<Item = f64>, part: f64) -> Option<f64> {
+    let mut values: Vec<f64> = values.filter(|value| value.is_finite()).collect();
+    values.sort_by(f64::total_cmp);
+    values.get((values.len().saturating_sub(1) as f64 * part).round() as usize).copied()
 }
 
 fn points(points: impl Iterator<Item = (f64, f64)>) -> String {

@@ -1,12 +1,7 @@
 //! The charts of a run, from its logs.
 
-use std::collections::BTreeMap;
-
 use super::chart::{Chart, Series, evenly};
-use super::logs::{ScheduleLine, Thinned, Training, ValidationLine};
-
-/// Validations, by series.
-pub type Validations = BTreeMap<String, Vec<ValidationLine>>;
+use super::logs::{ScheduleLine, Thinned, Training, ValidationLine, Validations};
 
 /// Decades from which a loss is drawn on a logarithmic axis.
 const DECADES: f64 = 1.3;
@@ -52,9 +47,17 @@ pub fn auxiliary(training: &Training) -> String {
 /// What the optimizer did.
 pub fn optimization(training: &Training) -> String {
     let of = |title, about, unit, values| chart(title, about, unit, of_training(values));
-    let mut rate = Series { line: means(&training.learning_rate), ..of_name("learning rate", "training") };
-    rate.in_words = true;
-    chart("Learning rate", "Linear warmup, then a cosine.", "learning rate", vec![rate])
+    let rate = Series { line: means(&training.learning_rate), in_words: true, ..of_name("learning rate", "training") };
+    let rate = Chart {
+        title: "Learning rate",
+        about: "Of each step, with warmup and decay.",
+        unit: "learning rate",
+        x: "step",
+        decades: f64::INFINITY,
+        right: None,
+        series: vec![rate],
+    };
+    rate.render()
         + &of("Gradient norm", "Before clipping.", "nats/pixel", &training.gradient_norm)
         + &of("Speed", "Training images a second.", "images/s", &training.images_per_second)
 }

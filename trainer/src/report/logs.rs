@@ -146,8 +146,11 @@ fn weights() -> String {
     "weights".to_owned()
 }
 
+/// Validations, by series: the trained weights' own first, then the others by name.
+pub type Validations = Vec<(String, Vec<ValidationLine>)>;
+
 /// `validation.jsonl`: the lines of each series in order of their steps, the last of those that repeat one.
-pub fn validations(path: &Path) -> (BTreeMap<String, Vec<ValidationLine>>, Reading) {
+pub fn validations(path: &Path) -> (Validations, Reading) {
     let mut steps: BTreeMap<(String, u64), ValidationLine> = BTreeMap::new();
     let reading = read(path, |line: ValidationLine| {
         steps.insert((line.series.clone(), line.step), line);
@@ -156,6 +159,8 @@ pub fn validations(path: &Path) -> (BTreeMap<String, Vec<ValidationLine>>, Readi
     for ((name, _), line) in steps {
         series.entry(name).or_default().push(line);
     }
+    let mut series: Validations = series.into_iter().collect();
+    series.sort_by_key(|(name, _)| *name != weights());
     (series, reading)
 }
 
@@ -244,14 +249,15 @@ impl Thinned {
         &self.buckets
     }
 
-    /// Means over windows of a fortieth of all: what the noise of single batches hides.
+    /// Means over windows of a twentieth of all: what the noise of single batches hides.
     pub fn smooth(&self) -> Vec<(f64, f64)> {
-        let half = self.buckets.len() / 80;
+        let half = self.buckets.len() / 40;
         (0..self.buckets.len())
             .map(|i| {
-                // The same distance to both sides, so that the ends are not drawn towards the middle.
-                let reach = half.min(i).min(self.buckets.len() - 1 - i);
-                let window = &self.buckets[i - reach..=i + reach];
+                // As far to both sides, so that the steep start is not drawn towards the rest; the flat end has more
+                // noise than slope, and keeps its window.
+                let before = half.min(i);
+                let window = &self.buckets[i - before..=(i + before).min(self.buckets.len() - 1)];
                 let count: f64 = window.iter().map(|b| b.count as f64).sum();
                 (self.buckets[i].step, window.iter().map(|b| b.mean * b.count as f64).sum::<f64>() / count)
             })

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::Value;
 
 use super::images::{Album, missing};
-use super::logs::{self, Reading, StepLine, Training, ValidationLine};
+use super::logs::{self, Reading, StepLine, Training, ValidationLine, Validations};
 use super::scale::{count, number};
 use super::{curves, sections};
 use crate::view::duration;
@@ -24,23 +24,25 @@ pub fn page(folder: &Path) -> String {
     let name = folder.canonicalize().ok().and_then(|full| Some(full.file_name()?.to_string_lossy().into_owned()));
     let name = name.unwrap_or_else(|| "run".to_owned());
 
-    let mut html = head(&name, &figures(&training, &validations, &config.values));
+    let preset = first_of(&config.values, &["/preset", "/run/preset"]).and_then(Value::as_str);
+    let preset = preset.map_or_else(String::new, |preset| format!(" · preset {}", escape(preset)));
+    let mut html = head(&name, &preset, &figures(&training, &validations, &config.values));
     let troubles = |readings: &[(&Reading, &str)]| -> String {
         readings.iter().filter_map(|(reading, name)| Some(missing(&reading.trouble(name)?))).collect()
     };
 
     section(&mut html, "losses", "Losses", |html| {
         html.push_str(&troubles(&[(&training_reading, "log.jsonl"), (&validation_reading, "validation.jsonl")]));
-        grid(html, &curves::losses(&training, &validations));
+        grid(html, "large", &curves::losses(&training, &validations));
     });
     section(&mut html, "schedule", "Noise schedule", |html| {
         html.push_str(&troubles(&[(&schedule_reading, "schedule.jsonl")]));
         if !schedules.is_empty() {
-            grid(html, &curves::schedule(&schedules));
+            grid(html, "large", &curves::schedule(&schedules));
         }
     });
     section(&mut html, "optimization", "Optimization", |html| {
-        grid(html, &(curves::optimization(&training) + &curves::auxiliary(&training)));
+        grid(html, "", &(curves::optimization(&training) + &curves::auxiliary(&training)));
     });
     let mut album = Album::new(PICTURES);
     section(&mut html, "samples", "Samples over training", |html| sections::samples(html, folder, &mut album));
@@ -52,7 +54,7 @@ pub fn page(folder: &Path) -> String {
     section(&mut html, "environment", "Environment", |html| sections::environment(html, folder));
     let date = humantime::format_rfc3339_seconds(SystemTime::now()).to_string().replace(['T', 'Z'], " ");
     let version = env!("CARGO_PKG_VERSION");
-    let _ = write!(html, "</main><footer>Written on {date}UTC by trainer {version}.</footer></body></html>\n");
+    let _ = writeln!(html, "</main><footer>Written on {date}UTC by trainer {version}.</footer></body></html>");
     html
 }
 
@@ -68,7 +70,7 @@ const SECTIONS: [(&str, &str); 8] = [
     ("environment", "Environment"),
 ];
 
-fn head(name: &str, figures: &str) -> String {
+fn head(name: &str, preset: &str, figures: &str) -> String {
     let name = escape(name);
     let links: String = SECTIONS.iter().map(|(id, text)| format!("<li><a href=\"#{id}\">{text}</a></li>")).collect();
     format!(
@@ -78,9 +80,9 @@ fn head(name: &str, figures: &str) -> String {
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n\
          <title>{name} – training report</title>\n<style>\n{}</style></head>\n<body>\n\
-         <header><p class=\"banner\"><strong>Synthetic images – not for diagnosis.</strong> Every X-ray on this page \
-         was made by a model or passed through it.</p>\n\
-         <p class=\"kind\">Medical VDM · training report</p><h1>{name}</h1>\n{figures}\
+         <header><p class=\"banner\"><strong>Synthetic images – not for diagnosis.</strong> Apart from the input \
+         images of the forward process, every X-ray on this page was made by a model.</p>\n\
+         <p class=\"kind\">Medical VDM · training report{preset}</p><h1>{name}</h1>\n{figures}\
          <nav aria-label=\"Sections\"><ul>{links}</ul></nav></header>\n<main>\n",
         include_str!("style.css")
     )
@@ -92,18 +94,18 @@ fn section(html: &mut String, id: &str, title: &str, content: impl FnOnce(&mut S
     html.push_str("</section>\n");
 }
 
-fn grid(html: &mut String, cards: &str) {
-    let _ = writeln!(html, "<div class=\"grid\">{cards}</div>");
+fn grid(html: &mut String, size: &str, cards: &str) {
+    let _ = writeln!(html, "<div class=\"grid {size}\">{cards}</div>");
 }
 
 /// The run in a few numbers.
-fn figures(training: &Training, validations: &curves::Validations, config: &Value) -> String {
+fn figures(training: &Training, validations: &Validations, config: &Value) -> String {
     let mut html = String::from("<dl class=\"figures\">");
     let mut figure = |name: &str, value: &str, note: &str| {
         let note = if note.is_empty() { String::new() } else { format!("<dd class=\"note\">{}</dd>", escape(note)) };
         let _ = write!(html, "<div><dt>{}</dt><dd>{}</dd>{note}</div>", escape(name), escape(value));
     };
-    let all = || validations.values().flatten().filter(|line| line.total.is_finite());
+    let all = || validations.iter().flat_map(|(_, lines)| lines).filter(|line| line.total.is_finite());
     let series_note = |line: &ValidationLine| match validations.len() {
         1 => format!("bits/dim, step {}", line.step),
         _ => format!("bits/dim, {}, step {}", line.series, line.step),
@@ -138,9 +140,6 @@ fn figures(training: &Training, validations: &curves::Validations, config: &Valu
     }
     if let (Some(last), Some(batch)) = (&training.last, batch) {
         figure("Images seen", &count((last.step * batch) as f64), &format!("{batch} a step"));
-    }
-    if let Some(preset) = first_of(config, &["/preset", "/run/preset"]).and_then(Value::as_str) {
-        figure("Preset", preset, "");
     }
     html.push_str("</dl>\n");
     html

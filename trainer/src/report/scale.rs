@@ -27,20 +27,21 @@ impl Scale {
             let space = (high / low).powf(0.05);
             return Self::new(low / space, high * space, true);
         }
-        let space = ((high - low) * 0.06).max(high.abs().max(low.abs()) * 1e-3).max(1e-12);
+        // At least so much that numbers of four digits tell the axis's ticks apart.
+        let space = ((high - low) * 0.06).max((high.abs().max(low.abs()) * 5e-3 - (high - low)) / 2.0).max(1e-12);
         // Quantities that are never negative do not get an axis that is.
         let floor = if low >= 0.0 { 0.0 } else { f64::NEG_INFINITY };
         Self::new((low - space).max(floor), high + space, false)
     }
 
-    /// Where a value lies, 0 at the axis's start and 1 at its end; values off the axis lie at its ends.
+    /// Where a value lies, 0 at the axis's start and 1 at its end; at most its length off it.
     pub fn at(&self, value: f64) -> f64 {
         let position = if self.log {
             (value.max(f64::MIN_POSITIVE) / self.low).ln() / (self.high / self.low).ln()
         } else {
             (value - self.low) / (self.high - self.low)
         };
-        if position.is_nan() { 0.0 } else { position.clamp(0.0, 1.0) }
+        if value.is_nan() || position.is_nan() { 0.0 } else { position.clamp(-1.0, 2.0) }
     }
 
     /// Whether it is logarithmic.
@@ -149,11 +150,16 @@ mod tests {
         assert_eq!(Scale::new(5.0, -5.0, false).ticks(4), [-5.0, 0.0, 5.0]);
         let ticks = Scale::new(1e-9, 10.0, true).ticks(5);
         assert!((4..=6).contains(&ticks.len()), "{ticks:?}");
-        for (low, high) in [(0.781, 0.786), (1e-12, 3e-12), (-1e9, 1e9), (3.0, 3.0 + 1e-9)] {
+        for (low, high) in
+            [(0.781, 0.786), (1e-12, 3e-12), (-1e9, 1e9), (3.0, 3.0 + 1e-9), (1.2e-6, 1.2e-6), (0.0, 0.0)]
+        {
             let scale = Scale::around([low, high], 9.0);
             let ticks = scale.ticks(5);
             assert!((2..=12).contains(&ticks.len()), "{low}..{high}: {ticks:?}");
             assert!(ticks.iter().all(|&tick| (0.0..=1.0).contains(&scale.at(tick))));
+            let mut texts: Vec<String> = ticks.iter().map(|&tick| number(tick)).collect();
+            texts.dedup();
+            assert_eq!(texts.len(), ticks.len(), "{texts:?}");
         }
     }
 
@@ -161,7 +167,7 @@ mod tests {
     fn positions_follow_the_axis() {
         let scale = Scale::new(1.0, 100.0, true);
         assert!((scale.at(10.0) - 0.5).abs() < 1e-12);
-        assert_eq!((scale.at(0.0), scale.at(1e9), scale.at(f64::NAN)), (0.0, 1.0, 0.0));
+        assert_eq!((scale.at(0.0), scale.at(1e9), scale.at(f64::NAN)), (-1.0, 2.0, 0.0));
         assert!(!Scale::new(0.0, 1.0, true).is_log(), "zero has no logarithm");
         assert!(Scale::around([1e-6, 1e-3], 1.5).is_log());
         assert_eq!(Scale::around([], 1.0), Scale::new(0.0, 1.0, false));

@@ -21,7 +21,7 @@ pub fn samples(html: &mut String, folder: &Path, album: &mut Album) {
         return;
     }
     let shown = if count > grids.len() { format!(", {} of {count} shown", grids.len()) } else { String::new() };
-    let _ = write!(html, "<p>Each picture is drawn from the same seeds{shown}.</p><div class=\"grid\">");
+    let _ = write!(html, "<p>Each picture is drawn from the same seeds{shown}.</p><div class=\"grid small\">");
     for (step, path) in grids {
         let alt = format!("Grid of synthetic chest X-rays that the model drew after step {step}");
         html.push_str(&album.figure(&path, &format!("Step {step}"), &alt, ""));
@@ -128,7 +128,7 @@ pub fn environment(html: &mut String, folder: &Path) {
         return;
     };
     html.push_str(
-        "<div class=\"scroll card\" tabindex=\"0\" role=\"region\" aria-label=\"Environment\"><table>\
+        "<div class=\"scroll card\" tabindex=\"0\" role=\"region\" aria-label=\"Where the run was made\"><table>\
          <caption>Where the run was made</caption><tbody>",
     );
     for (key, value) in values {

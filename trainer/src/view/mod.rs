@@ -87,7 +87,10 @@ impl View {
 
     /// Takes a validation, and leaves a line of it.
     pub fn validation(&mut self, validation: &ValidationView) {
-        let line = plain::validation_line(validation);
+        let line = match &self.shown {
+            Shown::Live { .. } => plain::short_validation_line(validation),
+            Shown::Plain { .. } => plain::validation_line(validation),
+        };
         self.state.take_validation(validation.clone());
         self.message(&line);
     }

@@ -23,11 +23,25 @@ pub fn step_line(state: &State) -> Option<String> {
 
 /// A validation in one line.
 pub fn validation_line(v: &ValidationView) -> String {
-    let of = if v.series.is_empty() || v.series == "weights" { String::new() } else { format!(" of {}", v.series) };
     format!(
-        "step {}: validation{of} reconstruction {:.5} latent {:.2e} diffusion {:.6} total {:.5} ± {:.5}",
-        v.step, v.reconstruction, v.latent, v.diffusion, v.total, v.standard_error
+        "step {}: validation{} reconstruction {:.5} latent {:.2e} diffusion {:.6} total {:.5} ± {:.5}",
+        v.step,
+        of(v),
+        v.reconstruction,
+        v.latent,
+        v.diffusion,
+        v.total,
+        v.standard_error
     )
+}
+
+/// A validation in a line that a usual terminal does not wrap: the live table has the rest.
+pub fn short_validation_line(v: &ValidationView) -> String {
+    format!("step {}: validation{} {:.5} ± {:.5} bits/dim", v.step, of(v), v.total, v.standard_error)
+}
+
+fn of(v: &ValidationView) -> String {
+    if v.is_of_weights() { String::new() } else { format!(" of {}", v.series) }
 }
 
 /// `5025 s` → `1h 23m 45s`.

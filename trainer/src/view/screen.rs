@@ -142,13 +142,12 @@ fn table<'a>(state: &State, colours: Colours) -> Vec<Line<'a>> {
     if let Some(last) = &state.last {
         lines.push(Line::from(vec![Span::styled(format!("{:<16}", "training"), colours.training), values_of(last)]));
     }
-    let usual = |series: &str| series.is_empty() || series == "weights";
     for validation in &state.validations {
-        let name = if usual(&validation.series) { "validation" } else { &validation.series };
+        let name = if validation.is_of_weights() { "validation" } else { &validation.series };
         lines.push(validation_row(name, validation, colours));
     }
     if let Some(best) = &state.best {
-        let name = if usual(&best.series) { "best".to_owned() } else { format!("best {}", best.series) };
+        let name = if best.is_of_weights() { "best".to_owned() } else { format!("best {}", best.series) };
         lines.push(validation_row(&name, best, colours));
     }
     lines

@@ -64,6 +64,13 @@ pub struct ValidationView {
     pub standard_error: f64,
 }
 
+impl ValidationView {
+    /// Whether it is of the trained weights themselves, not of an average of them.
+    pub fn is_of_weights(&self) -> bool {
+        self.series.is_empty() || self.series == "weights"
+    }
+}
+
 /// What the view knows of the run.
 pub struct State {
     pub facts: Facts,
