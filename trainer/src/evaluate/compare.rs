@@ -97,7 +97,7 @@ pub fn measure(sets: &Sets<'_>, draws: usize, seed: u64) -> (Vec<Row>, Option<Sp
         (spectrum::difference(model, reference), spectrum::difference(real, reference))
     });
     let kinds: [(&str, &str, Better, fn(&Difference) -> Figure); 2] = [
-        ("spectrum_distance", "power spectrum, mean |Δ log₁₀|", Better::Lower, |d| d.distance),
+        ("spectrum_distance", "power spectrum, mean difference of log₁₀", Better::Lower, |d| d.distance),
         ("spectrum_fine_db", "power of fine detail, dB above reference", Better::AsReal, |d| d.fine_db),
     ];
     for (key, name, better, of) in kinds {
@@ -189,6 +189,7 @@ pub fn audit_rows(copies: &Measured<Copies>) -> Vec<Row> {
     let section = Section::Copies;
     let names = [
         ("nearest_detail_correlation", "detail correlation with the nearest", Better::AsReal),
+        ("nearest_relative_distance", "distance to it, relative to the next 50", Better::AsReal),
         ("closer_than_real", "share closer than 95 % of real", Better::AsReal),
         ("near_copies", "share of near copies", Better::Lower),
     ];
@@ -199,6 +200,7 @@ pub fn audit_rows(copies: &Measured<Copies>) -> Vec<Row> {
     let (model, real) = (&audit.samples, &audit.held_out);
     let figures = [
         Some((model.detail, real.detail)),
+        Some((model.relative_distance, real.relative_distance)),
         model.closer_than_real.zip(real.closer_than_real),
         Some((model.near_copies, real.near_copies)),
     ];

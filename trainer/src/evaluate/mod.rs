@@ -257,6 +257,9 @@ fn bound_of<B: Backend>(
         };
         figures.push(Row::alone(Section::Bound, key, name, Better::Lower, figure));
     }
+    let mse = Figure::mean(&values(|t| t.mse), args.bootstrap, args.seed);
+    let name = "MSE of grey values in 0..1, from z at t = 0";
+    figures.push(Row::alone(Section::Reconstruction, "mse", name, Better::Lower, mse));
     let estimates = of_terms.map(|(_, of)| Estimate::of(&values(of)).in_bits_per_dim(config.pixels()));
     let terms_by = |figure: fn(&Estimate) -> f64| {
         let [reconstruction, entropy_floor, excess, latent, diffusion, total] = estimates.each_ref().map(figure);

@@ -238,7 +238,8 @@ impl Report {
     pub fn explanation(&self) -> String {
         let Samples { images, compared, reference, real, .. } = &self.samples;
         let model = if self.weights.is_some() { "The model" } else { "The samples" };
-        let mut text = format!("{} held-out images, seed {}.", self.images, self.seed);
+        let plural = if self.images == 1 { "" } else { "s" };
+        let mut text = format!("{} held-out image{plural}, seed {}.", self.images, self.seed);
         if *images > 0 && *compared > 0 {
             text += &format!(
                 " {model}: {compared} of {images} samples ({}) against {reference} real images; real: {compared} {real} \

@@ -8,18 +8,19 @@
 //! The search goes from coarse to fine: every training image at a side of 32–63 pixels and all shifts; the best 51 at
 //! twice that; the best 3 at 256 pixels, or at full size where that is less.
 //!
-//! Two tests follow, and each is made of held-out real images too, which cannot have been memorised:
+//! A sample is judged by its **relative distance**: d = √(2 − 2ρ) to the nearest training image, divided by the mean d to
+//! the next 50. After Carlini et al., *Extracting training data from diffusion models*, USENIX Security 2023, this tells a
+//! copy from an image that is near to everything, as blurred ones are. Two tests follow, and each is made of held-out real
+//! images too, which cannot have been memorised:
 //!
-//! - **Closer than real**: the detail correlation exceeds the 95th percentile of held-out images'. By construction 5 % of
-//!   real images do; a model that copies does so more often. To judge by correlation with all training images is the way of
+//! - **Near copy**: the relative distance is no more than ½, or the correlation itself is at least 0.95, which also holds
+//!   where the training set has the image many times over. To search all training images by correlation is the way of
 //!   Akbar, Wang and Eklund, *Beware of diffusion models for synthesizing medical images: a comparison with GANs in terms
-//!   of memorizing brain MRI and chest x-ray images*, Mach. Learn.: Sci. Technol. 6 (2025); to take the measure from real
-//!   images is after Dar et al., *Unconditional latent diffusion models memorize patient imaging data*, Nat. Biomed.
-//!   Eng. (2025), who correlate what a contrastive network sees, where here pixels are compared.
-//! - **Near copy**: the distance d = √(2 − 2ρ) to the nearest training image is no more than half the mean distance to
-//!   the next 50, after the relative distance of Carlini et al., *Extracting training data from diffusion models*, USENIX
-//!   Security 2023, which tells a copy from an image that is near to everything, as blurred ones are; or the correlation
-//!   itself is at least 0.95, which also holds where the training set has the image many times over.
+//!   of memorizing brain MRI and chest x-ray images*, Mach. Learn.: Sci. Technol. 6 (2025).
+//! - **Closer than real**: the relative distance is below the 5th percentile of held-out images'. By construction 5 % of
+//!   real images are; of a model that copies, more. To take the measure from real images is after Dar et al., *Unconditional
+//!   latent diffusion models memorize patient imaging data*, Nat. Biomed. Eng. (2025), who correlate what a contrastive
+//!   network sees, where here pixels are compared. The correlation itself would not do here: blur alone raises it.
 //!
 //! What it cannot see: copies that are mirrored, turned, scaled or bent, copied parts, and a patient whom the model
 //! shows in a new picture. A rate of 0 bounds the rate of near copies (the interval says by how much); it is no proof of
@@ -30,21 +31,21 @@ use serde::Serialize;
 
 use super::linear::product;
 use super::plane::Plane;
-use super::stats::{Figure, median, quantile};
+use super::stats::{Figure, quantile};
 use super::{Images, Measured, TooFew};
 
 /// Neighbours after the nearest that its distance is compared with.
 const OTHERS: usize = 50;
 /// Training images below which there are no neighbours to compare with.
 pub const LEAST_TRAINING: usize = 11;
-/// Real images below which there is no 95th percentile.
+/// Real images below which there is no 5th percentile.
 pub const LEAST_HELD_OUT: usize = 20;
 /// Largest distance of a near copy, relative to the mean distance to the other neighbours.
 pub const COPY_DISTANCE: f64 = 0.5;
 /// Least detail correlation that is a near copy by itself.
 pub const COPY_CORRELATION: f64 = 0.95;
-/// The share of real images below the threshold of "closer than real".
-const PERCENTILE: f64 = 0.95;
+/// The share of real images that are "closer than real".
+const PERCENTILE: f64 = 0.05;
 /// Candidates that are compared at the finest size.
 const FINALISTS: usize = 3;
 /// Least shorter side of the coarse search.
@@ -83,9 +84,9 @@ pub struct SetAudit {
     pub images: usize,
     /// Mean detail correlation with the nearest training image.
     pub detail: Figure,
-    /// Median of their distances relative to those of the next neighbours.
-    pub median_relative_distance: f64,
-    /// Share of images above the threshold.
+    /// Mean of their distances relative to those of the next neighbours.
+    pub relative_distance: Figure,
+    /// Share of images below the threshold.
     pub closer_than_real: Option<Figure>,
     /// Share of near copies.
     pub near_copies: Figure,
@@ -96,7 +97,7 @@ pub struct SetAudit {
 pub struct Audit {
     /// Training images searched.
     pub training_images: usize,
-    /// The held-out images' 95th percentile of detail correlation; none for fewer than [`LEAST_HELD_OUT`].
+    /// The held-out images' 5th percentile of relative distance; none for fewer than [`LEAST_HELD_OUT`].
     pub threshold: Option<f64>,
     /// Of the samples.
     pub samples: SetAudit,
@@ -107,16 +108,17 @@ pub struct Audit {
 impl Audit {
     /// Judges samples by their neighbours and by those of held-out images.
     pub fn of(training: usize, samples: &[Neighbour], held_out: &[Neighbour], draws: usize, seed: u64) -> Self {
-        let mut details: Vec<f64> = held_out.iter().map(|n| n.detail).collect();
-        details.sort_by(f64::total_cmp);
-        let threshold = (details.len() >= LEAST_HELD_OUT).then(|| quantile(&details, PERCENTILE));
+        let mut distances: Vec<f64> = held_out.iter().map(|n| n.relative_distance).collect();
+        distances.sort_by(f64::total_cmp);
+        let threshold = (distances.len() >= LEAST_HELD_OUT).then(|| quantile(&distances, PERCENTILE));
         let audit = |set: &[Neighbour]| {
             let count = |test: &dyn Fn(&Neighbour) -> bool| set.iter().filter(|n| test(n)).count();
+            let mean = |of: fn(&Neighbour) -> f64| Figure::mean(&set.iter().map(of).collect::<Vec<_>>(), draws, seed);
             SetAudit {
                 images: set.len(),
-                detail: Figure::mean(&set.iter().map(|n| n.detail).collect::<Vec<_>>(), draws, seed),
-                median_relative_distance: median(&set.iter().map(|n| n.relative_distance).collect::<Vec<_>>()),
-                closer_than_real: threshold.map(|t| Figure::rate(count(&|n| n.detail > t), set.len())),
+                detail: mean(|n| n.detail),
+                relative_distance: mean(|n| n.relative_distance),
+                closer_than_real: threshold.map(|t| Figure::rate(count(&|n| n.relative_distance < t), set.len())),
                 near_copies: Figure::rate(count(&Neighbour::is_copy), set.len()),
             }
         };

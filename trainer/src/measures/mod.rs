@@ -102,4 +102,11 @@ impl TooFew {
         let plural = if least == 1 { "" } else { "s" };
         Self(format!("needs at least {least} {kind} image{plural}, and there are {found}"))
     }
+
+    /// Fewer than `least` samples that can be compared with as many real images.
+    pub fn of_each(least: usize, found: usize) -> Self {
+        Self(format!(
+            "needs at least {least} samples and as many real images in their place; there are {found} of each"
+        ))
+    }
 }

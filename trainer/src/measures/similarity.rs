@@ -116,7 +116,7 @@ pub fn pairwise(a: &Images<'_>, b: &Images<'_>) -> Measured<Pairwise> {
 pub fn diversity(images: &Images<'_>, most: usize, draws: usize, seed: u64) -> Measured<Figure> {
     check_size(images.height, images.width)?;
     if images.len() < 4 {
-        return Err(TooFew::images(4, "real and synthetic", images.len()));
+        return Err(TooFew::of_each(4, images.len()));
     }
     let order = Draw::Pairs.stream(seed, 0).permutation(images.len());
     let pairs: Vec<&[usize]> = order.chunks_exact(2).take(most).collect();

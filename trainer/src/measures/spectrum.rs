@@ -43,7 +43,7 @@ const LEAST_POWER: f64 = 1e-6;
 /// Fewer than [`GROUPS`] images, or images below 8 pixels.
 pub fn spectrum(images: &Images<'_>, on_image: impl Fn() + Sync) -> Measured<Spectrum> {
     if images.len() < GROUPS {
-        return Err(TooFew::images(GROUPS, "real and synthetic", images.len()));
+        return Err(TooFew::of_each(GROUPS, images.len()));
     }
     let (height, width) = (images.height, images.width);
     let side = height.min(width);

@@ -58,7 +58,7 @@ fn levels(height: usize, width: usize) -> usize {
 /// Fewer than [`GROUPS`] images, or images below 16 pixels.
 pub fn patches(images: &Images<'_>, seed: u64, set: u64) -> Measured<Patches> {
     if images.len() < GROUPS {
-        return Err(TooFew::images(GROUPS, "real and synthetic", images.len()));
+        return Err(TooFew::of_each(GROUPS, images.len()));
     }
     let count = levels(images.height, images.width);
     if count == 0 {
