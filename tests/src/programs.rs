@@ -16,15 +16,22 @@ pub fn trainer() -> Command {
     });
     let mut command = Command::new(path);
     command.stdin(Stdio::null());
+    if std::env::var_os("VDM_CACHE").is_none() {
+        command.env("VDM_CACHE", build_folder().join("tests-cache"));
+    }
     command
+}
+
+/// target/release of target/release/deps/cli-0123456789abcdef.
+fn build_folder() -> PathBuf {
+    let test = std::env::current_exe().expect("a test knows its own file");
+    test.ancestors().nth(2).expect("a test lies in target").to_path_buf()
 }
 
 /// Cargo builds a package's executable for that package's own tests only; for ours it is asked here. The profile and
 /// the features are those of this test, so that nothing is compiled twice.
 fn build_trainer() -> PathBuf {
-    let test = std::env::current_exe().expect("a test knows its own file");
-    // target/release/deps/cli-0123456789abcdef
-    let folder = test.ancestors().nth(2).expect("a test lies in target").to_path_buf();
+    let folder = build_folder();
     let mut build = cargo();
     build.args(["build", "--workspace", "--bin", "trainer"]);
     if folder.ends_with("release") {

@@ -1,0 +1,315 @@
+//! Images as people have them: what is accepted, what is chosen, what is refused, and how preparing survives.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use tests::programs::{Ended, repository, trainer, words};
+use tests::runs::{contents, pictures, run, scratch};
+
+/// A tiny archive as NIH distributes it: 40 patients with one to three images each, in two folders.
+fn archive(folder: &Path) {
+    pictures(&folder.join("made"), 80);
+    let mut made: Vec<PathBuf> = contents(&folder.join("made")).into_keys().collect();
+    made.sort();
+    let mut table = String::from(
+        "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position,\
+         OriginalImage[Width,Height],OriginalImagePixelSpacing[x,y],\n",
+    );
+    for (i, path) in made.iter().enumerate() {
+        let (patient, follow_up) = (i / 2, i % 2);
+        let name = format!("{patient:08}_{follow_up:03}.png");
+        let images = folder.join(["images_001/images", "images_002/images"][i % 2]);
+        fs::create_dir_all(&images).expect("a folder");
+        image::open(path).expect("an image").into_luma8().save(images.join(&name)).expect("an image");
+        let finding = ["No Finding", "Pneumonia", "Pneumonia|Effusion", "Mass"][i % 4];
+        let (age, sex, view) = (20 + i % 50, ["M", "F"][patient % 2], ["PA", "AP"][i % 2]);
+        writeln!(table, "{name},{finding},{follow_up},{patient},{age:03}Y,{sex},{view},64,64,0.1,0.1,").expect("text");
+    }
+    table.push_str("99999999_000.png,No Finding,0,99999,50,M,PA,64,64,0.1,0.1,\n");
+    fs::write(folder.join("Data_Entry_2017.csv"), table).expect("a table");
+    fs::remove_dir_all(folder.join("made")).expect("a folder");
+}
+
+fn prepare(folder: &Path, more: &str) -> Ended {
+    run(folder, &format!("prepare --size 64 {more}"))
+}
+
+#[test]
+fn nihs_archive_is_chosen_from_and_divided_by_patient() {
+    let folder = scratch();
+    archive(folder.path());
+    let ended = prepare(folder.path(), "--data .").ok();
+    assert!(ended.stdout.contains("80 images of 64×64"), "{}", ended.stdout);
+    for words in ["1 rows of the table have no image", "patients)", "by patient"] {
+        assert!(ended.stderr.contains(words), "{words}: {}", ended.stderr);
+    }
+    for (options, count) in [
+        ("--finding pneumonia", 40),
+        ("--finding Pneumonia --only-findings", 20),
+        ("--finding Mass --finding Effusion", 40),
+        ("--view PA", 40),
+        ("--sex F", 40),
+        ("--min-age 30 --max-age 39", 20),
+        ("--labels finding --finding Pneumonia --finding Mass", 60),
+    ] {
+        let said = prepare(folder.path(), &format!("--data . {options}")).ok().stdout;
+        assert!(said.contains(&format!("{count} images of")), "{options}: {said}");
+    }
+    for (options, named) in [
+        ("--finding Pneumona", "Pneumonia (40), "),
+        ("--view LL", "PA (40)"),
+        ("--sex X", "F (40)"),
+        ("--min-age 90", "none of the 80 images"),
+        ("--min-age 9 --max-age 3", "must not be above"),
+    ] {
+        let said = prepare(folder.path(), &format!("--data . {options}")).refusal();
+        assert!(said.contains(named), "{options}: {said}");
+    }
+    // NIH's own division leaves its test images alone.
+    let names: Vec<String> = (0..80).map(|i| format!("{:08}_{:03}.png", i / 2, i % 2)).collect();
+    fs::write(folder.path().join("train_val_list.txt"), names[..60].join("\n")).expect("a list");
+    fs::write(folder.path().join("test_list.txt"), names[60..].join("\n")).expect("a list");
+    let ended = prepare(folder.path(), "--data .").ok();
+    assert!(ended.stderr.contains("20 test images are left alone"), "{}", ended.stderr);
+    assert!(ended.stdout.contains("60 images of"), "{}", ended.stdout);
+}
+
+#[test]
+fn a_table_with_wrong_columns_is_refused_by_name() {
+    let folder = scratch();
+    archive(folder.path());
+    let table = folder.path().join("Data_Entry_2017.csv");
+    let text = fs::read_to_string(&table).expect("a table");
+    fs::write(&table, text.replace("Finding Labels", "Findings")).expect("a table");
+    let said = prepare(folder.path(), "--data .").refusal();
+    assert!(said.contains("no column `Finding Labels`") && said.contains("`Findings`"), "{said}");
+    fs::write(folder.path().join("list.csv"), "file,label\na.png,x\n").expect("a manifest");
+    let said = prepare(folder.path(), "--data list.csv").refusal();
+    assert!(said.contains("no column `path`") && said.contains("`file`") && said.contains("`patient`"), "{said}");
+}
+
+#[test]
+fn manifests_name_images_labels_patients_and_parts() {
+    let folder = scratch();
+    pictures(&folder.path().join("images"), 20);
+    let files: Vec<PathBuf> = contents(&folder.path().join("images")).into_keys().collect();
+    let row = |i: usize, split: &str| {
+        let path = files[i].strip_prefix(folder.path()).expect("below").display().to_string();
+        format!("{path},{},p{},{split}\n", ["healthy", "ill"][i % 2], i / 2)
+    };
+    let list = |name: &str, rows: String| {
+        fs::write(folder.path().join(name), format!("path,label,patient,split\n{rows}")).expect("a manifest");
+        prepare(folder.path(), &format!("--data {name} --labels finding"))
+    };
+    let parts = (0..20).map(|i| row(i, ["train", "validation", "test", "train"][i % 4])).collect();
+    let ended = list("parts.csv", parts).ok();
+    assert!(ended.stderr.contains("10 (of 10 patients) training and 5 (of 5 patients) validation"), "{}", ended.stderr);
+    assert!(ended.stdout.contains("classes: healthy, ill"), "{}", ended.stdout);
+    let said = list("split.csv", row(0, "somewhere")).refusal();
+    assert!(
+        said.contains("line 2") && said.contains("somewhere") && said.contains("train, validation or test"),
+        "{said}"
+    );
+    let said = list("gone.csv", format!("{}nowhere.png,ill,p1,train\n", row(0, ""))).refusal();
+    assert!(said.contains("1 of the 2 files") && said.contains("nowhere.png"), "{said}");
+    let said = list("twice.csv", row(0, "") + &row(0, "")).refusal();
+    assert!(said.contains("twice"), "{said}");
+    let said = list("empty.csv", String::new()).refusal();
+    assert!(said.contains("lists no image"), "{said}");
+}
+
+#[test]
+fn folders_of_parts_and_classes_are_understood() {
+    let folder = scratch();
+    for (part, count) in [("train", 12), ("val", 4), ("test", 4)] {
+        pictures(&folder.path().join("xray").join(part), count);
+    }
+    // The same file names in every folder, as Kermany's data have them.
+    let ended = prepare(folder.path(), "--data xray --labels folders").ok();
+    assert!(ended.stderr.contains("12 training and 4 validation images, as the data say"), "{}", ended.stderr);
+    assert!(ended.stdout.contains("classes: a, b"), "{}", ended.stdout);
+}
+
+/// A PNG that claims a size.
+fn bomb(width: u32, height: u32) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, 8, 8);
+    encoder.set_color(png::ColorType::Grayscale);
+    let mut writer = encoder.write_header().expect("a header");
+    writer.write_image_data(&[0; 64]).expect("data");
+    drop(writer);
+    let mut header = b"IHDR".to_vec();
+    header.extend(width.to_be_bytes().into_iter().chain(height.to_be_bytes()));
+    header.extend([8, 0, 0, 0, 0]);
+    let mut crc = flate2::Crc::new();
+    crc.update(&header);
+    bytes[12..12 + header.len()].copy_from_slice(&header);
+    bytes[12 + header.len()..16 + header.len()].copy_from_slice(&crc.sum().to_be_bytes());
+    bytes
+}
+
+#[test]
+fn hostile_and_broken_files_are_named_and_cost_nothing() {
+    let folder = scratch();
+    let images = folder.path().join("images");
+    pictures(&images, 20);
+    let jpeg = fs::read(images.join("a/04.jpeg")).expect("a JPEG");
+    let png = fs::read(images.join("a/00.png")).expect("a PNG");
+    fs::create_dir(images.join("folder.png")).expect("a folder");
+    for (name, bytes, reason) in [
+        ("bomb.png", bomb(50_000, 50_000), "50000×50000"),
+        ("wide.png", bomb(20_000, 19_999), "million pixels"),
+        ("empty.png", Vec::new(), "empty"),
+        ("text.png", b"no picture".to_vec(), "text.png"),
+        ("cut.png", png[..png.len() / 2].to_vec(), "cut.png"),
+        ("cut.jpg", jpeg[..jpeg.len() / 2].to_vec(), "cut"),
+    ] {
+        let path = images.join(name);
+        fs::write(&path, bytes).expect("a file");
+        let started = Instant::now();
+        let said = prepare(folder.path(), "--data images").refusal();
+        assert!(said.contains(name) && said.contains(reason) && said.contains("--skip-unreadable"), "{name}: {said}");
+        assert!(started.elapsed() < Duration::from_secs(20), "{name} took {:?}", started.elapsed());
+        let ended = prepare(folder.path(), "--data images --skip-unreadable --report p.csv").ok();
+        assert!(ended.stderr.contains("1 of 21 files are unreadable"), "{name}: {}", ended.stderr);
+        assert!(fs::read_to_string(folder.path().join("p.csv")).expect("a report").contains(name));
+        fs::remove_file(&path).expect("a file");
+    }
+}
+
+#[test]
+fn no_image_and_one_image_are_too_few() {
+    let folder = scratch();
+    fs::create_dir(folder.path().join("images")).expect("a folder");
+    let said = prepare(folder.path(), "--data images").refusal();
+    assert!(said.contains("holds no .png"), "{said}");
+    pictures(&folder.path().join("images"), 1);
+    let said = prepare(folder.path(), "--data images").refusal();
+    assert!(said.contains("1 training and 0 validation images, too few"), "{said}");
+}
+
+#[test]
+fn duplicates_are_reported_and_left_out_where_asked() {
+    let folder = scratch();
+    let images = folder.path().join("images");
+    pictures(&images, 30);
+    fs::copy(images.join("a/00.png"), images.join("b/copy.png")).expect("a copy");
+    let ended = prepare(folder.path(), "--data images --report p.csv").ok();
+    let report = fs::read_to_string(folder.path().join("p.csv")).expect("a report");
+    assert!(report.contains("b/copy.png") && report.contains("a/00.png"), "{report}");
+    assert!(ended.stdout.contains("31 images"), "{}", ended.stdout);
+    let ended = prepare(folder.path(), "--data images --drop-duplicates exact").ok();
+    assert!(ended.stderr.contains("duplicates were left out"), "{}", ended.stderr);
+}
+
+#[test]
+fn prepared_images_are_used_again_until_something_changes() {
+    let folder = scratch();
+    pictures(&folder.path().join("images"), 20);
+    let line = "--data images --cache cache";
+    let work = "preparing images";
+    let said = |line: &str| prepare(folder.path(), line).ok().stderr;
+    assert!(said(line).contains(work));
+    assert!(!said(line).contains(work), "the second time they are there");
+    let caches = || -> Vec<PathBuf> {
+        let all = contents(&folder.path().join("cache")).into_keys();
+        all.filter(|path| path.extension().is_some_and(|e| e == "images")).collect()
+    };
+    let before = caches();
+    assert_eq!(before.len(), 1);
+    // Changed.
+    let image = folder.path().join("images/a/00.png");
+    image::GrayImage::from_pixel(70, 70, image::Luma([9])).save(&image).expect("an image");
+    assert!(said(line).contains(work));
+    let after = caches();
+    assert_eq!(after.len(), 1, "the outdated one is gone");
+    assert_ne!(before, after);
+    // Damaged and cut.
+    let bytes = fs::read(&after[0]).expect("a cache");
+    let mut damaged = bytes.clone();
+    damaged[100] ^= 1;
+    for bad in [damaged, bytes[..bytes.len() / 2].to_vec(), Vec::new()] {
+        fs::write(&after[0], bad).expect("a file");
+        assert!(said(line).contains(work));
+        assert!(fs::read(&after[0]).expect("a cache") == bytes, "it is made again, the same");
+    }
+}
+
+#[test]
+fn two_that_prepare_at_once_get_the_same_images() {
+    let folder = scratch();
+    pictures(&folder.path().join("images"), 60);
+    let children: Vec<_> = (0..3)
+        .map(|_| {
+            let mut child = trainer();
+            child.current_dir(folder.path()).args(words("prepare --data images --cache cache --size 256"));
+            child.stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the trainer starts")
+        })
+        .collect();
+    for child in children {
+        let ended = Ended::from(child.wait_with_output().expect("a child")).ok();
+        assert!(ended.stdout.contains("60 images"), "{}", ended.stdout);
+    }
+    let left: Vec<_> = contents(&folder.path().join("cache")).into_keys().collect();
+    assert_eq!(left.iter().filter(|path| path.extension().is_some_and(|e| e == "images")).count(), 1, "{left:?}");
+}
+
+#[test]
+fn a_kill_while_preparing_leaves_nothing_half_made() {
+    let folder = scratch();
+    pictures(&folder.path().join("images"), 400);
+    let line = "prepare --data images --cache cache --size 512";
+    for life in [20, 60, 120, 200] {
+        let mut child = trainer();
+        child.current_dir(folder.path()).args(words(line)).stderr(Stdio::null()).stdout(Stdio::null());
+        let mut child = child.spawn().expect("the trainer starts");
+        std::thread::sleep(Duration::from_millis(life));
+        // It may have ended by itself.
+        let _ = child.kill();
+        child.wait().expect("a child");
+    }
+    let ended = run(folder.path(), line).ok();
+    assert!(ended.stdout.contains("400 images"), "{}", ended.stdout);
+    let left: Vec<_> = contents(&folder.path().join("cache")).into_keys().collect();
+    let hidden = |path: &Path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+    assert!(!left.iter().any(|path| hidden(path)), "{left:?}");
+}
+
+#[test]
+fn augmentation_changes_training_and_nothing_else() {
+    let folder = scratch();
+    pictures(&folder.path().join("images"), 20);
+    let train = "train --preset quick --device cpu --batch 4 --steps 4 --validate-every 4 --data images";
+    let log = |name: &str| fs::read_to_string(folder.path().join(name).join("log.jsonl")).expect("a log");
+    let first = |name: &str| log(name).split(",\"seconds").next().expect("a line").to_owned();
+    run(folder.path(), &format!("{train} --out plain")).ok();
+    run(folder.path(), &format!("{train} --out off --set augmentation.rotation_degrees=0.0")).ok();
+    assert_eq!(first("plain"), first("off"));
+    let more = "--set augmentation.rotation_degrees=5.0 --set augmentation.shift=0.05 --set augmentation.contrast=0.1";
+    run(folder.path(), &format!("{train} --out on {more}")).ok();
+    assert_ne!(first("plain"), first("on"));
+    let said = run(folder.path(), &format!("{train} --out never --set augmentation.shift=-1.0")).refusal();
+    assert!(said.contains("shift"), "{said}");
+}
+
+/// Real X-rays, where they are at hand; made ones are always tested above.
+#[test]
+fn real_archives_are_read() {
+    let data = repository().join("../shared/data");
+    if !data.is_dir() {
+        eprintln!("no real X-rays beside the repository");
+        return;
+    }
+    let folder = scratch();
+    let path = |name: &str| data.join(name).canonicalize().expect("a folder").display().to_string();
+    let ended = prepare(folder.path(), &format!("--data {} --labels finding", path("nih-256"))).ok();
+    assert!(ended.stdout.contains("804 images") && ended.stdout.contains("No Finding, Pneumonia"), "{}", ended.stdout);
+    assert!(ended.stderr.contains("duplicate") && ended.stderr.contains("00002658_002.png"), "{}", ended.stderr);
+    let ended = prepare(folder.path(), &format!("--data {}", path("nih-1024-sample"))).ok();
+    assert!(ended.stdout.contains("24 images of 64×64"), "{}", ended.stdout);
+    let said = prepare(folder.path(), &format!("--data {} --view PA", path("nih-256"))).refusal();
+    assert!(said.contains("`Patient ID`"), "{said}");
+}
