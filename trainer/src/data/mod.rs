@@ -1,5 +1,7 @@
 //! Images: a folder of PNG and JPEG files, or built-in phantoms, as 8-bit grey values of one size.
 
+pub mod augment;
+pub mod dicom;
 mod phantom;
 
 use std::path::{Path, PathBuf};
