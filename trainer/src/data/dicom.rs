@@ -188,7 +188,9 @@ impl Shape {
 
 /// The `bits_stored` bits of each sample, without their sign.
 fn codes(object: &DefaultDicomObject, shape: &Shape, coding: Coding) -> Result<Vec<u16>> {
-    let decoded = object.decode_pixel_data().context("its pixel data cannot be decoded")?;
+    let decoded = object
+        .decode_pixel_data()
+        .map_err(|error| anyhow!("its pixel data cannot be decoded ({})", innermost(&error)))?;
     let data = decoded.data();
     let bytes = usize::from(shape.bits_allocated / 8);
     let need = shape.pixels() * bytes;
@@ -219,7 +221,7 @@ fn open(path: &Path, extent: Extent) -> Result<DefaultDicomObject> {
     scan::check(path, extent)?;
     let options = OpenFileOptions::new();
     let options = if extent == Extent::Header { options.read_until(PIXEL_GROUP) } else { options };
-    options.open_file(path).map_err(|error| anyhow!("{}", innermost(&error)))
+    options.open_file(path).map_err(|error| anyhow!("it is damaged ({})", innermost(&error)))
 }
 
 /// The cause behind a library's chain of general statements.
@@ -228,7 +230,7 @@ fn innermost(error: &dyn std::error::Error) -> String {
     while let Some(source) = error.source() {
         error = source;
     }
-    format!("it is damaged ({error})")
+    error.to_string()
 }
 
 /// An element's first value as text, if it has any.

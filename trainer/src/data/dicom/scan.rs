@@ -89,28 +89,52 @@ impl<R: Read + Seek> Walk<R> {
         Ok(if self.encoding.big { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) })
     }
 
-    /// Tag, whether it is a sequence by its kind, and length.
-    fn element(&mut self) -> Result<(Tag, bool, u32)> {
+    /// Tag, kind of value and length.
+    fn element(&mut self) -> Result<(Tag, VR, u32)> {
         let tag = Tag(self.u16()?, self.u16()?);
         if tag.group() == 0xfffe {
-            return Ok((tag, false, self.u32()?));
+            return Ok((tag, VR::UN, self.u32()?));
         }
         if !self.encoding.explicit {
-            let vr = StandardDataDictionary.by_tag(tag).map(|entry| entry.vr().relaxed());
-            return Ok((tag, vr == Some(VR::SQ), self.u32()?));
+            let vr = StandardDataDictionary.by_tag(tag).map_or(VR::UN, |entry| entry.vr().relaxed());
+            return Ok((tag, vr, self.u32()?));
         }
-        let kind = self.take::<2>()?;
+        let vr = VR::from_binary(self.take()?).unwrap_or(VR::UN);
         let is_long = matches!(
-            &kind,
-            b"OB" | b"OD" | b"OF" | b"OL" | b"OV" | b"OW" | b"SQ" | b"SV" | b"UC" | b"UN" | b"UR" | b"UT" | b"UV"
-        ) || VR::from_binary(kind).is_none();
+            vr,
+            VR::OB
+                | VR::OD
+                | VR::OF
+                | VR::OL
+                | VR::OV
+                | VR::OW
+                | VR::SQ
+                | VR::SV
+                | VR::UC
+                | VR::UN
+                | VR::UR
+                | VR::UT
+                | VR::UV
+        );
         let length = if is_long {
             self.u16()?;
             self.u32()?
         } else {
             u32::from(self.u16()?)
         };
-        Ok((tag, kind == *b"SQ", length))
+        Ok((tag, vr, length))
+    }
+
+    /// Passes over a value. One that ends within a number is damaged, and would put the reader out of step with this.
+    fn skip_value(&mut self, tag: Tag, vr: VR, length: u32) -> Result<()> {
+        let size = match vr {
+            VR::US | VR::SS | VR::OW => 2,
+            VR::UL | VR::SL | VR::FL | VR::AT | VR::OF | VR::OL => 4,
+            VR::FD | VR::OD | VR::OV | VR::SV | VR::UV => 8,
+            _ => 1,
+        };
+        ensure!(length.is_multiple_of(size), "element {tag} has {length} bytes, which end within a number");
+        self.skip(tag, length)
     }
 
     fn skip(&mut self, tag: Tag, length: u32) -> Result<()> {
@@ -164,7 +188,7 @@ impl<R: Read + Seek> Walk<R> {
             while open.last().is_some_and(|end| end.is_some_and(|end| self.position >= end)) {
                 open.pop();
             }
-            let (tag, is_sequence, length) = self.element()?;
+            let (tag, vr, length) = self.element()?;
             if open.is_empty() && extent == Extent::Header && tag.group() >= 0x7fe0 {
                 return Ok(());
             }
@@ -178,14 +202,14 @@ impl<R: Read + Seek> Walk<R> {
                     open.push(None);
                     fragments = true;
                 }
-                _ if is_sequence || tag == ITEM || length == UNDEFINED => {
+                _ if vr == VR::SQ || tag == ITEM || length == UNDEFINED => {
                     let end = (length != UNDEFINED).then(|| self.position + u64::from(length));
                     if end.is_some() {
                         self.fits(tag, length)?;
                     }
                     open.push(end);
                 }
-                _ => self.skip(tag, length)?,
+                _ => self.skip_value(tag, vr, length)?,
             }
             ensure!(open.len() <= MAX_DEPTH, "its sequences nest more than {MAX_DEPTH} deep");
         }
