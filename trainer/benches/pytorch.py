@@ -175,7 +175,7 @@ def gradient_difference(residual):
 
 
 def losses(networks, p, x, gammas, noise_0, noise_t):
-    """The terms a image in nats, and the diffusion loss of each drawn time. `gammas`: γ(0), γ(1), γ(t_i), γ′(t_i)."""
+    """The terms of each image and the diffusion loss of each time, in nats; gammas: γ(0), γ(1), γ(t_i), γ′(t_i)."""
     low, high, at_t, gamma_prime = gammas
     f = networks.encoder(x)
     alpha_0 = torch.sigmoid(-low).sqrt()
@@ -279,6 +279,10 @@ def peak_memory_mib(device):
     return round(rss), None if cuda is None else round(cuda)
 
 
+def mean_of(logged):
+    return {name: sum(line[name] for line in logged) / len(logged) for name in logged[0]}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--preset", choices=PRESETS, default="quick")
@@ -286,6 +290,7 @@ def main():
     parser.add_argument("--batch", type=int, help="images a step [default: the preset's]")
     parser.add_argument("--threads", type=int, help="CPU threads [default: PyTorch's]")
     parser.add_argument("--seconds", type=float, default=20.0, help="how long to measure")
+    parser.add_argument("--steps", type=int, help="train so many steps instead, with a schedule of that length")
     parser.add_argument("--data", help="folder of images [default: made ones]")
     parser.add_argument("--images", type=int, default=1024, help="most images to train on")
     parser.add_argument("--seed", type=int, default=0)
@@ -300,7 +305,7 @@ def main():
         sys.exit("error: PyTorch finds no CUDA device here")
     torch.backends.cuda.matmul.allow_tf32 = args.tf32
     device = torch.device(args.device)
-    p = PRESETS[args.preset]
+    p = PRESETS[args.preset] | ({"steps": args.steps} if args.steps else {})
     batch = args.batch or p["batch"]
     torch.manual_seed(args.seed)
     networks = Networks(p)
@@ -332,14 +337,17 @@ def main():
     if args.compile:
         for part in ("encoder", "decoder", "score_net"):
             getattr(networks, part).compile()
-    warmup, number, first, started, seconds, times = 5, 0, None, None, 0.0, []
+    # Steps that allocate and compile.
+    warmup = min(5, args.steps - 1) if args.steps else 5
+    number, first, started, seconds, times, last = 0, None, None, 0.0, [], []
     order = torch.randperm(len(data), generator=generator)
-    while started is None or seconds < args.seconds:
+    while number < args.steps if args.steps else started is None or seconds < args.seconds:
         if number == warmup:
             started = time.perf_counter()
         indices = order[(torch.arange(batch) + number * batch) % len(data)]
         logged = step(networks, optimizer, p, data[indices.to(device)].float() / 255, number + 1, generator)
         first = first or logged
+        last = [*last[-15:], logged]
         number += 1
         if started is not None:
             before, seconds = seconds, time.perf_counter() - started
@@ -348,7 +356,7 @@ def main():
     result |= dict(steps=number - warmup, seconds=round(seconds, 3),
                    images_per_second=round((number - warmup) * batch / seconds, 1),
                    median_images_per_second=round(batch / sorted(times)[len(times) // 2], 1),
-                   peak_rss_mib=rss, peak_cuda_mib=cuda, first_step=first, last_step=logged)
+                   mean_of_last_steps=mean_of(last), peak_rss_mib=rss, peak_cuda_mib=cuda, first_step=first)
     print(json.dumps(result))
 
 

@@ -1,4 +1,5 @@
-//! Images a second of training steps on the CPU, by preset: `cargo bench -p trainer --no-default-features --bench training`.
+//! Images a second of training steps on the CPU, by preset:
+//! `cargo bench -p trainer --no-default-features --bench training`.
 
 use burn::backend::{Autodiff, Flex};
 use burn::optim::{AdamW, AdamWConfig, Optimizer, adaptor::OptimizerAdaptor};

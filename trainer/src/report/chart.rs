@@ -168,7 +168,8 @@ impl Chart<'_> {
                 for ((px, py), (step, value)) in line.zip(&series.line) {
                     let _ = write!(
                         svg,
-                        "<circle class=\"mark {class}\" cx=\"{px:.1}\" cy=\"{py:.1}\" r=\"2.5\"><title>{}</title></circle>",
+                        "<circle class=\"mark {class}\" cx=\"{px:.1}\" cy=\"{py:.1}\" r=\"2.5\">\
+                         <title>{}</title></circle>",
                         escape(&format!("{}, {} {}: {}", series.name, self.x, count(*step), number(*value)))
                     );
                 }

@@ -28,6 +28,9 @@ const LINE: Duration = Duration::from_secs(10);
 /// The size of a terminal that does not tell it: columns, rows.
 const USUAL_SIZE: (u16, u16) = (80, 24);
 
+/// Where a view writes.
+type Output = Box<dyn Write + Send>;
+
 /// The view of a training run, on standard error.
 pub struct View {
     state: State,
@@ -35,14 +38,14 @@ pub struct View {
 }
 
 enum Shown {
-    Live { painter: Painter<Box<dyn Write + Send>>, size: fn() -> (u16, u16), colours: Colours, drawn: Option<Instant> },
-    Plain { out: Box<dyn Write + Send>, said: Instant, said_step: u64 },
+    Live { painter: Painter<Output>, size: fn() -> (u16, u16), colours: Colours, drawn: Option<Instant> },
+    Plain { out: Output, said: Instant, said_step: u64 },
 }
 
 impl View {
     /// Starts at step `start_step` of `total_steps`. It is live on a terminal, unless that is a dumb one.
     pub fn new(total_steps: u64, start_step: u64, facts: Facts) -> Self {
-        let out: Box<dyn Write + Send> = Box::new(io::stderr());
+        let out: Output = Box::new(io::stderr());
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         if io::stderr().is_terminal() && !dumb && understands_escapes() {
             let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
@@ -53,13 +56,13 @@ impl View {
         }
     }
 
-    fn live(out: Box<dyn Write + Send>, size: fn() -> (u16, u16), colours: Colours, state: State) -> Self {
+    fn live(out: Output, size: fn() -> (u16, u16), colours: Colours, state: State) -> Self {
         let mut view = Self { state, shown: Shown::Live { painter: Painter::new(out), size, colours, drawn: None } };
         view.draw(true);
         view
     }
 
-    fn plain(out: Box<dyn Write + Send>, state: State) -> Self {
+    fn plain(out: Output, state: State) -> Self {
         let said_step = state.step;
         Self { state, shown: Shown::Plain { out, said: Instant::now(), said_step } }
     }
