@@ -124,3 +124,26 @@ fn pydicom_reads_what_the_png_shows() {
     });
     script("check_dicom.py", paths(&files.concat())).ok();
 }
+
+#[test]
+fn tensorboard_reads_a_run_that_was_resumed() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let train = "train --preset quick --device cpu --batch 4 --max-images 24 --steps 60000 --validate-every 60000 \
+                 --sample-every 5 --time-limit 1s --out run";
+    run_trainer(folder.path(), words(train)).ok();
+    let ended = run_trainer(folder.path(), words("train --device cpu --resume --out run --time-limit 1s")).ok();
+    assert!(ended.stderr.contains("resuming after step"), "{}", ended.stderr);
+    let read = script("check_tensorboard.py", [folder.path().join("run")]).ok().stdout;
+    let read: serde_json::Value = serde_json::from_str(&read).expect("JSON");
+    let log = tests::runs::json_lines(&folder.path().join("run/log.jsonl"));
+    for term in ["reconstruction", "diffusion", "learning_rate"] {
+        let scalars = read["scalars"][format!("train/{term}")].as_array().expect("scalars");
+        assert_eq!(scalars.len(), log.len(), "each step once");
+        for (scalar, line) in scalars.iter().zip(&log) {
+            assert_eq!(scalar[0], line["step"]);
+            let (a, b) = (scalar[1].as_f64().expect("a number"), line[term].as_f64().expect("a number"));
+            assert!((a - b).abs() <= 1e-6 * b.abs(), "{term}: {a} for {b}");
+        }
+    }
+    assert_eq!(read["images"]["samples"][0][0], 5);
+}

@@ -79,6 +79,8 @@ pub struct Card<'a> {
     sampling: FileFacts,
     encoder: Option<FileFacts>,
     run: Option<&'a RunFacts>,
+    /// What people wrote on the training.
+    pub notes: Option<&'a str>,
     report: &'a Report,
     date: String,
 }
@@ -104,7 +106,7 @@ impl<'a> Card<'a> {
         } else {
             None
         };
-        Ok(Self { header, sampling, encoder, run, report, date: today() })
+        Ok(Self { header, sampling, encoder, run, notes: None, report, date: today() })
     }
 
     /// The card.
@@ -217,6 +219,9 @@ impl<'a> Card<'a> {
             let shown: Vec<(String, String)> =
                 run.settings.iter().filter(|(name, _)| !name.starts_with("model.")).cloned().collect();
             text += &format!("\n{}", table(["setting", "value"], &shown));
+        }
+        if let Some(notes) = self.notes {
+            text += &format!("\n{}\n", notes.trim());
         }
         text
     }
@@ -404,7 +409,8 @@ mod tests {
     fn card(report: &Report, run: Option<&RunFacts>) -> String {
         let sampling = FileFacts { name: "quick.safetensors".into(), bytes: 77, sha256: "ab".repeat(32) };
         let header = header();
-        Card { header: &header, sampling, encoder: None, run, report, date: "2026-01-02".into() }.markdown()
+        Card { header: &header, sampling, encoder: None, run, notes: None, report, date: "2026-01-02".into() }
+            .markdown()
     }
 
     #[test]

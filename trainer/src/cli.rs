@@ -259,6 +259,9 @@ pub struct EvaluateArgs {
     /// Write a model card in Markdown
     #[arg(long, value_name = "FILE", requires = "weights")]
     pub card: Option<PathBuf>,
+    /// Markdown to put into the card, under its training: what the program cannot know
+    #[arg(long, value_name = "FILE", requires = "card")]
+    pub card_notes: Option<PathBuf>,
     /// The run's folder, whose settings and duration the card tells
     #[arg(long, value_name = "DIR", requires = "card")]
     pub run: Option<PathBuf>,

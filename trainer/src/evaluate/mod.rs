@@ -90,14 +90,17 @@ pub fn command(args: EvaluateArgs) -> Result<()> {
         std::fs::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
     }
     let run = args.run.as_deref().map(card::read_run).transpose()?;
+    let notes = args.card_notes.as_deref().map(files::read).transpose()?;
+    let notes = notes.map(String::from_utf8).transpose().context("the card's notes are not text")?;
     // Without weights, no network computes.
     let device = if args.weights.is_some() { device::choose(args.device)? } else { Device::Cpu };
-    device::run(device, Evaluate { args, run })
+    device::run(device, Evaluate { args, run, notes })
 }
 
 struct Evaluate {
     args: EvaluateArgs,
     run: Option<card::RunFacts>,
+    notes: Option<String>,
 }
 
 impl Job for Evaluate {
@@ -191,7 +194,8 @@ impl Evaluate {
             eprintln!("wrote the report to {}", out.display());
         }
         if let (Some(path), Some(weights), Some(loaded)) = (&args.card, &args.weights, &loaded) {
-            let card = Card::new(weights, &loaded.header, &loaded.sha256, self.run.as_ref(), &report)?;
+            let mut card = Card::new(weights, &loaded.header, &loaded.sha256, self.run.as_ref(), &report)?;
+            card.notes = self.notes.as_deref();
             write_atomic(path, card.markdown().as_bytes())?;
             eprintln!("wrote the model card {}", path.display());
         }
