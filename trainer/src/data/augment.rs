@@ -304,8 +304,7 @@ mod tests {
         assert!(check(AugmentSettings { scale: 1.0, ..Default::default() }).contains("scale is 1: 0 to 0.5"));
         assert!(check(AugmentSettings { shift: f64::NAN, ..Default::default() }).contains("shift is NaN"));
         assert!(check(AugmentSettings { rotation_degrees: -1.0, ..Default::default() }).contains("rotation_degrees"));
-        let read: AugmentSettings = toml::from_str("flip = true").unwrap();
-        assert_eq!(read, AugmentSettings { flip: true, ..Default::default() });
+        assert_eq!(toml::from_str("flip = true").ok(), Some(AugmentSettings { flip: true, ..Default::default() }));
         assert!(toml::from_str::<AugmentSettings>("flop = true").is_err());
     }
 }

@@ -1,3 +1,5 @@
+#![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
