@@ -116,6 +116,7 @@ impl std::str::FromStr for Devices {
 
 impl Devices {
     /// The numbers of the devices, of which the machine has `available`.
+    #[cfg(any(feature = "cuda", feature = "wgpu", test))]
     fn numbers(&self, available: usize) -> Result<Vec<usize>> {
         let numbers: Vec<usize> = match self {
             Devices::Count(count) => (0..*count).collect(),

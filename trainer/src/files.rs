@@ -100,3 +100,13 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
 pub fn block_on<F: Future>(future: F) -> F::Output {
     pollster::block_on(future)
 }
+
+/// A reader that has seen enough, such as `head`, is no failure.
+pub fn print(bytes: &[u8]) -> Result<()> {
+    match std::io::stdout().write_all(bytes) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(error).context("cannot write to the output")
+        }
+        _ => Ok(()),
+    }
+}

@@ -29,25 +29,24 @@ pub fn command(args: InspectArgs) -> Result<()> {
             "sampling_sha256": header.sampling_sha256,
             "tensors": tensors,
         });
-        println!("{}", serde_json::to_string_pretty(&value)?);
-        return Ok(());
+        return files::print(format!("{}\n", serde_json::to_string_pretty(&value)?).as_bytes());
     }
-    println!(
-        "{}: {} file, {} parameters, {} bytes",
-        args.weights.display(),
-        header.part.name(),
-        parameters,
-        bytes.len()
+    let mut lines = vec![
+        format!(
+            "{}: {} file, {} parameters, {} bytes",
+            args.weights.display(),
+            header.part.name(),
+            parameters,
+            bytes.len()
+        ),
+        format!("sha256      {hash}"),
+    ];
+    lines.extend(header.sampling_sha256.iter().map(|sampling| format!("belongs to  {sampling}")));
+    lines.push(format!("config      {}", serde_json::to_string(&header.config)?));
+    lines.push(format!("provenance  {}", serde_json::to_string(&header.provenance)?));
+    lines.push(format!("\n{:<45} {:<5} shape", "tensor", "type"));
+    lines.extend(
+        header.tensors.iter().map(|tensor| format!("{:<45} {:<5} {:?}", tensor.name, tensor.dtype, tensor.shape)),
     );
-    println!("sha256      {hash}");
-    if let Some(sampling) = &header.sampling_sha256 {
-        println!("belongs to  {sampling}");
-    }
-    println!("config      {}", serde_json::to_string(&header.config)?);
-    println!("provenance  {}", serde_json::to_string(&header.provenance)?);
-    println!("\n{:<45} {:<5} shape", "tensor", "type");
-    for tensor in &header.tensors {
-        println!("{:<45} {:<5} {:?}", tensor.name, tensor.dtype, tensor.shape);
-    }
-    Ok(())
+    files::print(format!("{}\n", lines.join("\n")).as_bytes())
 }

@@ -1,6 +1,5 @@
 //! `trainer completions` and `trainer man`: what a shell and a manual page know of the command line.
 
-use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -16,14 +15,14 @@ const NAME: &str = "trainer";
 
 /// `trainer completions SHELL`: prints the script that a shell completes our options with.
 pub fn completions(shell: Shell) -> Result<()> {
-    print(&completion_script(shell))
+    files::print(&completion_script(shell))
 }
 
 /// `trainer man`: prints the manual page, or writes it with one for each subcommand.
 pub fn man(args: ManArgs) -> Result<()> {
     let pages = pages()?;
     match args.out {
-        None => pages.iter().find(|page| page.file == "trainer.1").map_or(Ok(()), |page| print(&page.roff)),
+        None => pages.iter().find(|page| page.file == "trainer.1").map_or(Ok(()), |page| files::print(&page.roff)),
         Some(folder) => write_pages(&folder, &pages),
     }
 }
@@ -34,16 +33,6 @@ fn write_pages(folder: &Path, pages: &[Page]) -> Result<()> {
     }
     eprintln!("wrote {} pages to {}", pages.len(), folder.display());
     Ok(())
-}
-
-/// A reader that has seen enough, such as `head`, is no failure.
-fn print(bytes: &[u8]) -> Result<()> {
-    match std::io::stdout().write_all(bytes) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(error).context("cannot write to the output")
-        }
-        _ => Ok(()),
-    }
 }
 
 fn completion_script(shell: Shell) -> Vec<u8> {

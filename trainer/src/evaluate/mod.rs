@@ -54,6 +54,11 @@ impl Estimate {
     }
 }
 
+/// A term of the bound: its key, and where it stands.
+type Term = (&'static str, fn(&ImageTerms) -> f64);
+/// A measure of likeness: its key, its name, and where it stands.
+type Likeness = (&'static str, &'static str, fn(&similarity::Pairwise) -> &[f64]);
+
 /// Images evaluated at once.
 const BATCH: usize = 64;
 
@@ -199,12 +204,8 @@ impl Evaluate {
             write_atomic(path, card.markdown().as_bytes())?;
             eprintln!("wrote the model card {}", path.display());
         }
-        if args.json {
-            println!("{}", serde_json::to_string_pretty(&report)?);
-        } else {
-            print!("{}", report.text());
-        }
-        Ok(())
+        let text = if args.json { serde_json::to_string_pretty(&report)? + "\n" } else { report.text() };
+        files::print(text.as_bytes())
     }
 }
 
@@ -244,7 +245,7 @@ fn bound_of<B: Backend>(
     })?;
     drop(progress);
     let values = |of: fn(&ImageTerms) -> f64| terms.iter().map(of).collect::<Vec<f64>>();
-    let of_terms: [(&str, fn(&ImageTerms) -> f64); 6] = [
+    let of_terms: [Term; 6] = [
         ("reconstruction", |t| t.reconstruction),
         ("entropy_floor", |t| t.entropy_floor),
         ("excess", |t| t.reconstruction - t.entropy_floor),
@@ -301,7 +302,7 @@ fn reconstruction_rows<B: Backend>(
         });
         progress.set((done * BATCH + chunk.len()) as u64, String::new);
     }
-    let kinds: [(&str, &str, fn(&similarity::Pairwise) -> &[f64]); 3] =
+    let kinds: [Likeness; 3] =
         [("psnr", "PSNR, dB", |p| &p.psnr), ("ssim", "SSIM", |p| &p.ssim), ("ms_ssim", "MS-SSIM", |p| &p.ms_ssim)];
     let section = Section::Reconstruction;
     let rows = kinds.map(|(key, name, of)| match &found {

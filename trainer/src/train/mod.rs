@@ -20,6 +20,7 @@ use vdm::config::Preset;
 
 use crate::cli::TrainArgs;
 use crate::device::{self, TeamJob};
+use crate::files;
 use crate::run_data::{self, RunData};
 use crate::run_folder;
 use crate::settings::RunSettings;
@@ -43,8 +44,7 @@ pub fn command(args: TrainArgs) -> Result<()> {
             Some((settings, _)) => settings.clone(),
             None => RunSettings::resolve(&args, Preset::Paper)?,
         };
-        print!("{}", settings.to_toml()?);
-        return Ok(());
+        return files::print(settings.to_toml()?.as_bytes());
     }
     let (device, device_name) = device::choose_named(args.device)?;
     let default_preset = if device.is_gpu() { Preset::Paper } else { Preset::Quick };
