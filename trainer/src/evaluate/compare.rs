@@ -78,6 +78,9 @@ pub struct Spectra {
     pub sets: [Spectrum; 3],
 }
 
+/// A row's key, name and direction, and where its figure is.
+type Kind<T> = (&'static str, &'static str, Better, fn(&T) -> Figure);
+
 /// Every measure of the sets, as rows of the table.
 pub fn measure(sets: &Sets<'_>, draws: usize, seed: u64) -> (Vec<Row>, Option<Spectra>) {
     let mut rows = Vec::new();
@@ -96,7 +99,7 @@ pub fn measure(sets: &Sets<'_>, draws: usize, seed: u64) -> (Vec<Row>, Option<Sp
         let [model, real, reference] = &spectra.sets;
         (spectrum::difference(model, reference), spectrum::difference(real, reference))
     });
-    let kinds: [(&str, &str, Better, fn(&Difference) -> Figure); 2] = [
+    let kinds: [Kind<Difference>; 2] = [
         ("spectrum_distance", "power spectrum, mean difference of log₁₀", Better::Lower, |d| d.distance),
         ("spectrum_fine_db", "power of fine detail, dB above reference", Better::AsReal, |d| d.fine_db),
     ];
@@ -106,7 +109,7 @@ pub fn measure(sets: &Sets<'_>, draws: usize, seed: u64) -> (Vec<Row>, Option<Sp
             Err(why) => missing(key, name, better, why),
         });
     }
-    let kinds: [(&str, &str, Better, fn(&Prdc) -> Figure); 4] = [
+    let kinds: [Kind<Prdc>; 4] = [
         ("precision", "precision", Better::Higher, |p| p.precision),
         ("recall", "recall", Better::Higher, |p| p.recall),
         ("density", "density", Better::AsReal, |p| p.density),

@@ -1,5 +1,5 @@
-//! `trainer evaluate`: the bound of held-out images, how well they are reconstructed, how near samples are to real images,
-//! and whether samples are copies of training images, in one table.
+//! `trainer evaluate`: the bound of held-out images, how well they are reconstructed, how near samples are to real
+//! images, and whether samples are copies of training images, in one table.
 
 mod compare;
 mod outputs;
@@ -246,6 +246,8 @@ fn search(
     compare::audit(samples, held_out, training, args.bootstrap, args.seed)
 }
 
+type OfTerms = fn(&ImageTerms) -> f64;
+
 /// The bound, as the report has it and as rows of the table.
 fn bound_of<B: Backend>(
     args: &EvaluateArgs,
@@ -261,7 +263,7 @@ fn bound_of<B: Backend>(
     })?;
     drop(progress);
     let values = |of: fn(&ImageTerms) -> f64| terms.iter().map(of).collect::<Vec<f64>>();
-    let of_terms: [(&str, fn(&ImageTerms) -> f64); 6] = [
+    let of_terms: [(&str, OfTerms); 6] = [
         ("reconstruction", |t| t.reconstruction),
         ("entropy_floor", |t| t.entropy_floor),
         ("excess", |t| t.reconstruction - t.entropy_floor),
@@ -318,12 +320,15 @@ fn reconstruction_rows<B: Backend>(
         });
         progress.set((done * BATCH + chunk.len()) as u64, String::new);
     }
-    let kinds: [(&str, &str, fn(&similarity::Pairwise) -> &[f64]); 3] =
-        [("psnr", "PSNR, dB", |p| &p.psnr), ("ssim", "SSIM", |p| &p.ssim), ("ms_ssim", "MS-SSIM", |p| &p.ms_ssim)];
+    let (psnr, ssim, ms_ssim) = match &found {
+        Ok(found) => (Ok(&found.psnr), Ok(&found.ssim), Ok(&found.ms_ssim)),
+        Err(why) => (Err(why), Err(why), Err(why)),
+    };
     let section = Section::Reconstruction;
-    let rows = kinds.map(|(key, name, of)| match &found {
-        Ok(found) => {
-            let figure = Figure::mean(of(found), args.bootstrap, args.seed);
+    let kinds = [("psnr", "PSNR, dB", psnr), ("ssim", "SSIM", ssim), ("ms_ssim", "MS-SSIM", ms_ssim)];
+    let rows = kinds.map(|(key, name, values)| match values {
+        Ok(values) => {
+            let figure = Figure::mean(values, args.bootstrap, args.seed);
             Row::alone(section, key, name, Better::Higher, figure)
         }
         Err(why) => Row::missing(section, key, name, Better::Higher, why),
@@ -340,3 +345,6 @@ fn command_line() -> String {
     let words = std::env::args_os().skip(1).map(|word| quoted(word.to_string_lossy().into_owned()));
     ["trainer".to_owned()].into_iter().chain(words).collect::<Vec<_>>().join(" ")
 }
+
+#[cfg(test)]
+mod tests;

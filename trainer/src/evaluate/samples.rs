@@ -110,8 +110,8 @@ pub fn read(
         let Ok((w, h)) = image::image_dimensions(file) else { continue };
         ensure!(
             (h as usize, w as usize) == (height, width),
-            "{} is {w}×{h} pixels: samples of {width}×{height} are accepted (`trainer sample` adds lines with a label to \
-             small pictures, unless it is told --no-visible-label)",
+            "{} is {w}×{h} pixels: samples of {width}×{height} are accepted (`trainer sample` adds lines with a label \
+             to small pictures, unless it is told --no-visible-label)",
             file.display()
         );
     }
@@ -168,7 +168,7 @@ mod tests {
             read(folder.path(), std::slice::from_ref(&path), size, Unreadable::Fail)
         };
         let image = GreyImage::filled(256, 256, 100);
-        assert_eq!(read(&image, (256, 256)).expect("good").images, [image.clone()]);
+        assert_eq!(read(&image, (256, 256)).expect("good").images, std::slice::from_ref(&image));
         assert_eq!(size(std::slice::from_ref(&path)).expect("a size"), (256, 256));
         let said = read(&image, (64, 64)).expect_err("another size").to_string();
         assert!(said.contains("a.png is 256×256") && said.contains("64×64"), "{said}");

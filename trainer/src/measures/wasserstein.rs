@@ -116,7 +116,7 @@ pub fn distances(a: &Patches, b: &Patches, seed: u64, mut on_level: impl FnMut()
 
 /// 10³ times the distance of all patches, then of those without each group of images.
 fn level_distance(a: &[f32], b: &[f32], per_image: usize, seed: u64) -> Vec<f64> {
-    let mut sums = vec![0.0; GROUPS + 1];
+    let mut sums = [0.0; GROUPS + 1];
     for block in 0..DIRECTIONS / BLOCK {
         let directions: Vec<f32> = (0..BLOCK).flat_map(|i| direction(seed, (block * BLOCK + i) as u64)).collect();
         let project = |set: &[f32]| product(directions.clone(), set.to_vec(), DIM);
