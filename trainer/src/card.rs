@@ -276,11 +276,20 @@ impl<'a> Card<'a> {
         let mut points = vec![
             "No one has shown that these images help a clinical task; none was read by a radiologist for this card."
                 .to_owned(),
-            "Whether a patient occurs both in the training images and in the held-out images is not known to the \
-             program that wrote this card."
-                .to_owned(),
             "If the held-out images also chose which weights to keep, their figures are a little too good.".to_owned(),
         ];
+        let shared = self.report.audit.as_ref().map_or(0.0, |audit| audit.held_out.near_copies.value);
+        points.push(if shared > 0.0 {
+            format!(
+                "{:.1} % of the held-out images are near copies of training images: some patients, or films, are in \
+                 both, so that the held-out figures are a little too good.",
+                100.0 * shared
+            )
+        } else {
+            "Whether a patient occurs both in the training images and in the held-out images is not known to the \
+             program that wrote this card."
+                .to_owned()
+        });
         let pair = |key: &str| {
             let row: &Row = self.report.row(key)?;
             row.model.zip(row.real)
