@@ -4,12 +4,12 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+#[cfg(feature = "wgpu")]
+use burn::backend::wgpu::{RuntimeOptions, WgpuDevice, graphics::AutoGraphicsApi, init_setup};
 #[cfg(feature = "cuda")]
 use burn::backend::Cuda;
 #[cfg(feature = "wgpu")]
 use burn::backend::Wgpu;
-#[cfg(feature = "wgpu")]
-use burn::backend::wgpu::{RuntimeOptions, WgpuDevice, graphics::AutoGraphicsApi, init_setup};
 use burn::backend::{Autodiff, Flex};
 use burn::tensor::{Tensor, TensorData, backend::AutodiffBackend, backend::Backend};
 use clap::ValueEnum;

@@ -161,8 +161,10 @@ impl Dataset {
 
     /// `count` phantoms, from number `first`.
     pub fn phantoms(seed: u64, first: u64, count: usize, height: usize, width: usize) -> Self {
-        let pixels =
-            (0..count as u64).into_par_iter().flat_map_iter(|i| draw_phantom(seed, first + i, height, width)).collect();
+        let pixels = (0..count as u64)
+            .into_par_iter()
+            .flat_map_iter(|i| draw_phantom(seed, first + i, height, width))
+            .collect();
         let names = (0..count as u64).map(|i| format!("phantom {}", first + i)).collect();
         Self { height, width, pixels, names, labels: None, skipped: 0 }
     }
