@@ -137,10 +137,10 @@ impl<'a> Card<'a> {
             n => format!("conditioned on {n} classes"),
         };
         let mut text = format!(
-            "# Model card: `{}`\n\nA latent variational diffusion model of chest X-rays at {width}×{height} pixels, 8-bit \
-             grey, {condition}, after Rguibi et al. (J. Imaging 2023, 9, 171) and Kingma et al. (*Variational Diffusion \
-             Models*, 2021). **What it draws is synthetic and never for diagnosis.**\n\n| file | holds | size | SHA-256 |\n\
-             | --- | --- | --- | --- |\n",
+            "# Model card: `{}`\n\nA latent variational diffusion model of chest X-rays at {width}×{height} pixels, \
+             8-bit grey, {condition}, after Rguibi et al. (J. Imaging 2023, 9, 171) and Kingma et al. (*Variational \
+             Diffusion Models*, 2021). **What it draws is synthetic and never for diagnosis.**\n\n\
+             | file | holds | size | SHA-256 |\n| --- | --- | --- | --- |\n",
             plain(&self.provenance().name)
         );
         let holds = [("decoder, ScoreNet, noise schedule: all that sampling needs", Some(&self.sampling))];
@@ -244,8 +244,8 @@ impl<'a> Card<'a> {
         let mut text = format!(
             "## Memorisation\n\nFor each of {} samples, {} training images were searched for the one whose detail \
              correlates most with it, over small shifts and any brightness and contrast; {} held-out real images were \
-             treated the same way.\n\n- Near copies: {} of the samples (95 % interval {} to {}); of held-out real images, \
-             {}.\n",
+             treated the same way.\n\n- Near copies: {} of the samples (95 % interval {} to {}); of held-out real \
+             images, {}.\n",
             audit.samples.images,
             audit.training_images,
             audit.held_out.images,
@@ -262,27 +262,36 @@ impl<'a> Card<'a> {
         }
         if let (Some(threshold), Some(closer)) = (audit.threshold, audit.samples.closer_than_real) {
             text += &format!(
-                "- Closer to a training image, relative to its next neighbours, than 95 % of held-out images are (relative \
-                 distance below {}): {} of the samples (95 % interval {} to {}).\n",
+                "- Closer to a training image, relative to its next neighbours, than 95 % of held-out images are \
+                 (relative distance below {}): {} of the samples (95 % interval {} to {}).\n",
                 number(threshold),
                 percent(closer.value),
                 percent(closer.low),
                 percent(closer.high)
             );
         }
-        text + "\nThe search does not see copies that are mirrored, turned, scaled or bent, copied parts, or a known \
-                patient in a new picture. It is no proof of privacy.\n"
+        text + "\nThe search does not see copies that are mirrored, turned, scaled, bent or very blurred, copied parts, \
+                or a known patient in a new picture. It is no proof of privacy.\n"
     }
 
     fn limits(&self) -> String {
         let mut points = vec![
             "No one has shown that these images help a clinical task; none was read by a radiologist for this card."
                 .to_owned(),
-            "Whether a patient occurs both in the training images and in the held-out images is not known to the program \
-             that wrote this card."
-                .to_owned(),
             "If the held-out images also chose which weights to keep, their figures are a little too good.".to_owned(),
         ];
+        let shared = self.report.audit.as_ref().map_or(0.0, |audit| audit.held_out.near_copies.value);
+        points.push(if shared > 0.0 {
+            format!(
+                "{:.1} % of the held-out images are near copies of training images: some patients, or films, are in \
+                 both, so that the held-out figures are a little too good.",
+                100.0 * shared
+            )
+        } else {
+            "Whether a patient occurs both in the training images and in the held-out images is not known to the \
+             program that wrote this card."
+                .to_owned()
+        });
         let pair = |key: &str| {
             let row: &Row = self.report.row(key)?;
             row.model.zip(row.real)
@@ -327,9 +336,9 @@ impl<'a> Card<'a> {
 
 const USE: &str = "## Intended use
 
-- For: research and teaching on generative models of medical images, and trying out software on images that are nobody's.
-- Not for: diagnosis, treatment, or any decision about a patient; training or testing a clinical device without real \
-                   images beside; passing an image off as a patient's.
+- For: research and teaching on generative models of medical images; trying out software on images of no patient.
+- Not for: diagnosis, treatment, or any decision about a patient; training or testing a clinical device without real
+  images beside; passing an image off as a patient's.
 ";
 
 /// Text that has no meaning in Markdown, on one line.
@@ -445,17 +454,17 @@ mod tests {
         let said = format!("{:#}", read_run(folder.path()).expect_err("no run"));
         assert!(said.contains("no run's folder"), "{said}");
         let settings =
-            r#"{"data": "/home/me/chests", "training": {"batch": 8, "max_images": null}, "model": {"height": 64}}"#;
-        fs::write(folder.path().join("run.json"), settings).expect("writes");
+            "[data]\npath = \"/home/me/chests\"\ncache = \"/home/me/c\"\n[training]\nbatch = 8\n[model]\nheight = 64\n";
+        fs::write(folder.path().join("run.toml"), settings).expect("writes");
         fs::write(folder.path().join("log.jsonl"), "{\"seconds\":1}\n{\"seconds\":90.5}\n{\"sec").expect("writes");
         let run = read_run(folder.path()).expect("a run");
         let text = card(&report(true), Some(&run));
         assert!(text.contains("trained for 1m 30s") && text.contains("| training.batch | 8 |"), "{text}");
         assert!(
-            text.contains("| data | chests |") && !text.contains("/home/me") && !text.contains("model.height"),
+            text.contains("| data.path | chests |") && !text.contains("/home/me") && !text.contains("model.height"),
             "{text}"
         );
-        fs::write(folder.path().join("run.json"), "{").expect("writes");
+        fs::write(folder.path().join("run.toml"), "[").expect("writes");
         assert!(format!("{:#}", read_run(folder.path()).expect_err("damaged")).contains("damaged"));
     }
 }

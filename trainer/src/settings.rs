@@ -357,7 +357,9 @@ fn nearest(key: &str, path: &[String], schema: &Table) -> Result<String> {
     collect_keys(&RunSettings::of(Preset::Paper).to_table()?, &mut Vec::new(), &mut all);
     let score = |full: &str| {
         let name = full.rsplit('.').next().unwrap_or(full);
+        let starts = |a: &str, b: &str| b.len() > 3 && a.starts_with(b);
         let near = strsim::normalized_damerau_levenshtein(key, name);
+        let near = if starts(key, name) || starts(name, key) { near.max(0.7) } else { near };
         let section = full.strip_suffix(name).unwrap_or_default().trim_end_matches('.');
         if section == here { near + 0.15 } else { near }
     };

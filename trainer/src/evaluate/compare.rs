@@ -13,9 +13,6 @@ use crate::measures::wasserstein::{self, Distances};
 use crate::measures::{Draw, Images, Measured, TooFew};
 use crate::progress::Progress;
 
-/// A row of the table: its key, its name, which way is better, and its figure.
-type Kind<T> = (&'static str, &'static str, Better, fn(&T) -> Figure);
-
 /// Pairs of images that diversity is a mean over.
 const PAIRS: usize = 500;
 
@@ -80,6 +77,9 @@ pub struct Spectra {
     /// In this order.
     pub sets: [Spectrum; 3],
 }
+
+/// A row's key, name and direction, and where its figure is.
+type Kind<T> = (&'static str, &'static str, Better, fn(&T) -> Figure);
 
 /// Every measure of the sets, as rows of the table.
 pub fn measure(sets: &Sets<'_>, draws: usize, seed: u64) -> (Vec<Row>, Option<Spectra>) {

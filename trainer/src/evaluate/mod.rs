@@ -324,3 +324,6 @@ fn command_line() -> String {
     let words = std::env::args_os().skip(1).map(|word| quoted(word.to_string_lossy().into_owned()));
     ["trainer".to_owned()].into_iter().chain(words).collect::<Vec<_>>().join(" ")
 }
+
+#[cfg(test)]
+mod tests;

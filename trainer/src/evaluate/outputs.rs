@@ -69,10 +69,14 @@ fn gallery(pairs: &[Closest], samples: &[GreyImage], training: &Images<'_>) -> G
     let columns = pairs.len().min(2);
     let (cell_width, cell_height) = (3 * (width + GAP) + 3 * GAP, height + 2 * LINE + GAP);
     let rows = pairs.len().div_ceil(columns);
-    let mut picture = GreyImage::filled(columns * cell_width, rows * cell_height + 2 * LINE + GAP, 0);
+    let mut picture = GreyImage::filled(
+        (columns * cell_width).max(HEADER.len() * 8 + 2 * GAP),
+        rows * cell_height + 2 * LINE + GAP,
+        0,
+    );
     picture.text(HEADER, GAP, GAP, 255);
     for column in 0..columns {
-        for (i, title) in ["SAMPLE (SYNTHETIC)", "NEAREST (REAL)", "DIFFERENCE"].into_iter().enumerate() {
+        for (i, title) in ["SYNTHETIC", "REAL, NEAREST", "DIFFERENCE"].into_iter().enumerate() {
             picture.text(title, column * cell_width + i * (width + GAP), LINE + GAP, 200);
         }
     }
@@ -127,8 +131,8 @@ fn gallery_png(picture: &GreyImage, from: &str) -> Result<Vec<u8>> {
         encoder.set_depth(png::BitDepth::Eight);
         encoder.add_itxt_chunk("Title".to_owned(), HEADER.to_owned())?;
         let description = format!(
-            "Left of each three: a synthetic image ({from}), not for diagnosis. Middle: the real training image that is \
-             nearest to it, subject to the terms of the training data. Right: their difference."
+            "Left of each three: a synthetic image ({from}), not for diagnosis. Middle: the real training image that \
+             is nearest to it, subject to the terms of the training data. Right: their difference."
         );
         encoder.add_itxt_chunk("Description".to_owned(), description)?;
         encoder.add_itxt_chunk("Software".to_owned(), SOFTWARE.to_owned())?;

@@ -242,8 +242,8 @@ impl Report {
         let mut text = format!("{} held-out image{plural}, seed {}.", self.images, self.seed);
         if *images > 0 && *compared > 0 {
             text += &format!(
-                " {model}: {compared} of {images} samples ({}) against {reference} real images; real: {compared} {real} \
-                 against the same. A perfect model scores as the real images do: a ratio of 1.",
+                " {model}: {compared} of {images} samples ({}) against {reference} real images; real: {compared} \
+                 {real} against the same. A perfect model scores as the real images do: a ratio of 1.",
                 self.samples.from
             );
         }

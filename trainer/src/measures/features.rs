@@ -9,15 +9,15 @@
 //!    sectors of 180° (shared between neighbouring sectors) in each of 4×4 regions: ribs, borders, vessels. As in
 //!    histograms of oriented gradients (Dalal and Triggs, *Histograms of oriented gradients for human detection*, CVPR
 //!    2005), but logarithms without normalisation by block, since contrast is part of what is compared.
-//! 3. **Texture**: log root mean square of each level of the Laplacian pyramid (Burt and Adelson 1983), down to a side of
-//!    16, in each of 4×4 regions: sharpness and grain.
+//! 3. **Texture**: log root mean square of each level of the Laplacian pyramid (Burt and Adelson 1983), down to a
+//!    side of 16, in each of 4×4 regions: sharpness and grain.
 //!
 //! Features of groups 2 and 3 are standardised by the mean and standard deviation over the reference; those of group 1
 //! keep their relative sizes. Then each group is scaled to a total variance of 1 over the reference: two of its images
 //! differ by a squared distance of 2 a group in the mean. Euclidean distance is used.
 //!
-//! The reference is a set of real images, and never the samples. Deviations of a standardised feature are held to ± 6, or
-//! one feature far outside would drown all others.
+//! The reference is a set of real images, and never the samples. Deviations of a standardised feature are held to ±
+//! 6, or one feature far outside would drown all others.
 
 use rayon::prelude::*;
 

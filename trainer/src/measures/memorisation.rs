@@ -2,29 +2,37 @@
 //!
 //! For each sample the nearest training image is sought over shifts of up to 1/32 of the side (± 8 pixels at 256), by
 //! the normalised correlation of **detail**: the image less what is left of it on a grid of about 16×16, that is, the
-//! finer levels of its Laplacian pyramid. Chest X-rays are all alike on that grid (plain correlations of strangers reach
-//! 0.95); ribs, vessels and borders tell whose they are. Correlation does not see brightness and contrast.
+//! finer levels of its Laplacian pyramid. Chest X-rays are all alike on that grid (plain correlations of strangers
+//! reach 0.95); ribs, vessels and borders tell whose they are. Correlation does not see brightness and contrast.
 //!
 //! The search goes from coarse to fine: every training image at a side of 32–63 pixels and all shifts; the best 51 at
 //! twice that; the best 3 at 256 pixels, or at full size where that is less.
 //!
-//! A sample is judged by its **relative distance**: d = √(2 − 2ρ) to the nearest training image, divided by the mean d to
-//! the next 50. After Carlini et al., *Extracting training data from diffusion models*, USENIX Security 2023, this tells a
-//! copy from an image that is near to everything, as blurred ones are. Two tests follow, and each is made of held-out real
-//! images too, which cannot have been memorised:
+//! A sample is judged by its **relative distance**: d = √(2 − 2ρ) to the nearest training image, divided by the mean
+//! d to the next 50. After Carlini et al., *Extracting training data from diffusion models*, USENIX Security 2023,
+//! this tells a copy from an image that is near to everything, as blurred ones are. Two tests follow, and each is
+//! made of held-out real images too, which cannot have been memorised:
 //!
-//! - **Near copy**: the relative distance is no more than ½, or the correlation itself is at least 0.95, which also holds
-//!   where the training set has the image many times over. To search all training images by correlation is the way of
-//!   Akbar, Wang and Eklund, *Beware of diffusion models for synthesizing medical images: a comparison with GANs in terms
-//!   of memorizing brain MRI and chest x-ray images*, Mach. Learn.: Sci. Technol. 6 (2025).
-//! - **Closer than real**: the relative distance is below the 5th percentile of held-out images'. By construction 5 % of
-//!   real images are; of a model that copies, more. To take the measure from real images is after Dar et al., *Unconditional
-//!   latent diffusion models memorize patient imaging data*, Nat. Biomed. Eng. (2025), who correlate what a contrastive
-//!   network sees, where here pixels are compared. The correlation itself would not do here: blur alone raises it.
+//! - **Near copy**: the relative distance is at most 0.6, or the correlation itself is at least 0.95, which also
+//!   holds where the training set has the image many times over. To search all training images by correlation is the
+//!   way of Akbar, Wang and Eklund, *Beware of diffusion models for synthesizing medical images: a comparison with
+//!   GANs in terms of memorizing brain MRI and chest x-ray images*, Mach. Learn.: Sci. Technol. 6 (2025).
+//! - **Closer than real**: the relative distance is below the 5th percentile of held-out images'. By construction 5 %
+//!   of real images are; of a model that copies, more. To take the measure from real images is after Dar et al.,
+//!   *Unconditional latent diffusion models memorize patient imaging data*, Nat. Biomed. Eng. (2025), who correlate
+//!   what a contrastive network sees, where here pixels are compared. The correlation itself would not do here: blur
+//!   alone raises it.
 //!
-//! What it cannot see: copies that are mirrored, turned, scaled or bent, copied parts, and a patient whom the model
-//! shows in a new picture. A rate of 0 bounds the rate of near copies (the interval says by how much); it is no proof of
-//! privacy.
+//! Measured on 843 held-out and 3919 training X-rays at 256×256: of the held-out images the mean relative distance is
+//! 0.88. Four are near copies, at 0.50 to 0.60: to the eye, other pictures of patients who are in the training set too
+//! (the same bones and vessels; markers and bowel gas differ), which is what must not come out of a model either. Of 40
+//! copies each, these are found: all of those under noise of 20 grey levels (mean 0.29) and under blur of σ = 4 pixels
+//! (0.39), 93 % of those turned by 2° (0.51), 70 % of those enlarged by 3 % (0.56), 5 % of those under blur of σ = 8
+//! (0.69), none of those mirrored (0.89).
+//!
+//! What it cannot see: copies that are mirrored, further turned, scaled or bent, very blurred ones, copied parts, and a
+//! patient whom the model shows in a new picture. A rate of 0 bounds the rate of near copies (the interval says by how
+//! much); it is no proof of privacy.
 
 use rayon::prelude::*;
 use serde::Serialize;
@@ -41,7 +49,7 @@ pub const LEAST_TRAINING: usize = 11;
 /// Real images below which there is no 5th percentile.
 pub const LEAST_HELD_OUT: usize = 20;
 /// Largest distance of a near copy, relative to the mean distance to the other neighbours.
-pub const COPY_DISTANCE: f64 = 0.5;
+pub const COPY_DISTANCE: f64 = 0.6;
 /// Least detail correlation that is a near copy by itself.
 pub const COPY_CORRELATION: f64 = 0.95;
 /// The share of real images that are "closer than real".

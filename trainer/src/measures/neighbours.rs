@@ -9,8 +9,8 @@
 //!   its ball (Naeem, Oh, Uh, Choi and Yoo, *Reliable fidelity and diversity metrics for generative models*, ICML
 //!   2020).
 //!
-//! Inside means nearer than the radius, strictly. The intervals resample the images that each figure is a mean over, and
-//! take the balls as given.
+//! Inside means nearer than the radius, strictly. The intervals resample the images that each figure is a mean over,
+//! and take the balls as given.
 
 use rayon::prelude::*;
 

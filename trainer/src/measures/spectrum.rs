@@ -1,10 +1,11 @@
 //! The radially averaged power spectrum: how much structure there is at each spatial frequency.
 //!
-//! An image less its mean is tapered with Hann's window, against the jump from border to border; |F|² / (H·W Σ w²/(H·W))
-//! is averaged over images, then over rings of one cycle a picture. The distance of two sets is the mean over
-//! frequencies of |log₁₀ P − log₁₀ P′|. Its counterpart with a sign, over the upper half of the frequencies and in dB,
-//! tells blur (below 0) from noise (above): Durall, Keuper and Keuper, *Watch your up-convolution: CNN based generative
-//! deep neural networks are failing to reproduce spectral distributions*, CVPR 2020, compare the same curves.
+//! An image less its mean is tapered with Hann's window, against the jump from border to border; |F|² / (H·W Σ
+//! w²/(H·W)) is averaged over images, then over rings of one cycle a picture. The distance of two sets is the mean
+//! over frequencies of |log₁₀ P − log₁₀ P′|. Its counterpart with a sign, over the upper half of the frequencies and
+//! in dB, tells blur (below 0) from noise (above): Durall, Keuper and Keuper, *Watch your up-convolution: CNN based
+//! generative deep neural networks are failing to reproduce spectral distributions*, CVPR 2020, compare the same
+//! curves.
 
 use std::f64::consts::TAU;
 
