@@ -27,10 +27,13 @@ fn evaluate(weights: &Path, data: &Path, more: &str) -> Ended {
 fn help_explains_each_option_and_version_tells_one() {
     let folder = scratch();
     for (command, options) in [
-        ("train", "data preset device steps batch seed out resume time-limit skip-unreadable"),
-        ("sample", "weights count steps sampler guidance class seed device out"),
-        ("evaluate", "weights data json seed device"),
+        ("train", "data preset device steps batch seed out resume time-limit skip-unreadable config set devices nodes"),
+        ("prepare", "data validation labels finding view sex min-age drop-duplicates cache report"),
+        ("sample", "weights count steps sampler guidance class seed device out format"),
+        ("evaluate", "weights data json seed device train-data samples samples-dir out card"),
         ("inspect", "json"),
+        ("export", "weights out"),
+        ("man", "out"),
     ] {
         let help = run(folder.path(), &format!("{command} --help")).ok().stdout;
         for option in options.split(' ') {
@@ -38,7 +41,7 @@ fn help_explains_each_option_and_version_tells_one() {
         }
     }
     let help = run(folder.path(), "--help").ok().stdout;
-    for word in ["train", "sample", "evaluate", "inspect", "--data", "[default: "] {
+    for word in ["train", "prepare", "sample", "evaluate", "export", "report", "completions", "--data", "[default: "] {
         assert!(help.contains(word), "--help says nothing of {word}");
     }
     assert!(run(folder.path(), "--version").ok().stdout.contains(env!("CARGO_PKG_VERSION")));
