@@ -84,7 +84,7 @@ fn an_unreadable_image_is_named_or_left_out_and_counted() {
 fn classes_come_from_folders_and_can_be_asked_for() {
     let folder = scratch();
     pictures(&folder.path().join("images"), 40);
-    let line = "train --preset quick --device cpu --batch 4 --steps 2 --out run --data images --class-folders";
+    let line = "train --preset quick --device cpu --batch 4 --steps 2 --out run --data images --labels folders";
     // Every tenth image is of class b: validation needs both.
     pictures(&folder.path().join("held-out"), 4);
     run(folder.path(), &format!("{line} --validation held-out")).ok();

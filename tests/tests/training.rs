@@ -111,7 +111,7 @@ fn an_interrupted_run_goes_on_exactly() {
     // Ctrl-C: the step is finished, and a checkpoint written.
     let folder = scratch();
     let ended = interrupted(folder.path(), |child| {
-        let status = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+        let status = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
         assert!(status.is_ok_and(|status| status.success()));
     });
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
@@ -357,7 +357,9 @@ fn a_full_disk_leaves_the_last_good_checkpoint() {
          \"$0\" {TRAIN} --steps 40 --checkpoint-every 4 --validate-every 40 --out disk/run; echo first $? >&2
          ls -A disk/run >&2
          mount -o remount,size=100m disk || exit 98
-         \"$0\" train --device cpu --resume --out disk/run; echo second $? >&2"
+         \"$0\" train --device cpu --resume --out disk/run; echo second $? >&2
+         mount -o remount,ro disk || exit 97
+         \"$0\" train --device cpu --resume --out disk/run; echo third $? >&2"
     );
     fs::create_dir(folder.path().join("disk")).expect("a folder");
     let mut command = Command::new("unshare");
@@ -370,4 +372,5 @@ fn a_full_disk_leaves_the_last_good_checkpoint() {
     let listing = said.split("first 1").nth(1).expect("a listing").split("device:").next().expect("before resuming");
     assert!(!listing.contains(".checkpoint") && listing.contains("checkpoint"), "{listing}");
     assert!(said.contains("resuming after step 4") && said.contains("second 0"), "{said}");
+    assert!(said.contains("cannot write disk/run/run.toml") && said.contains("third 1"), "{said}");
 }
