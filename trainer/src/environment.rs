@@ -1,6 +1,7 @@
 //! Where a run was made, for whoever wants to make it again. Neither the host's nor the user's name is recorded.
 
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
@@ -13,8 +14,8 @@ use crate::files;
 pub struct Environment {
     /// Name and version of this program.
     pub software: String,
-    /// The git commit that it was built from, with `-modified` where files had been changed since; absent where it
-    /// was not built in a checkout.
+    /// The git commit of the checkout that it was built in, as it is now, with `-modified` where files have been changed
+    /// since; absent where there is no such checkout.
     pub commit: Option<String>,
     /// The compiler, as `rustc --version` names it.
     pub rustc: String,
@@ -50,7 +51,7 @@ impl Environment {
         let cpu = system.cpus().first().map(|cpu| cpu.brand().trim().to_owned()).unwrap_or_default();
         Self {
             software: format!("{} {}", env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION")),
-            commit: option_env!("TRAINER_COMMIT").map(str::to_owned),
+            commit: commit(Path::new(env!("CARGO_MANIFEST_DIR"))),
             rustc: option_env!("TRAINER_RUSTC").unwrap_or("unknown").to_owned(),
             profile: if cfg!(debug_assertions) { "debug" } else { "release" }.to_owned(),
             os: System::long_os_version().unwrap_or_else(|| std::env::consts::OS.to_owned()),
@@ -72,6 +73,23 @@ impl Environment {
     pub fn write(&self, folder: &Path) -> Result<()> {
         files::write_atomic(&folder.join("environment.json"), &serde_json::to_vec_pretty(self)?)
     }
+}
+
+/// The commit of the workspace's own checkout.
+fn commit(package: &Path) -> Option<String> {
+    let workspace = package.parent()?.canonicalize().ok()?;
+    let git = |args: &[&str]| {
+        let output = Command::new("git").arg("-C").arg(&workspace).args(args).output().ok()?;
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    // Unpacked somewhere in another project's checkout, that project's commit would say nothing.
+    let top = Path::new(&git(&["rev-parse", "--show-toplevel"])?).canonicalize().ok()?;
+    if top != workspace {
+        return None;
+    }
+    let commit = git(&["rev-parse", "HEAD"])?;
+    let modified = git(&["status", "--porcelain", "--untracked-files=no"]).is_none_or(|changes| !changes.is_empty());
+    Some(if modified { format!("{commit}-modified") } else { commit })
 }
 
 /// The arguments, without the folders that the program itself lies in: they often hold a user's name.
@@ -97,6 +115,7 @@ mod tests {
         assert!(environment.rustc.starts_with("rustc 1."), "{}", environment.rustc);
         assert!(environment.memory_mib > 100, "{}", environment.memory_mib);
         assert!(environment.threads >= 1);
+        assert!(environment.commit.is_none_or(|commit| commit.len() >= 40));
         assert!(humantime::parse_rfc3339(&environment.date).is_ok(), "{}", environment.date);
     }
 
