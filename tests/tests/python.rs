@@ -147,3 +147,23 @@ fn tensorboard_reads_a_run_that_was_resumed() {
     }
     assert_eq!(read["images"]["samples"][0][0], 5);
 }
+
+#[test]
+fn the_readmes_script_reads_the_weights() {
+    let code = fs::read_to_string(tests::repository().join("tests/python/load.py")).expect("a script");
+    let readme = fs::read_to_string(tests::repository().join("README.md")).expect("a README");
+    assert!(readme.contains(code.trim_end()), "the README shows another script");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let out = folder.path().join("out.png");
+    let said = script("load.py", [trained().into_os_string(), out.clone().into_os_string()]).ok().stdout;
+    let (name, mean) = said.trim().split_once(' ').expect("a name and a number");
+    assert_eq!(name, "quick");
+    // Our own decoder on the same latent.
+    let bytes = fs::read(trained()).expect("weights");
+    let (header, networks) = vdm::weights::load::<Flex>(&bytes, &Default::default()).expect("loads");
+    let logits = networks.decoder.forward(Tensor::zeros([1, header.config.latent_dim], &Default::default()));
+    let ours: f32 = burn::tensor::activation::sigmoid(logits).mean().into_scalar();
+    let theirs: f32 = mean.parse().expect("a number");
+    assert!((ours - theirs).abs() < 1e-5, "{ours} and {theirs}");
+    assert_eq!(image::image_dimensions(&out).expect("an image"), (64, 64));
+}
