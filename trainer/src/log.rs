@@ -35,7 +35,7 @@ pub struct StepLog {
 }
 
 /// A line of `validation.jsonl`, in bits a dimension.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct ValidationLog {
     /// Steps taken.
     pub step: u64,
@@ -51,6 +51,13 @@ pub struct ValidationLog {
     pub total: f64,
     /// Standard error of the sum, over images.
     pub standard_error: f64,
+}
+
+impl ValidationLog {
+    /// Whether it is of the weights themselves; logs of one series need not name it.
+    pub fn is_of_weights(&self) -> bool {
+        self.series.is_empty() || self.series == "weights"
+    }
 }
 
 /// Opens a log for appending, without the lines of steps that a stop undid.

@@ -32,8 +32,6 @@ pub struct Prepared {
     pub row: Option<usize>,
     /// Why it is unreadable.
     pub unreadable: Option<String>,
-    /// SHA-256 of its bytes.
-    pub sha256: String,
     /// Width and height in the file.
     pub original: [u32; 2],
     /// Whether it has colours.
@@ -144,8 +142,8 @@ fn write(path: &Path, source: &str, entries: &[Entry], height: usize, width: usi
         let decoded: Vec<_> = chunk
             .par_iter()
             .map(|entry| {
-                let result = decode(&entry.path, height, width)
-                    .map(|image| (image.pixels, image.original, image.colour, sha256(&image.bytes)));
+                let result =
+                    decode(&entry.path, height, width).map(|image| (image.pixels, image.original, image.colour));
                 let count = done.fetch_add(1, Ordering::Relaxed) + 1;
                 if let Ok(mut progress) = progress.lock() {
                     progress.set(count as u64, String::new);
@@ -155,21 +153,15 @@ fn write(path: &Path, source: &str, entries: &[Entry], height: usize, width: usi
             .collect();
         for image in decoded {
             match image {
-                Ok((pixels, original, colour, sha256)) => {
+                Ok((pixels, original, colour)) => {
                     checksum = crc32c::crc32c_append(checksum, &pixels);
                     writer.write_all(&pixels)?;
-                    table.push(Prepared { row: Some(rows), unreadable: None, sha256, original, colour });
+                    table.push(Prepared { row: Some(rows), unreadable: None, original, colour });
                     rows += 1;
                 }
                 Err(error) if skip => {
                     let unreadable = Some(format!("{error:#}"));
-                    table.push(Prepared {
-                        row: None,
-                        unreadable,
-                        sha256: String::new(),
-                        original: [0; 2],
-                        colour: false,
-                    });
+                    table.push(Prepared { row: None, unreadable, original: [0; 2], colour: false });
                 }
                 // Nothing is kept: the file may be mended, and the rest is soon done again.
                 Err(error) => return Err(Unreadable(format!("{error:#}")).into()),
@@ -201,10 +193,6 @@ impl std::fmt::Display for Unreadable {
 }
 
 impl std::error::Error for Unreadable {}
-
-fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
-}
 
 /// Maps a cache and checks it.
 fn open(path: &Path, entries: usize, height: usize, width: usize) -> Result<(Mmap, Vec<Prepared>)> {

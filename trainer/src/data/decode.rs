@@ -25,8 +25,6 @@ pub struct Decoded {
     pub original: [u32; 2],
     /// Whether the file has colours that are not grey.
     pub colour: bool,
-    /// The file's bytes.
-    pub bytes: Vec<u8>,
 }
 
 /// Decodes a PNG, JPEG or DICOM file and resizes it with a Lanczos filter.
@@ -70,7 +68,7 @@ pub fn decode(path: &Path, height: usize, width: usize) -> Result<Decoded> {
     };
     // v · 255 / 65535 rounded: the inverse of the 257-fold widening of 8-bit files, which thus come back exactly.
     let pixels = grey.into_raw().into_iter().map(|v| ((u32::from(v) + 128) / 257) as u8).collect();
-    Ok(Decoded { pixels, original, colour, bytes })
+    Ok(Decoded { pixels, original, colour })
 }
 
 /// Width and height of an image, from its header.

@@ -15,14 +15,14 @@ use crate::files;
 /// A kind of problem, in the order of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
+    /// The same image is in training and in validation.
+    Leak,
     /// It cannot be read.
     Unreadable,
     /// Another image has the same pixels.
     Duplicate,
     /// Another image looks the same.
     NearDuplicate,
-    /// The same image is in training and in validation.
-    Leak,
     /// Its proportions are not those of a frontal chest X-ray.
     Proportions,
     /// It is smaller than the images that are made of it.
@@ -37,10 +37,10 @@ pub enum Kind {
 
 impl Kind {
     const ALL: [(Kind, &'static str); 9] = [
+        (Kind::Leak, "in training and validation"),
         (Kind::Unreadable, "unreadable"),
         (Kind::Duplicate, "duplicate"),
         (Kind::NearDuplicate, "near duplicate"),
-        (Kind::Leak, "in training and validation"),
         (Kind::Proportions, "not frontal proportions"),
         (Kind::Small, "smaller than its target"),
         (Kind::Blank, "blank"),
@@ -304,7 +304,6 @@ mod tests {
             .map(|row| Prepared {
                 row: Some(row),
                 unreadable: None,
-                sha256: row.to_string(),
                 original: if row == 5 { [300, 64] } else { [64, 64] },
                 colour: false,
             })

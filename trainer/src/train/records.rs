@@ -22,7 +22,7 @@ use crate::run_data::RunData;
 use crate::sample::{Pixels, SOFTWARE, draw};
 use crate::settings::RunSettings;
 use crate::tensorboard;
-use crate::view::{Facts, StepView, ValidationView, View};
+use crate::view::{Facts, StepView, View};
 
 /// Samples in the grids that are drawn while training, with seeds from 0.
 const SAMPLES: usize = 16;
@@ -65,7 +65,7 @@ impl Records {
         let steps = log::open(&folder.join("log.jsonl"), step)?;
         let validations = log::open(&folder.join("validation.jsonl"), step)?;
         let mut view = View::new(settings.training.steps, step, facts);
-        view.restore(log::read_validations(folder)?.iter().map(in_view));
+        view.restore(log::read_validations(folder)?);
         let board = if step == 0 {
             let mut board = tensorboard::Writer::create(folder)?;
             // Indented, Markdown shows it as it is.
@@ -123,7 +123,7 @@ impl Records {
             self.board.scalar(v.step, &format!("validation/{series}/{term}"), value as f32)?;
         }
         self.board.flush()?;
-        self.view.validation(&in_view(v));
+        self.view.validation(v);
         Ok(())
     }
 
@@ -197,16 +197,4 @@ impl Records {
 fn write_report(folder: &Path) -> Result<()> {
     eprintln!("wrote {}", report::write(folder)?.display());
     Ok(())
-}
-
-fn in_view(v: &ValidationLog) -> ValidationView {
-    ValidationView {
-        step: v.step,
-        series: v.series.clone(),
-        reconstruction: v.reconstruction,
-        latent: v.latent,
-        diffusion: v.diffusion,
-        total: v.total,
-        standard_error: v.standard_error,
-    }
 }

@@ -19,7 +19,8 @@ use self::paint::Painter;
 pub use self::plain::duration;
 use self::screen::Colours;
 use self::state::State;
-pub use self::state::{Facts, StepView, ValidationView};
+pub use self::state::{Facts, StepView};
+use crate::log::ValidationLog;
 
 /// The least time between two frames.
 const FRAME: Duration = Duration::from_millis(100);
@@ -68,7 +69,7 @@ impl View {
     }
 
     /// Takes validations of an earlier part of the run, so that the chart and the best total go on from them.
-    pub fn restore(&mut self, validations: impl IntoIterator<Item = ValidationView>) {
+    pub fn restore(&mut self, validations: impl IntoIterator<Item = ValidationLog>) {
         for validation in validations {
             self.state.take_validation(validation);
         }
@@ -89,7 +90,7 @@ impl View {
     }
 
     /// Takes a validation, and leaves a line of it.
-    pub fn validation(&mut self, validation: &ValidationView) {
+    pub fn validation(&mut self, validation: &ValidationLog) {
         let line = match &self.shown {
             Shown::Live { .. } => plain::short_validation_line(validation),
             Shown::Plain { .. } => plain::validation_line(validation),

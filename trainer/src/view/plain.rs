@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::memory::in_words;
-use super::state::{State, ValidationView};
+use super::state::State;
+use crate::log::ValidationLog;
 
 /// The last step in one line; none before the first.
 pub fn step_line(state: &State) -> Option<String> {
@@ -22,7 +23,7 @@ pub fn step_line(state: &State) -> Option<String> {
 }
 
 /// A validation in one line.
-pub fn validation_line(v: &ValidationView) -> String {
+pub fn validation_line(v: &ValidationLog) -> String {
     format!(
         "step {}: validation{} reconstruction {:.5} latent {:.2e} diffusion {:.6} total {:.5} ± {:.5}",
         v.step,
@@ -36,11 +37,11 @@ pub fn validation_line(v: &ValidationView) -> String {
 }
 
 /// A validation in a line that a usual terminal does not wrap: the live table has the rest.
-pub fn short_validation_line(v: &ValidationView) -> String {
+pub fn short_validation_line(v: &ValidationLog) -> String {
     format!("step {}: validation{} {:.5} ± {:.5} bits/dim", v.step, of(v), v.total, v.standard_error)
 }
 
-fn of(v: &ValidationView) -> String {
+fn of(v: &ValidationLog) -> String {
     if v.is_of_weights() { String::new() } else { format!(" of {}", v.series) }
 }
 

@@ -9,7 +9,8 @@ use ratatui::widgets::{Axis, Chart, Dataset, GraphType, LineGauge, Paragraph, Wi
 
 use super::memory::in_words;
 use super::plain::duration;
-use super::state::{State, StepView, ValidationView};
+use super::state::{State, StepView};
+use crate::log::ValidationLog;
 
 /// Styles of what means something.
 #[derive(Clone, Copy)]
@@ -161,7 +162,7 @@ fn values(reconstruction: f64, latent: f64, diffusion: f64, total: f64) -> Strin
     format!("{reconstruction:>14.4}{latent:>10.1e}{diffusion:>11.5}{total:>9.4}")
 }
 
-fn validation_row<'a>(name: &str, v: &ValidationView, colours: Colours) -> Line<'a> {
+fn validation_row<'a>(name: &str, v: &ValidationLog, colours: Colours) -> Line<'a> {
     Line::from(vec![
         Span::styled(format!("{name:<16.16}"), colours.validation),
         Span::raw(values(v.reconstruction, v.latent, v.diffusion, v.total)),

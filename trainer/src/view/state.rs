@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::memory::Memory;
+use crate::log::ValidationLog;
 
 /// What does not change during a run.
 #[derive(Clone, Debug, Default)]
@@ -45,32 +46,6 @@ impl StepView {
     }
 }
 
-/// A validation, in bits a dimension.
-#[derive(Clone, Debug, Default)]
-pub struct ValidationView {
-    /// Steps taken.
-    pub step: u64,
-    /// Whose validation it is, such as "weights" or "ema-50000".
-    pub series: String,
-    /// Reconstruction loss.
-    pub reconstruction: f64,
-    /// Latent loss.
-    pub latent: f64,
-    /// Diffusion loss.
-    pub diffusion: f64,
-    /// Their sum.
-    pub total: f64,
-    /// Standard error of the sum, over images.
-    pub standard_error: f64,
-}
-
-impl ValidationView {
-    /// Whether it is of the trained weights themselves, not of an average of them.
-    pub fn is_of_weights(&self) -> bool {
-        self.series.is_empty() || self.series == "weights"
-    }
-}
-
 /// What the view knows of the run.
 pub struct State {
     pub facts: Facts,
@@ -78,9 +53,9 @@ pub struct State {
     pub step: u64,
     pub last: Option<StepView>,
     /// The last validation of each series, in the order in which they first came.
-    pub validations: Vec<ValidationView>,
+    pub validations: Vec<ValidationLog>,
     /// The validation of the lowest total, of whichever series.
-    pub best: Option<ValidationView>,
+    pub best: Option<ValidationLog>,
     /// Totals of the training steps.
     pub training_totals: Thinned,
     /// Totals of the first series' validations.
@@ -115,7 +90,7 @@ impl State {
         self.training_totals.push(step.step, step.total());
     }
 
-    pub fn take_validation(&mut self, validation: ValidationView) {
+    pub fn take_validation(&mut self, validation: ValidationLog) {
         if self.validations.first().is_none_or(|first| first.series == validation.series) {
             self.validation_totals.push(validation.step, validation.total);
         }

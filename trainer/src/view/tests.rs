@@ -29,8 +29,8 @@ fn step(step: u64) -> StepView {
     }
 }
 
-fn validation(step: u64, series: &str, total: f64) -> ValidationView {
-    ValidationView {
+fn validation(step: u64, series: &str, total: f64) -> ValidationLog {
+    ValidationLog {
         step,
         series: series.to_owned(),
         reconstruction: total - 0.001,
