@@ -4,7 +4,7 @@
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 use serde::{Deserialize, Serialize};
 
-use crate::config::ModelConfig;
+use crate::config::{ModelConfig, Stage};
 use crate::error::BackendError;
 use crate::image::to_unit;
 use crate::loss::LossTerms;
@@ -26,6 +26,8 @@ pub struct ImageTerms {
     pub mse: f64,
     /// Gradient difference a pixel.
     pub gradient_difference: f64,
+    /// −log density of the difference between image and mean, in nats; 0 without grain.
+    pub grain: f64,
     /// Binary entropy of the image itself, in nats: the least that `reconstruction` can be.
     pub entropy_floor: f64,
 }
@@ -48,6 +50,7 @@ impl ImageTerms {
 pub async fn measure<B: Backend>(
     networks: &Networks<B>,
     config: &ModelConfig,
+    stage: Stage,
     encoder: &Encoder<B>,
     images: &[&[u8]],
     classes: Option<&[usize]>,
@@ -77,7 +80,7 @@ pub async fn measure<B: Backend>(
         };
         let noise = LatentNoise { at_zero: draw(), at_t: draw() };
         let gammas = networks.gammas(&at, None, device);
-        let terms = networks.losses(config, encoder, x.clone(), classes.clone(), gammas, noise).read().await?;
+        let terms = networks.losses(config, stage, encoder, x.clone(), classes.clone(), gammas, noise).read().await?;
         let share = |values: &[f64], i: usize| values[i] / times as f64;
         for (i, image) in all.iter_mut().enumerate() {
             image.reconstruction += share(&terms.reconstruction, i);
@@ -85,6 +88,7 @@ pub async fn measure<B: Backend>(
             image.diffusion += share(&terms.diffusion, i);
             image.mse += share(&terms.mse, i);
             image.gradient_difference += share(&terms.gradient_difference, i);
+            image.grain += share(&terms.grain, i);
         }
     }
     Ok(all)
@@ -103,6 +107,8 @@ pub struct TermValues {
     pub mse: Vec<f64>,
     /// Gradient difference a pixel.
     pub gradient_difference: Vec<f64>,
+    /// −log density of the difference between x and the decoder's mean, in nats.
+    pub grain: Vec<f64>,
 }
 
 impl<B: Backend> LossTerms<B> {
@@ -111,8 +117,8 @@ impl<B: Backend> LossTerms<B> {
     /// # Errors
     /// The device cannot be read.
     pub async fn read(self) -> Result<TermValues, BackendError> {
-        let LossTerms { reconstruction, latent, diffusion, mse, gradient_difference, .. } = self;
-        let stacked = Tensor::stack::<2>(vec![reconstruction, latent, diffusion, mse, gradient_difference], 0);
+        let LossTerms { reconstruction, latent, diffusion, mse, gradient_difference, grain, .. } = self;
+        let stacked = Tensor::stack::<2>(vec![reconstruction, latent, diffusion, mse, gradient_difference, grain], 0);
         let [_, batch] = stacked.dims();
         let data = stacked.into_data_async().await.map_err(BackendError::new)?;
         let values: Vec<f64> = data.iter::<f64>().collect();
@@ -123,6 +129,7 @@ impl<B: Backend> LossTerms<B> {
             diffusion: row(2),
             mse: row(3),
             gradient_difference: row(4),
+            grain: row(5),
         })
     }
 }

@@ -64,7 +64,10 @@
 pub mod bound;
 pub mod config;
 pub mod error;
+pub mod gaussian;
+pub mod grain;
 pub mod image;
+mod lapped;
 pub mod loss;
 pub mod math;
 pub mod model;
@@ -74,4 +77,6 @@ pub mod objective;
 mod params;
 pub mod sampler;
 pub mod schedule;
+pub mod token_net;
+pub mod tokens;
 pub mod weights;

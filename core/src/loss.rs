@@ -20,6 +20,8 @@ pub struct LossTerms<B: Backend> {
     pub mse: Tensor<B, 1>,
     /// Gradient difference between x and the decoder's mean, see [`gradient_difference`].
     pub gradient_difference: Tensor<B, 1>,
+    /// −log density of the difference between x and the decoder's mean, in nats of grey values; 0 without grain.
+    pub grain: Tensor<B, 1>,
 }
 
 /// z = α f + σ ε for γ `[B]` or `[1]`, f and ε `[B, D]`: the forward process q(z_t | f).

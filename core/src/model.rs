@@ -3,12 +3,16 @@
 use burn::module::Module;
 use burn::tensor::{Int, Tensor, TensorData, activation::sigmoid, backend::Backend};
 
-use crate::config::{ComputePrecision, ModelConfig};
+use crate::config::{ComputePrecision, ModelConfig, Stage};
 use crate::error::{BackendError, ConfigError, WeightsError};
+use crate::gaussian::{GaussianNoise, LatentStatistics};
+use crate::grain;
 use crate::loss::{self, LossTerms};
 use crate::math;
-use crate::nn::{Decoder, Encoder, ScoreNet, time_embedding};
+use crate::nn::{Body, Decoded, Decoder, Encoder, ScoreNet, time_embedding};
+use crate::noise::Purpose;
 use crate::params::ParamBuilder;
+use crate::sampler::seeded_noise;
 use crate::schedule::{NoiseSchedule, ScheduleParams};
 
 /// All that is trained.
@@ -103,9 +107,14 @@ impl<B: Backend> Networks<B> {
             let m = m.clamp(1e-3, 1.0 - 1e-3);
             (m / (1.0 - m)).ln() as f32
         };
-        let bias = tensor(mean.iter().map(|&m| logit(m)).collect());
-        let output = &mut self.decoder.net.output;
-        output.bias = output.bias.take().map(|param| param.map(|_| bias));
+        let logits = tensor(mean.iter().map(|&m| logit(m)).collect());
+        match &mut self.decoder.net {
+            Body::Dense(net) => net.output.bias = net.output.bias.take().map(|param| param.map(|_| logits)),
+            Body::Tokens(_) => {
+                let stored = &mut self.decoder.mean_logits;
+                *stored = stored.take().map(|param| param.map(|_| logits));
+            }
+        }
         let mean = tensor(mean.iter().map(|&m| m as f32).collect());
         self.encoder = self.encoder.map(|mut encoder| {
             encoder.mean = encoder.mean.map(|_| mean);
@@ -114,13 +123,43 @@ impl<B: Backend> Networks<B> {
         self
     }
 
+    /// Tells the ScoreNet the mean and covariance of the training latents, where it has a Gaussian prediction.
+    #[must_use]
+    pub fn with_latent_statistics(mut self, statistics: LatentStatistics, device: &B::Device) -> Self {
+        let LatentStatistics { mean, components, variances, rest } = statistics;
+        let (dim, rank) = (mean.len(), variances.len());
+        let vector = |values: Vec<f32>| {
+            let shape = [values.len()];
+            Tensor::<B, 1>::from_data(TensorData::new(values, shape), device).require_grad()
+        };
+        let components = Tensor::<B, 2>::from_data(TensorData::new(components, [dim, rank]), device).require_grad();
+        self.score_net.gaussian = self.score_net.gaussian.map(|old| GaussianNoise {
+            mean: old.mean.map(|_| vector(mean)),
+            components: old.components.map(|_| components),
+            variances: old.variances.map(|_| vector(variances)),
+            rest: old.rest.map(|_| vector(rest)),
+        });
+        self
+    }
+
+    /// Whether the ScoreNet has a Gaussian prediction that was told statistics of latents.
+    ///
+    /// # Errors
+    /// The device cannot be read.
+    pub async fn has_latent_statistics(&self) -> Result<bool, BackendError> {
+        let Some(gaussian) = &self.score_net.gaussian else { return Ok(false) };
+        let sum = gaussian.components.val().abs().sum();
+        let sum = sum.into_data_async().await.map_err(BackendError::new)?;
+        Ok(sum.iter::<f32>().any(|sum| sum > 0.0))
+    }
+
     /// Sets the precision of the matrix products of the residual networks; all else, and the weights, stay float32.
     #[must_use]
     pub fn with_compute(mut self, compute: ComputePrecision) -> Self {
-        self.score_net.net.compute = compute;
-        self.decoder.net.compute = compute;
+        self.score_net.net.set_compute(compute);
+        self.decoder.net.set_compute(compute);
         if let Some(encoder) = &mut self.encoder {
-            encoder.net.compute = compute;
+            encoder.net.set_compute(compute);
         }
         self
     }
@@ -159,50 +198,105 @@ impl<B: Backend> Networks<B> {
     /// The loss terms of images x `[B, H·W]` in [0, 1].
     ///
     /// `encoder` is passed apart because [`Networks::encoder`] may be absent. The diffusion loss may be drawn at K
-    /// times an image, since the ScoreNet costs little beside encoder and decoder: times and noise then hold K·B rows,
-    /// row k·B + i for image i.
+    /// times an image, since the ScoreNet can cost little beside encoder and decoder: times and noise then hold K·B
+    /// rows, row k·B + i for image i. In the stage of the autoencoder the bound is that of [`Stage::Autoencoder`].
+    #[expect(clippy::too_many_arguments, reason = "each is one thing that the loss depends on")]
     pub fn losses(
         &self,
         config: &ModelConfig,
+        stage: Stage,
         encoder: &Encoder<B>,
         x: Tensor<B, 2>,
         classes: Option<Tensor<B, 1, Int>>,
         gammas: BatchGammas<B>,
         noise: LatentNoise<B>,
     ) -> LossTerms<B> {
-        let BatchGammas { min, max, at_t, rate } = gammas;
         let f = encoder.forward(x.clone()); // [B, D]
+        let LatentNoise { at_zero, at_t } = noise;
+        let CodecTerms { reconstruction, mse, gradient_difference, grain } =
+            self.codec_losses(config, f.clone(), x, gammas.min.clone(), at_zero);
+        let (latent, diffusion_draws) = if stage == Stage::Autoencoder {
+            (loss::latent_kl(f, gammas.min.clone()), gammas.at_t.zeros_like())
+        } else {
+            (loss::latent_kl(f.clone(), gammas.max.clone()), self.diffusion_draws(config, f, classes, &gammas, at_t))
+        };
+        let [batch] = latent.dims();
+        LossTerms {
+            reconstruction,
+            latent,
+            diffusion: mean_of_draws(diffusion_draws.clone(), batch),
+            diffusion_draws,
+            mse,
+            gradient_difference,
+            grain,
+        }
+    }
 
-        let z_0 = loss::diffuse(f.clone(), noise.at_zero, min.clone());
-        let logits = self.decoder.forward(z_0 / alpha(min.clone())); // [B, H·W]
-
+    /// The terms of encoder and decoder, for latents f `[B, D]` of images x `[B, H·W]`.
+    pub(crate) fn codec_losses(
+        &self,
+        config: &ModelConfig,
+        f: Tensor<B, 2>,
+        x: Tensor<B, 2>,
+        gamma_min: Tensor<B, 1>,
+        at_zero: Tensor<B, 2>,
+    ) -> CodecTerms<B> {
         let [batch, _] = f.dims();
-        let draws = at_t.dims()[0] / batch; // K
+        let z_0 = loss::diffuse(f, at_zero, gamma_min.clone());
+        let Decoded { logits, ln_grain } = self.decoder.decode(z_0 / alpha(gamma_min));
+        let mean = sigmoid(logits.clone());
+        let image = [batch, config.height, config.width];
+        let grain = match (ln_grain, config.grid()) {
+            // The mean is not moved by how well its errors are described.
+            (Some(ln_s), Some(grid)) => grain::negative_log_density(x.clone() - mean.clone().detach(), ln_s, grid),
+            _ => Tensor::zeros([batch], &x.device()),
+        };
+        CodecTerms {
+            reconstruction: loss::bernoulli_nll(logits, x.clone()),
+            mse: loss::mse(x.clone(), mean.clone()),
+            gradient_difference: loss::gradient_difference(x.reshape(image), mean.reshape(image)),
+            grain,
+        }
+    }
+
+    /// The diffusion loss of latents f `[B, D]` at each drawn time, `[K·B]`.
+    pub(crate) fn diffusion_draws(
+        &self,
+        config: &ModelConfig,
+        f: Tensor<B, 2>,
+        classes: Option<Tensor<B, 1, Int>>,
+        gammas: &BatchGammas<B>,
+        noise: Tensor<B, 2>,
+    ) -> Tensor<B, 1> {
+        let BatchGammas { min, max, at_t, rate } = gammas.clone();
+        let draws = at_t.dims()[0] / f.dims()[0]; // K
         // Not `repeat_dim`, whose gradient in Burn 0.21 mixes the rows up.
-        let repeated = Tensor::cat(vec![f.clone(); draws], 0); // [K·B, D]
+        let repeated = Tensor::cat(vec![f; draws], 0); // [K·B, D]
         let classes = classes.map(|classes| classes.repeat_dim(0, draws));
-        let z_t = loss::diffuse(repeated, noise.at_t.clone(), at_t.clone());
-        let tau = (at_t.clone() - min.clone()) / (max.clone() - min);
+        let z_t = loss::diffuse(repeated, noise.clone(), at_t.clone());
+        let tau = (at_t.clone() - min.clone()) / (max - min);
         let embedded = time_embedding(tau, config.score_net.embedding_dim);
-        let predicted = self.score_net.forward(z_t, embedded, classes);
+        let predicted = self.score_net.forward(z_t, at_t.clone(), embedded, classes);
         let weight = match rate {
             DiffusionRate::Continuous { gamma_prime } => gamma_prime * 0.5,
             DiffusionRate::Discrete { gamma_s, steps } => expm1(at_t - gamma_s) * (0.5 * f64::from(steps)),
         };
-
-        let diffusion_draws = loss::diffusion_loss(noise.at_t, predicted, weight); // [K·B]
-
-        let mean = sigmoid(logits.clone());
-        let image = [batch, config.height, config.width];
-        LossTerms {
-            reconstruction: loss::bernoulli_nll(logits, x.clone()),
-            latent: loss::latent_kl(f, max),
-            diffusion: diffusion_draws.clone().reshape([draws, batch]).mean_dim(0).squeeze_dim(0),
-            diffusion_draws,
-            mse: loss::mse(x.clone(), mean.clone()),
-            gradient_difference: loss::gradient_difference(x.reshape(image), mean.reshape(image)),
-        }
+        loss::diffusion_loss(noise, predicted, weight)
     }
+}
+
+/// The terms that encoder and decoder have, each `[B]`, see [`LossTerms`].
+pub(crate) struct CodecTerms<B: Backend> {
+    pub reconstruction: Tensor<B, 1>,
+    pub mse: Tensor<B, 1>,
+    pub gradient_difference: Tensor<B, 1>,
+    pub grain: Tensor<B, 1>,
+}
+
+/// Means over the K draws of each of B images, `[K·B]` to `[B]`.
+pub(crate) fn mean_of_draws<B: Backend>(draws: Tensor<B, 1>, batch: usize) -> Tensor<B, 1> {
+    let count = draws.dims()[0] / batch;
+    draws.reshape([count, batch]).mean_dim(0).squeeze_dim(0)
 }
 
 /// α(γ) `[1]` as `[1, 1]`.
@@ -256,6 +350,17 @@ impl<B: Backend> Vdm<B> {
         sigmoid(self.networks.decoder.forward(f))
     }
 
+    /// An image `[B, H·W]` in [0, 1] for latents f `[B, D]`: the mean and a draw of the grain, from one seed an image,
+    /// where the decoder has grain.
+    pub fn decode_with_grain(&self, f: Tensor<B, 2>, seeds: &[u64]) -> Tensor<B, 2> {
+        let Decoded { logits, ln_grain } = self.networks.decoder.decode(f);
+        let mean = sigmoid(logits);
+        let (Some(ln_s), Some(grid)) = (ln_grain, self.config.grid()) else { return mean };
+        let shape = ln_s.dims();
+        let noise = seeded_noise::<B>(seeds, Purpose::Grain, 0, self.config.pixels(), &ln_s.device());
+        (mean + grain::draw(ln_s, noise.reshape(shape), grid)).clamp(0.0, 1.0)
+    }
+
     /// z_t = α f + σ ε at one time t for the whole batch.
     pub fn diffuse(&self, f: Tensor<B, 2>, noise: Tensor<B, 2>, t: f64) -> Tensor<B, 2> {
         let gamma = self.schedule.gamma(t);
@@ -271,17 +376,16 @@ impl<B: Backend> Vdm<B> {
         let embedded: Vec<f32> =
             math::time_embedding(self.schedule.tau(gamma), dim).into_iter().map(|v| v as f32).collect();
         let embedded = Tensor::from_data(TensorData::new(embedded, [1, dim]), &device);
-        let labels = |class: usize| Tensor::<B, 1, Int>::full([batch], class as i64, &device);
-        let unconditional = |z, embedded| self.networks.score_net.forward(z, embedded, None);
+        let gamma = Tensor::<B, 1>::from_floats([gamma as f32], &device);
+        let labels = |class: usize| Some(Tensor::<B, 1, Int>::full([batch], class as i64, &device));
+        let net = &self.networks.score_net;
         match condition.class {
-            None => unconditional(z, embedded),
-            Some(class) if condition.guidance == 0.0 => {
-                self.networks.score_net.forward(z, embedded, Some(labels(class)))
-            }
+            None => net.forward(z, gamma, embedded, None),
+            Some(class) if condition.guidance == 0.0 => net.forward(z, gamma, embedded, labels(class)),
             Some(class) => {
                 let w = condition.guidance;
-                let with = self.networks.score_net.forward(z.clone(), embedded.clone(), Some(labels(class)));
-                with * (1.0 + w) - unconditional(z, embedded) * w
+                let with = net.forward(z.clone(), gamma.clone(), embedded.clone(), labels(class));
+                with * (1.0 + w) - net.forward(z, gamma, embedded, None) * w
             }
         }
     }

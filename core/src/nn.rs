@@ -2,15 +2,21 @@
 
 use burn::module::{Module, Param};
 use burn::nn::{LayerNorm, Linear};
-use burn::tensor::{FloatDType, Int, Tensor, TensorData, activation::silu, backend::Backend};
+use burn::tensor::activation::{sigmoid, silu};
+use burn::tensor::{FloatDType, Int, Tensor, TensorData, backend::Backend};
 
 use crate::config::{ComputePrecision, ModelConfig, ResNetConfig};
 use crate::error::WeightsError;
+use crate::gaussian::GaussianNoise;
+use crate::grain::LN_DEVIATION;
+use crate::lapped;
 use crate::math;
 use crate::params::{Init, ParamBuilder};
+use crate::token_net::TokenNet;
+use crate::tokens::{Border, Grid};
 
-/// Feature-wise linear modulation, h (1 + scale) + shift, elementwise on `[B, F]` (Perez et al. 2018).
-pub fn film<B: Backend>(h: Tensor<B, 2>, scale: Tensor<B, 2>, shift: Tensor<B, 2>) -> Tensor<B, 2> {
+/// Feature-wise linear modulation, h (1 + scale) + shift, elementwise (Perez et al. 2018).
+pub fn film<B: Backend, const D: usize>(h: Tensor<B, D>, scale: Tensor<B, D>, shift: Tensor<B, D>) -> Tensor<B, D> {
     h * (scale + 1.0) + shift
 }
 
@@ -25,7 +31,7 @@ pub fn time_embedding<B: Backend>(tau: Tensor<B, 1>, dim: usize) -> Tensor<B, 2>
 
 /// x W + b, the product in another precision where one is asked for. Its result, the bias and the weights themselves
 /// stay float32, and so do the gradients.
-fn dense<B: Backend>(layer: &Linear<B>, x: Tensor<B, 2>, compute: ComputePrecision) -> Tensor<B, 2> {
+pub(crate) fn dense<B: Backend>(layer: &Linear<B>, x: Tensor<B, 2>, compute: ComputePrecision) -> Tensor<B, 2> {
     let half = match compute {
         ComputePrecision::F32 => return layer.forward(x),
         ComputePrecision::Bf16 => FloatDType::BF16,
@@ -127,61 +133,199 @@ impl<B: Backend> ResNet<B> {
     }
 }
 
+/// Residual blocks on the whole vector, or on each patch.
+#[derive(Module, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a model has three of them")]
+pub enum Body<B: Backend> {
+    /// On the whole vector.
+    Dense(ResNet<B>),
+    /// On each patch.
+    Tokens(TokenNet<B>),
+}
+
+impl<B: Backend> Body<B> {
+    pub(crate) fn set_compute(&mut self, compute: ComputePrecision) {
+        match self {
+            Body::Dense(net) => net.compute = compute,
+            Body::Tokens(net) => net.compute = compute,
+        }
+    }
+}
+
 /// Images to latents.
 #[derive(Module, Debug)]
 pub struct Encoder<B: Backend> {
     /// The mean training image, which the input is measured from; it is not trained.
     pub(crate) mean: Param<Tensor<B, 1>>,
-    pub(crate) net: ResNet<B>,
+    pub(crate) net: Body<B>,
+    /// With patches, a linear transform beside the network, which starts as a lapped cosine transform.
+    skip: Option<Linear<B>>,
     #[module(skip)]
     input_scale: f64,
+    #[module(skip)]
+    grid: Option<Grid>,
 }
 
 /// Inputs are scaled by this over their number. An optimizer of Adam's kind moves each weight equally, so that the sum
 /// over all pixels would otherwise move faster the larger the image is.
 const ENCODER_INPUT_SCALE: f64 = 1280.0;
+/// The same for the pixels of a window, which deviate from the mean image by about a fifth; and what a change of a grey
+/// value is in logits, about.
+const WINDOW_SCALE: f64 = 5.0;
+/// What the latent starts as: so many times the lapped transform's coefficients of the scaled image. Encoder and decoder
+/// settle on a scale at which the noise of z_0 and the latent's rate cost about the same.
+const LATENT_SCALE: f32 = 0.3;
+
+/// The linear transform of windows to latent numbers, or back.
+fn lapped_skip<B: Backend>(
+    grid: Grid,
+    channels: usize,
+    decodes: bool,
+    p: &mut ParamBuilder<'_, B>,
+) -> Result<Linear<B>, WeightsError> {
+    let window = grid.window();
+    let kept = channels.min(window / 4);
+    let lowest = |scale: f32| {
+        let columns = lapped::lowest(grid.patch, kept);
+        move |row: usize, column: usize| if column < kept { columns[row * kept + column] * scale } else { 0.0 }
+    };
+    p.scope("skip", |p| {
+        let (shape, bias) = if decodes { ([channels, window], window) } else { ([window, channels], channels) };
+        let weight = p.param_with("weight", shape, |_, _| {
+            let at = lowest(if decodes { LATENT_SCALE.recip() } else { LATENT_SCALE });
+            let place = |i| (i / shape[1], i % shape[1]);
+            (0..shape[0] * shape[1]).map(place).map(|(r, c)| if decodes { at(c, r) } else { at(r, c) }).collect()
+        })?;
+        Ok(Linear { weight, bias: Some(p.param("bias", [bias], Init::Constant(0.0))?) })
+    })
+}
 
 impl<B: Backend> Encoder<B> {
     pub(crate) fn build(config: &ModelConfig, p: &mut ParamBuilder<'_, B>) -> Result<Self, WeightsError> {
         let pixels = config.pixels();
-        let input_scale = (ENCODER_INPUT_SCALE / pixels as f64).min(1.0);
+        let grid = config.grid();
+        let input_scale = match grid {
+            None => (ENCODER_INPUT_SCALE / pixels as f64).min(1.0),
+            Some(_) => WINDOW_SCALE,
+        };
         Ok(Self {
             mean: p.param("mean", [pixels], Init::Constant(0.5))?,
-            net: p.scope("net", |p| {
-                let gains = Gains { input: (1.0 / input_scale) as f32, output: 1.0 };
-                ResNet::build(&config.encoder, [pixels, config.latent_dim], None, gains, p)
+            net: p.scope("net", |p| match grid {
+                None => {
+                    let gains = Gains { input: (1.0 / input_scale) as f32, output: 1.0 };
+                    ResNet::build(&config.encoder, [pixels, config.latent_dim], None, gains, p).map(Body::Dense)
+                }
+                Some(grid) => {
+                    let sizes = [grid.window(), config.latent_dim / grid.tokens()];
+                    TokenNet::build(&config.encoder, sizes, None, grid, 0.0, p).map(Body::Tokens)
+                }
             })?,
+            skip: grid.map(|grid| lapped_skip(grid, config.latent_dim / grid.tokens(), false, p)).transpose()?,
             input_scale,
+            grid,
         })
     }
 
     /// x `[B, H·W]` in [0, 1] → f `[B, latent_dim]`.
     pub fn forward(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
-        let centred = x - self.mean.val().detach().unsqueeze::<2>();
-        self.net.forward(centred * self.input_scale, None)
+        let centred = (x - self.mean.val().detach().unsqueeze::<2>()) * self.input_scale;
+        match (&self.net, self.grid) {
+            (Body::Tokens(net), Some(grid)) => {
+                let [batch, _] = centred.dims();
+                let windows = grid.windows(centred, Border::Zero);
+                let mut tokens = net.forward(windows.clone(), None);
+                if let Some(skip) = &self.skip {
+                    tokens = tokens + dense(skip, windows, net.compute);
+                }
+                let size = tokens.dims()[1] * grid.tokens();
+                tokens.reshape([batch, size])
+            }
+            (Body::Dense(net), _) => net.forward(centred, None),
+            (Body::Tokens(_), None) => unreachable!("built together"),
+        }
     }
 }
 
-/// Latents to the logits of an independent Bernoulli a pixel.
+/// What a decoder says of an image.
+#[derive(Clone, Debug)]
+pub struct Decoded<B: Backend> {
+    /// Logits of an independent Bernoulli a pixel, `[B, H·W]`.
+    pub logits: Tensor<B, 2>,
+    /// Natural logarithms of the standard deviations of grain, `[B·tokens, patch²]`, see [`grain`](crate::grain).
+    pub ln_grain: Option<Tensor<B, 2>>,
+}
+
+/// Latents to images.
 #[derive(Module, Debug)]
 pub struct Decoder<B: Backend> {
-    pub(crate) net: ResNet<B>,
+    pub(crate) net: Body<B>,
+    /// Logits of the mean training image, which a decoder on patches starts from; they are not trained.
+    pub(crate) mean_logits: Option<Param<Tensor<B, 1>>>,
+    /// With patches, a linear transform beside the network, which starts as a lapped cosine transform.
+    skip: Option<Linear<B>>,
+    grain: Option<Linear<B>>,
+    #[module(skip)]
+    grid: Option<Grid>,
 }
 
 impl<B: Backend> Decoder<B> {
     pub(crate) fn build(config: &ModelConfig, p: &mut ParamBuilder<'_, B>) -> Result<Self, WeightsError> {
-        let sizes = [config.latent_dim, config.pixels()];
-        Ok(Self {
-            net: p
-                .scope("net", |p| ResNet::build(&config.decoder, sizes, None, Gains { input: 1.0, output: 0.1 }, p))?,
-        })
+        let pixels = config.pixels();
+        let Some(grid) = config.grid() else {
+            let sizes = [config.latent_dim, pixels];
+            let gains = Gains { input: 1.0, output: 0.1 };
+            let net = p.scope("net", |p| ResNet::build(&config.decoder, sizes, None, gains, p))?;
+            return Ok(Self { net: Body::Dense(net), mean_logits: None, skip: None, grain: None, grid: None });
+        };
+        let sizes = [config.latent_dim / grid.tokens(), grid.window()];
+        let net = p.scope("net", |p| TokenNet::build(&config.decoder, sizes, None, grid, 0.0, p))?;
+        let skip = Some(lapped_skip(grid, sizes[0], true, p)?);
+        let area = grid.patch * grid.patch;
+        let grain = || -> Result<Linear<B>, WeightsError> {
+            p.scope("grain", |p| {
+                Ok(Linear {
+                    weight: p.param("weight", [config.decoder.width, area], Init::Constant(0.0))?,
+                    bias: Some(p.param("bias", [area], Init::Constant(FIRST_LN_GRAIN))?),
+                })
+            })
+        };
+        let grain = config.grain.then(grain).transpose()?;
+        let mean_logits = Some(p.param("mean_logits", [pixels], Init::Constant(0.0))?);
+        Ok(Self { net: Body::Tokens(net), mean_logits, skip, grain, grid: Some(grid) })
+    }
+
+    /// f `[B, latent_dim]` → the mean image's logits, and grain where there is any.
+    pub fn decode(&self, f: Tensor<B, 2>) -> Decoded<B> {
+        match (&self.net, self.grid) {
+            (Body::Tokens(net), Some(grid)) => {
+                let [batch, dim] = f.dims();
+                let tokens = f.reshape([batch * grid.tokens(), dim / grid.tokens()]);
+                let features = net.features(tokens.clone(), None);
+                let mut windows = net.output(features.clone());
+                if let Some(skip) = &self.skip {
+                    windows = windows + dense(skip, tokens, net.compute);
+                }
+                let mut logits = grid.overlap_add(windows, Border::Zero);
+                if let Some(mean) = &self.mean_logits {
+                    logits = logits + mean.val().detach().unsqueeze::<2>();
+                }
+                let (low, high) = LN_DEVIATION;
+                let ln_grain = self.grain.as_ref().map(|layer| dense(layer, features, net.compute).clamp(low, high));
+                Decoded { logits, ln_grain }
+            }
+            (Body::Dense(net), _) => Decoded { logits: net.forward(f, None), ln_grain: None },
+            (Body::Tokens(_), None) => unreachable!("built together"),
+        }
     }
 
     /// f `[B, latent_dim]` → logits `[B, H·W]`.
     pub fn forward(&self, f: Tensor<B, 2>) -> Tensor<B, 2> {
-        self.net.forward(f, None)
+        self.decode(f).logits
     }
 }
+
+/// ln 0.02, five grey levels.
+const FIRST_LN_GRAIN: f32 = -3.9;
 
 /// Predicts the noise ε in z_t.
 #[derive(Module, Debug)]
@@ -191,7 +335,10 @@ pub struct ScoreNet<B: Backend> {
     condition_1: Linear<B>,
     condition_2: Linear<B>,
     condition_3: Linear<B>,
-    pub(crate) net: ResNet<B>,
+    pub(crate) gaussian: Option<GaussianNoise<B>>,
+    pub(crate) net: Body<B>,
+    #[module(skip)]
+    grid: Option<Grid>,
 }
 
 impl<B: Backend> ScoreNet<B> {
@@ -199,7 +346,8 @@ impl<B: Backend> ScoreNet<B> {
         let score = &config.score_net;
         let dim = score.embedding_dim;
         let inputs = if config.classes > 0 { 2 * dim } else { dim };
-        let sizes = [config.latent_dim, config.latent_dim];
+        let grid = config.grid();
+        let rank = score.gaussian_rank;
         Ok(Self {
             class_embedding: (config.classes > 0)
                 .then(|| p.param("class_embedding", [config.classes + 1, dim], Init::Normal(1.0)))
@@ -207,9 +355,23 @@ impl<B: Backend> ScoreNet<B> {
             condition_1: p.dense("condition_1", inputs, dim, 1.0)?,
             condition_2: p.dense("condition_2", dim, dim, 1.0)?,
             condition_3: p.dense("condition_3", dim, dim, 1.0)?,
-            net: p.scope("net", |p| {
-                ResNet::build(&score.blocks(), sizes, Some(dim), Gains { input: 1.0, output: 0.0 }, p)
+            gaussian: (rank > 0)
+                .then(|| p.scope("gaussian", |p| GaussianNoise::build(config.latent_dim, rank, p)))
+                .transpose()?,
+            net: p.scope("net", |p| match grid {
+                None => {
+                    let sizes = [config.latent_dim, config.latent_dim];
+                    let gains = Gains { input: 1.0, output: 0.0 };
+                    ResNet::build(&score.blocks(), sizes, Some(dim), gains, p).map(Body::Dense)
+                }
+                Some(grid) => {
+                    let channels = config.latent_dim / grid.tokens();
+                    // With a Gaussian prediction, what it takes for the clean latent is an input too.
+                    let inputs = if rank > 0 { 2 * channels } else { channels };
+                    TokenNet::build(&score.blocks(), [inputs, channels], Some(dim), grid, 0.0, p).map(Body::Tokens)
+                }
             })?,
+            grid,
         })
     }
 
@@ -218,13 +380,45 @@ impl<B: Backend> ScoreNet<B> {
         self.class_embedding.as_ref().map_or(0, |e| e.dims()[0] - 1)
     }
 
-    /// z `[B, latent_dim]`, embedded times `[B or 1, embedding_dim]` → ε̂ `[B, latent_dim]`.
+    /// z `[B, latent_dim]`, γ `[B]` or `[1]`, embedded times `[B or 1, embedding_dim]` → ε̂ `[B, latent_dim]`.
     ///
     /// `classes` `[B]` holds labels, [`classes`](Self::classes) itself standing for "no class"; it is ignored by an
-    /// unconditional model.
+    /// unconditional model. On the whole latent ε̂ is z and the network's output, as in the paper. On patches the
+    /// network's output F is a velocity α ε − σ f (Salimans and Ho 2022), or what is left of one beside the Gaussian
+    /// prediction: ε̂ = σ z + α F, or ε̂ = ε̂_Gauss + α F.
     pub fn forward(
         &self,
         z: Tensor<B, 2>,
+        gamma: Tensor<B, 1>,
+        embedded_time: Tensor<B, 2>,
+        classes: Option<Tensor<B, 1, Int>>,
+    ) -> Tensor<B, 2> {
+        let condition = self.condition(&z, embedded_time, classes);
+        let net = match &self.net {
+            Body::Dense(net) => return z.clone() + net.forward(z, Some(&condition)),
+            Body::Tokens(net) => net,
+        };
+        let [batch, dim] = z.dims();
+        let count = batch * self.grid.map_or(1, |grid| grid.tokens());
+        let tokens = |x: Tensor<B, 2>| x.reshape([count, batch * dim / count]);
+        let scale = |gamma: Tensor<B, 1>| sigmoid(gamma).sqrt().unsqueeze_dim::<2>(1); // [B or 1, 1]
+        let (alpha, sigma) = (scale(gamma.clone().neg()), scale(gamma.clone()));
+        let (start, input) = match &self.gaussian {
+            None => (z.clone() * sigma, tokens(z)),
+            Some(gaussian) => {
+                let predicted = gaussian.predict(z.clone(), gamma);
+                // Not divided by a small α, which would leave nothing but rounding.
+                let clean = z.clone() - predicted.clone() * sigma;
+                (predicted, Tensor::cat(vec![tokens(z), tokens(clean / (alpha.clone() + 0.1))], 1))
+            }
+        };
+        start + net.forward(input, Some(&condition)).reshape([batch, dim]) * alpha
+    }
+
+    /// `[B or 1, embedding_dim]`.
+    fn condition(
+        &self,
+        z: &Tensor<B, 2>,
         embedded_time: Tensor<B, 2>,
         classes: Option<Tensor<B, 1, Int>>,
     ) -> Tensor<B, 2> {
@@ -242,7 +436,6 @@ impl<B: Backend> ScoreNet<B> {
         };
         let h = silu(self.condition_1.forward(input));
         let h = silu(self.condition_2.forward(h));
-        let condition = self.condition_3.forward(h); // [B or 1, embedding_dim]
-        z.clone() + self.net.forward(z, Some(&condition))
+        self.condition_3.forward(h)
     }
 }

@@ -39,6 +39,8 @@ pub enum Purpose {
     Phantom = 8,
     /// Augmentation; the index is the number of the image among all that training has taken.
     Augmentation = 9,
+    /// Grain of a sample.
+    Grain = 10,
 }
 
 /// A stream of random numbers for one seed, purpose and index.

@@ -12,11 +12,12 @@
 
 use burn::module::{AutodiffModule, Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
+use burn::tensor::activation::sigmoid;
 use burn::tensor::{Int, Tensor, backend::AutodiffBackend};
 
-use crate::config::{ModelConfig, ObjectiveWeights, ScheduleKind};
-use crate::loss::LossTerms;
-use crate::model::{BatchGammas, DiffusionRate, LatentNoise, Networks};
+use crate::config::{ModelConfig, ScheduleKind, Stage, TrainingConfig};
+use crate::loss::{LossTerms, latent_kl};
+use crate::model::{BatchGammas, DiffusionRate, LatentNoise, Networks, mean_of_draws};
 use crate::nn::Encoder;
 
 /// A batch to train on.
@@ -34,35 +35,61 @@ pub struct Batch<B: AutodiffBackend> {
 
 /// The loss terms and the gradient of the weighted objective, in nats, **summed** over the images of a part of a
 /// batch and multiplied by `loss_scale`, which keeps small gradients above the smallest number of float16. The two
-/// auxiliary losses, which are means over pixels, count once a pixel. [`complete_gradients`] must follow.
+/// auxiliary losses, which are means over pixels, count once a pixel. [`complete_gradients`] must follow. Only what the
+/// stage trains has a gradient.
 pub fn gradients<B: AutodiffBackend>(
     networks: &Networks<B>,
     encoder: &Encoder<B>,
     config: &ModelConfig,
-    diffusion_steps: Option<u32>,
-    weights: &ObjectiveWeights,
+    training: &TrainingConfig,
     loss_scale: f64,
     batch: Batch<B>,
-) -> (LossTerms<B::InnerBackend>, GradientsParams) {
+) -> Gradients<B> {
     let device = batch.x.device();
     let pixels = config.pixels() as f64;
-    let leaves = as_leaves(networks.gammas(&batch.times, diffusion_steps, &device));
-    let terms = networks.losses(config, encoder, batch.x, batch.classes, leaves.clone(), batch.noise);
-    let rate = (terms.latent.clone() + terms.diffusion.clone()) * weights.rate;
+    let TrainingConfig { stage, diffusion_steps, objective: weights, .. } = training;
+    let leaves = as_leaves(networks.gammas(&batch.times, *diffusion_steps, &device));
+    let terms = match stage {
+        Stage::Diffusion => {
+            losses_of_diffusion(networks, encoder, config, &leaves, batch.x, batch.classes, batch.noise)
+        }
+        Stage::Joint | Stage::Autoencoder => {
+            networks.losses(config, *stage, encoder, batch.x, batch.classes, leaves.clone(), batch.noise)
+        }
+    };
+    let [images] = terms.latent.dims();
+    let draws = match weights.sigmoid_bias {
+        None => terms.diffusion_draws.clone(),
+        Some(bias) => terms.diffusion_draws.clone() * sigmoid(leaves.at_t.clone() + bias),
+    };
+    let diffusion = mean_of_draws(draws.clone(), images);
+    let rate = (terms.latent.clone() + diffusion.clone()) * weights.rate;
     let mut per_image = terms.reconstruction.clone() + rate;
-    if weights.mse > 0.0 {
-        per_image = per_image + terms.mse.clone() * (weights.mse * pixels);
-    }
-    if weights.gradient_difference > 0.0 {
-        per_image = per_image + terms.gradient_difference.clone() * (weights.gradient_difference * pixels);
+    for (weight, term) in [
+        (weights.mse * pixels, &terms.mse),
+        (weights.gradient_difference * pixels, &terms.gradient_difference),
+        (weights.grain, &terms.grain),
+    ] {
+        if weight > 0.0 {
+            per_image = per_image + term.clone() * weight;
+        }
     }
     let mut grads = (per_image.sum() * loss_scale).backward();
 
-    let trains_schedule = config.schedule.kind != ScheduleKind::Linear;
-    let schedule = trains_schedule.then(|| {
-        schedule_gradients(networks, config, diffusion_steps, &batch.times, &leaves, &terms.diffusion_draws, &grads)
-    });
-    let mut gradients = GradientsParams::from_module(&mut grads, networks);
+    let trains_schedule = config.schedule.kind != ScheduleKind::Linear && *stage != Stage::Autoencoder;
+    let schedule = trains_schedule
+        .then(|| schedule_gradients(networks, config, *diffusion_steps, &batch.times, &leaves, &draws, &grads));
+    // In a stage of its own, a part of the networks is trained and the others stay as they are.
+    let mut gradients = match stage {
+        Stage::Joint => GradientsParams::from_module(&mut grads, networks),
+        Stage::Diffusion => GradientsParams::from_module(&mut grads, &networks.score_net),
+        Stage::Autoencoder => {
+            let mut of_both = GradientsParams::from_module(&mut grads, &networks.decoder);
+            let mut of_encoder = GradientsParams::from_module(&mut grads, encoder);
+            encoder.valid().visit(&mut Merge { from: &mut of_encoder, into: &mut of_both });
+            of_both
+        }
+    };
     if let Some(mut schedule) = schedule {
         let mut merge = Merge { from: &mut schedule, into: &mut gradients };
         networks.schedule.valid().visit(&mut merge);
@@ -74,8 +101,48 @@ pub fn gradients<B: AutodiffBackend>(
         diffusion_draws: terms.diffusion_draws.inner(),
         mse: terms.mse.inner(),
         gradient_difference: terms.gradient_difference.inner(),
+        grain: terms.grain.inner(),
     };
-    (terms, gradients)
+    Gradients { terms, weighted_diffusion: diffusion.inner(), gradients }
+}
+
+/// What a part of a batch gives.
+#[derive(Debug)]
+pub struct Gradients<B: AutodiffBackend> {
+    /// The loss terms of each image.
+    pub terms: LossTerms<B::InnerBackend>,
+    /// The diffusion loss of each image as the objective weighs it over γ, `[B]`.
+    pub weighted_diffusion: Tensor<B::InnerBackend, 1>,
+    /// The gradient, summed over the images.
+    pub gradients: GradientsParams,
+}
+
+/// The losses where encoder and decoder stay as they are, so that nothing of them is kept for a backward pass.
+fn losses_of_diffusion<B: AutodiffBackend>(
+    networks: &Networks<B>,
+    encoder: &Encoder<B>,
+    config: &ModelConfig,
+    gammas: &BatchGammas<B>,
+    x: Tensor<B, 2>,
+    classes: Option<Tensor<B, 1, Int>>,
+    noise: LatentNoise<B>,
+) -> LossTerms<B> {
+    let x = x.inner();
+    let f = encoder.valid().forward(x.clone());
+    let min = gammas.min.clone().inner();
+    let codec = networks.valid().codec_losses(config, f.clone(), x, min, noise.at_zero.inner());
+    let f = Tensor::from_inner(f);
+    let [images, _] = f.dims();
+    let diffusion_draws = networks.diffusion_draws(config, f.clone(), classes, gammas, noise.at_t);
+    LossTerms {
+        reconstruction: Tensor::from_inner(codec.reconstruction),
+        latent: latent_kl(f, gammas.max.clone()),
+        diffusion: mean_of_draws(diffusion_draws.clone(), images),
+        diffusion_draws,
+        mse: Tensor::from_inner(codec.mse),
+        gradient_difference: Tensor::from_inner(codec.gradient_difference),
+        grain: Tensor::from_inner(codec.grain),
+    }
 }
 
 fn as_leaves<B: AutodiffBackend>(gammas: BatchGammas<B>) -> BatchGammas<B> {
@@ -162,7 +229,8 @@ impl<B: burn::tensor::backend::Backend> ModuleVisitor<B> for Merge<'_> {
 }
 
 /// Makes the gradient of a whole batch from the summed [`gradients`] of its parts: divides by the images and by the
-/// loss scale, and in continuous time the schedule's interior by the batch's mean diffusion loss `[1]`, in nats.
+/// loss scale, and in continuous time the schedule's interior by the batch's mean [weighted diffusion
+/// loss](Gradients::weighted_diffusion) `[1]`, in nats.
 pub fn complete_gradients<B: AutodiffBackend>(
     gradients: &mut GradientsParams,
     networks: &Networks<B>,

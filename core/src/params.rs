@@ -22,6 +22,16 @@ pub(crate) enum Init {
     Normal(f32),
 }
 
+impl Init {
+    fn values(self, count: usize, noise: &mut NoiseStream) -> Vec<f32> {
+        match self {
+            Init::Constant(value) => vec![value; count],
+            Init::Uniform(low, high) => (0..count).map(|_| low + (high - low) * noise.uniform() as f32).collect(),
+            Init::Normal(deviation) => (0..count).map(|_| deviation * noise.normal() as f32).collect(),
+        }
+    }
+}
+
 enum Source<'a> {
     Seed(u64),
     File { tensors: &'a SafeTensors<'a>, used: BTreeSet<String> },
@@ -64,6 +74,16 @@ impl<'a, B: Backend> ParamBuilder<'a, B> {
         shape: [usize; D],
         init: Init,
     ) -> Result<Param<Tensor<B, D>>, WeightsError> {
+        self.param_with(name, shape, |count, noise| init.values(count, noise))
+    }
+
+    /// A parameter of this name and shape that starts with its own values.
+    pub(crate) fn param_with<const D: usize>(
+        &mut self,
+        name: &str,
+        shape: [usize; D],
+        init: impl FnOnce(usize, &mut NoiseStream) -> Vec<f32>,
+    ) -> Result<Param<Tensor<B, D>>, WeightsError> {
         let mut path = self.path.join(".");
         if !path.is_empty() {
             path.push('.');
@@ -72,16 +92,7 @@ impl<'a, B: Backend> ParamBuilder<'a, B> {
         let id = hash(&path);
         let count = shape.iter().product();
         let values = match &mut self.source {
-            Source::Seed(seed) => {
-                let mut noise = NoiseStream::new(*seed, Purpose::Weights, id);
-                match init {
-                    Init::Constant(value) => vec![value; count],
-                    Init::Uniform(low, high) => {
-                        (0..count).map(|_| low + (high - low) * noise.uniform() as f32).collect()
-                    }
-                    Init::Normal(deviation) => (0..count).map(|_| deviation * noise.normal() as f32).collect(),
-                }
-            }
+            Source::Seed(seed) => init(count, &mut NoiseStream::new(*seed, Purpose::Weights, id)),
             Source::File { tensors, used } => {
                 let values = read_tensor(tensors, &path, &shape)?;
                 used.insert(path);

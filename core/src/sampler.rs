@@ -349,16 +349,16 @@ impl<B: Backend> Trajectory<B> {
         Some(Step { number: i + 1, of: self.steps(), t: self.times[i + 1], gamma: self.gammas[i + 1] })
     }
 
-    /// The decoder's mean images `[B, H·W]` of z_0 / α_0; of the present z_t / α_t before the end.
+    /// The images `[B, H·W]` of z_0 / α_0, with the grain of their seeds; of the present z_t / α_t before the end.
     pub fn decode(&self, model: &Vdm<B>) -> Tensor<B, 2> {
         let alpha = alpha_squared(self.gammas[self.position]).sqrt();
-        model.decode(self.z.clone() / alpha)
+        model.decode_with_grain(self.z.clone() / alpha, &self.seeds)
     }
 
-    /// The decoder's mean images of the predicted clean latent: what the model believes at this step.
+    /// The images of the predicted clean latent: what the model believes at this step.
     pub fn decode_prediction(&self, model: &Vdm<B>) -> Tensor<B, 2> {
         match &self.f_hat {
-            Some(f_hat) => model.decode(f_hat.clone()),
+            Some(f_hat) => model.decode_with_grain(f_hat.clone(), &self.seeds),
             None => self.decode(model),
         }
     }

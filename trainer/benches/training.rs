@@ -62,9 +62,9 @@ impl Training {
         let noise = LatentNoise { at_zero: draw(batch), at_t: draw(draws) };
         let Some(encoder) = &self.networks.encoder else { panic!("new networks have an encoder") };
         let batch = Batch { x: self.images.clone(), classes: None, times, noise };
-        let (terms, mut grads) =
-            gradients(&self.networks, encoder, &self.config, None, &self.training.objective, 1.0, batch);
-        let diffusion = terms.diffusion.clone().mean();
+        let Gradients { terms, weighted_diffusion, gradients: mut grads } =
+            gradients(&self.networks, encoder, &self.config, &self.training, 1.0, batch);
+        let diffusion = weighted_diffusion.mean();
         complete_gradients(&mut grads, &self.networks, None, self.training.batch, 1.0, diffusion);
         let most = self.training.clip_norm * self.config.pixels() as f64;
         clip_global_norm::<B, _>(&mut grads, &self.networks, most, &self.device);

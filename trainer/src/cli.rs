@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
-use vdm::config::{ComputePrecision, Preset};
+use vdm::config::{ComputePrecision, Preset, Stage};
 use vdm::sampler::Sampler;
 use vdm::weights::Precision;
 
@@ -72,6 +72,13 @@ pub struct TrainArgs {
     /// Model and training settings [default: paper on a GPU, quick on the CPU]
     #[arg(long, value_parser = preset)]
     pub preset: Option<Preset>,
+    /// What to train: joint, autoencoder or diffusion; sharp models take the last two, one after the other [default:
+    /// the preset's]
+    #[arg(long, value_parser = stage)]
+    pub stage: Option<Stage>,
+    /// Weights to start from, with the encoder's file beside them; each part that is built alike is taken
+    #[arg(long, value_name = "FILE")]
+    pub from: Option<PathBuf>,
     /// The images.
     #[command(flatten)]
     pub data: DataArgs,
@@ -373,6 +380,13 @@ fn compute_precision(name: &str) -> Result<ComputePrecision, String> {
         .into_iter()
         .find(|precision| precision.name() == name)
         .ok_or_else(|| "f32, bf16 and f16 are accepted".to_owned())
+}
+
+fn stage(name: &str) -> Result<Stage, String> {
+    [Stage::Joint, Stage::Autoencoder, Stage::Diffusion]
+        .into_iter()
+        .find(|stage| stage.name() == name)
+        .ok_or_else(|| "joint, autoencoder and diffusion are accepted".to_owned())
 }
 
 #[cfg(test)]

@@ -24,6 +24,8 @@ pub struct StepLog {
     pub mse: f64,
     /// Gradient difference.
     pub gradient_difference: f64,
+    /// -log density of the grain.
+    pub grain: f64,
     /// Norm of the objective's gradient before clipping, in nats a pixel.
     pub gradient_norm: f64,
     /// Learning rate.
@@ -49,6 +51,15 @@ pub struct ValidationLog {
     pub diffusion: f64,
     /// Their sum.
     pub total: f64,
+    /// Mean squared error of the decoder's mean.
+    #[serde(default)]
+    pub mse: f64,
+    /// -log density of the grain.
+    #[serde(default)]
+    pub grain: f64,
+    /// All that is trained, as it is weighed.
+    #[serde(default)]
+    pub objective: f64,
     /// Standard error of the sum, over images.
     pub standard_error: f64,
 }

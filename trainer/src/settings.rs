@@ -1,11 +1,11 @@
 //! A run's settings: a preset, a TOML file on top of it, and the command line on top of that.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
-use vdm::config::{ModelConfig, Preset, ScheduleKind, TrainingConfig};
+use vdm::config::{ModelConfig, Preset, ScheduleKind, Stage, TrainingConfig};
 
 use crate::cli::{PrecisionChoice, ScheduleChoice, TrainArgs};
 use crate::data::{AugmentSettings, SourceSettings};
@@ -19,6 +19,8 @@ pub struct RunSettings {
     pub preset: Preset,
     /// Seed of weights, order, times and noise.
     pub seed: u64,
+    /// Weights to start from: each part that is built alike is taken; fresh ones where absent.
+    pub from: Option<PathBuf>,
     /// The images.
     pub data: SourceSettings,
     /// What is done to training images; nothing, as in the paper, unless it is asked for.
@@ -76,7 +78,8 @@ pub struct Labels {
 }
 
 /// What TOML, which has no null, says where an option is absent.
-const ABSENT: [(&str, &str, &str); 10] = [
+const ABSENT: [(&str, &str, &str); 13] = [
+    ("", "from", "nothing"),
     ("data", "path", "phantoms"),
     ("data", "validation", "held-out"),
     ("data", "max_images", "all"),
@@ -87,6 +90,8 @@ const ABSENT: [(&str, &str, &str); 10] = [
     ("run", "keep_every", "never"),
     ("weights", "data_name", "of-the-folder"),
     ("training", "diffusion_steps", "continuous"),
+    ("training.objective", "sigmoid_bias", "none"),
+    ("model", "patch", "none"),
 ];
 
 impl RunSettings {
@@ -95,6 +100,7 @@ impl RunSettings {
         Self {
             preset,
             seed: 0,
+            from: None,
             data: SourceSettings { max_images: preset.max_images(), ..SourceSettings::default() },
             augmentation: AugmentSettings::default(),
             run: Cadence {
@@ -147,6 +153,7 @@ impl RunSettings {
         let wanted = wanted.finish(args)?;
         let same = wanted.preset == stored.preset
             && wanted.seed == stored.seed
+            && wanted.from == stored.from
             && wanted.data == stored.data
             && wanted.augmentation == stored.augmentation
             && wanted.training == stored.training
@@ -185,6 +192,10 @@ impl RunSettings {
         ] {
             ensure!(value != Some(0), "--{} is 0: at least 1 is accepted", name.replace('_', "-"));
         }
+        ensure!(
+            self.training.stage != Stage::Diffusion || self.from.is_some(),
+            "--stage diffusion needs --from FILE: the weights of a run with --stage autoencoder"
+        );
         self.augmentation.validate()?;
         self.data.validate()
     }
@@ -203,6 +214,9 @@ impl RunSettings {
             *path = std::path::absolute(&*path)?;
         }
         set(&mut self.seed, &args.seed);
+        if let Some(path) = &args.from {
+            self.from = Some(std::path::absolute(path)?);
+        }
         set(&mut self.run.log_every, &args.log_every);
         set(&mut self.run.validate_every, &args.validate_every);
         set(&mut self.run.sample_every, &args.sample_every);
@@ -218,6 +232,7 @@ impl RunSettings {
             self.weights.data_name.clone_from(&args.data_name);
         }
         let training = &mut self.training;
+        set(&mut training.stage, &args.stage);
         set(&mut training.steps, &args.steps);
         set(&mut training.batch, &args.batch);
         set(&mut training.accumulation, &args.accumulation);
@@ -262,7 +277,7 @@ impl RunSettings {
     fn to_table(&self) -> Result<Table> {
         let mut table = Table::try_from(self)?;
         for (section, key, word) in ABSENT {
-            if let Some(Value::Table(section)) = table.get_mut(section) {
+            if let Some(section) = section_of(&mut table, section) {
                 section.entry(key).or_insert_with(|| Value::String(word.to_owned()));
             }
         }
@@ -271,7 +286,7 @@ impl RunSettings {
 
     fn from_table(mut table: Table) -> Result<Self> {
         for (section, key, word) in ABSENT {
-            if let Some(Value::Table(section)) = table.get_mut(section)
+            if let Some(section) = section_of(&mut table, section)
                 && section.get(key).and_then(Value::as_str) == Some(word)
             {
                 section.remove(key);
@@ -294,6 +309,15 @@ impl RunSettings {
     pub fn write(&self, folder: &Path) -> Result<()> {
         files::write_atomic(&folder.join("run.toml"), self.to_toml()?.as_bytes())
     }
+}
+
+/// The section of a dotted name; the table itself for an empty one.
+fn section_of<'a>(table: &'a mut Table, name: &str) -> Option<&'a mut Table> {
+    let mut section = table;
+    for key in name.split('.').filter(|key| !key.is_empty()) {
+        section = section.get_mut(key)?.as_table_mut()?;
+    }
+    Some(section)
 }
 
 fn read_table(path: &Path) -> Result<Table> {

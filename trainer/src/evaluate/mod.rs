@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use burn::tensor::{backend::AutodiffBackend, backend::Backend};
 use serde::Serialize;
 use vdm::bound::{self, ImageTerms};
-use vdm::config::ModelConfig;
+use vdm::config::{ModelConfig, Stage};
 use vdm::image::GreyImage;
 use vdm::math;
 use vdm::model::{Networks, Vdm};
@@ -63,9 +63,11 @@ type Likeness = (&'static str, &'static str, fn(&similarity::Pairwise) -> &[f64]
 const BATCH: usize = 64;
 
 /// Measures every image at `times` antithetic diffusion times each, calling back with how many are done.
+#[expect(clippy::too_many_arguments, reason = "each is one thing that the figures depend on")]
 pub fn measure<B: Backend>(
     networks: &Networks<B>,
     config: &ModelConfig,
+    stage: Stage,
     data: &Dataset,
     times: usize,
     seed: u64,
@@ -79,7 +81,9 @@ pub fn measure<B: Backend>(
         let images: Vec<&[u8]> = chunk.iter().map(|&i| data.image(i)).collect();
         let classes = data.labels.as_ref().map(|labels| &labels[chunk[0]..chunk[0] + chunk.len()]);
         let first = chunk[0] as u64;
-        all.extend(block_on(bound::measure(networks, config, encoder, &images, classes, first, times, seed, device))?);
+        all.extend(block_on(bound::measure(
+            networks, config, stage, encoder, &images, classes, first, times, seed, device,
+        ))?);
         on_progress(all.len());
     }
     Ok(all)
@@ -240,7 +244,7 @@ fn bound_of<B: Backend>(
 ) -> Result<Bound> {
     let config = &loaded.model.config;
     let mut progress = Progress::new("bound, images", 0, data.len() as u64);
-    let terms = measure(&loaded.model.networks, config, data, args.times, args.seed, device, |done| {
+    let terms = measure(&loaded.model.networks, config, Stage::Joint, data, args.times, args.seed, device, |done| {
         progress.set(done as u64, String::new);
     })?;
     drop(progress);

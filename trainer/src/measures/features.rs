@@ -21,9 +21,9 @@
 
 use rayon::prelude::*;
 
-use super::linear::{dot, product};
+use super::linear::{Components, dot, principal_components};
 use super::plane::Plane;
-use super::{Draw, Images, Measured, TooFew};
+use super::{Images, Measured, TooFew};
 
 const GRID: usize = 16;
 const REGIONS: usize = 4;
@@ -75,7 +75,7 @@ impl FeatureSpace {
         }
         let all = describe(reference);
         let layouts: Vec<&[f32]> = all.iter().map(|raw| raw.layout.as_slice()).collect();
-        let (layout_mean, components) = principal_components(&layouts, seed);
+        let (layout_mean, components) = layout_components(&layouts, seed);
         let groups = (0..2).map(|g| Standard::of(&all.iter().map(|raw| raw.groups[g].as_slice()).collect::<Vec<_>>()));
         Ok(Self { layout_mean, components, groups: groups.collect() })
     }
@@ -163,36 +163,16 @@ fn level_energies(plane: Plane) -> Vec<f32> {
         .collect()
 }
 
-/// The mean and the leading principal components, scaled to a total variance of 1.
-///
-/// By orthogonal iteration on the covariance: 16×16 areas make it 256×256.
-fn principal_components(rows: &[&[f32]], seed: u64) -> (Vec<f32>, Vec<f32>) {
-    const ITERATIONS: usize = 40;
-    let (n, dims) = (rows.len(), rows[0].len());
-    let mean: Vec<f32> =
-        (0..dims).map(|d| (rows.iter().map(|row| f64::from(row[d])).sum::<f64>() / n as f64) as f32).collect();
-    let by_dim: Vec<f32> =
-        (0..dims).flat_map(|d| rows.iter().map(move |row| (row, d))).map(|(row, d)| row[d] - mean[d]).collect();
-    let mut covariance = product(by_dim.clone(), by_dim, n);
-    covariance.iter_mut().for_each(|v| *v /= n as f32);
-    let total: f64 = (0..dims).map(|d| f64::from(covariance[d * dims + d])).sum();
-    let count = MOST_COMPONENTS.min(n - 1);
-    let mut basis = Draw::Components.stream(seed, 0).normals(count * dims);
-    orthonormalise(&mut basis, dims);
-    for _ in 0..ITERATIONS {
-        basis = product(basis, covariance.clone(), dims);
-        orthonormalise(&mut basis, dims);
-    }
-    let variances: Vec<f64> = basis
-        .chunks_exact(dims)
-        .map(|v| {
-            let image: Vec<f32> = covariance.chunks_exact(dims).map(|row| dot(row, v)).collect();
-            f64::from(dot(&image, v)).max(0.0)
-        })
-        .collect();
+/// The components that hold [`KEPT_VARIANCE`], at most [`MOST_COMPONENTS`], scaled to a total variance of 1.
+fn layout_components(rows: &[&[f32]], seed: u64) -> (Vec<f32>, Vec<f32>) {
+    let dims = rows[0].len();
+    let Components { mean, mut basis, variances } = principal_components(rows, MOST_COMPONENTS, seed);
+    let total: f64 = (0..dims)
+        .map(|d| rows.iter().map(|row| f64::from(row[d] - mean[d]).powi(2)).sum::<f64>() / rows.len() as f64)
+        .sum();
     let (mut kept, mut sum) = (0, 0.0);
-    while kept < count && (kept == 0 || sum < KEPT_VARIANCE * total) {
-        sum += variances[kept];
+    while kept < variances.len() && (kept == 0 || sum < KEPT_VARIANCE * total) {
+        sum += f64::from(variances[kept]);
         kept += 1;
     }
     basis.truncate(kept * dims);
@@ -201,25 +181,9 @@ fn principal_components(rows: &[&[f32]], seed: u64) -> (Vec<f32>, Vec<f32>) {
     (mean, basis)
 }
 
-/// Gram–Schmidt, twice for exactness.
-fn orthonormalise(basis: &mut [f32], dims: usize) {
-    let count = basis.len() / dims;
-    for i in 0..count {
-        let (before, rest) = basis.split_at_mut(i * dims);
-        let row = &mut rest[..dims];
-        for _ in 0..2 {
-            for other in before.chunks_exact(dims) {
-                let share = dot(row, other);
-                row.iter_mut().zip(other).for_each(|(v, o)| *v -= share * o);
-            }
-        }
-        let norm = dot(row, row).sqrt().max(1e-20);
-        row.iter_mut().for_each(|v| *v /= norm);
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::Draw;
     use super::super::linear::squared_distance;
     use super::*;
     use crate::data::Dataset;
@@ -234,7 +198,7 @@ mod tests {
                 vec![5.0 + (a + b) / 2f32.sqrt(), 1.0 + (a - b) / 2f32.sqrt(), c]
             })
             .collect();
-        let (mean, components) = principal_components(&rows.iter().map(Vec::as_slice).collect::<Vec<_>>(), 0);
+        let (mean, components) = layout_components(&rows.iter().map(Vec::as_slice).collect::<Vec<_>>(), 0);
         assert!((mean[0] - 5.0).abs() < 0.5 && (mean[1] - 1.0).abs() < 0.5);
         assert_eq!(components.len(), 6);
         let first = &components[..3];

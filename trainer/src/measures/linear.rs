@@ -1,7 +1,9 @@
-//! Matrix products, by Burn's CPU backend: on two cores fifty times faster than three loops.
+//! Matrix products and principal components, by Burn's CPU backend: on two cores fifty times faster than three loops.
 
 use burn::backend::Flex;
 use burn::tensor::{Tensor, TensorData};
+
+use super::Draw;
 
 /// A `[rows, inner]` times the transpose of B `[columns, inner]`: `[rows, columns]`.
 pub fn product(a: Vec<f32>, b: Vec<f32>, inner: usize) -> Vec<f32> {
@@ -31,6 +33,55 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
 /// The squared distance of two rows.
 pub fn squared_distance(a: &[f32], b: &[f32]) -> f64 {
     a.iter().zip(b).map(|(x, y)| f64::from(x - y).powi(2)).sum()
+}
+
+/// Principal components of rows.
+pub struct Components {
+    /// The mean row.
+    pub mean: Vec<f32>,
+    /// Orthonormal directions, one row each, those of the largest variance first.
+    pub basis: Vec<f32>,
+    /// The variance along each.
+    pub variances: Vec<f32>,
+}
+
+/// The first `most` principal components, by orthogonal iteration.
+pub fn principal_components(rows: &[&[f32]], most: usize, seed: u64) -> Components {
+    const ITERATIONS: usize = 40;
+    let (n, dims) = (rows.len(), rows[0].len());
+    let mean: Vec<f32> =
+        (0..dims).map(|d| (rows.iter().map(|row| f64::from(row[d])).sum::<f64>() / n as f64) as f32).collect();
+    let by_dim: Vec<f32> =
+        (0..dims).flat_map(|d| rows.iter().map(move |row| (row, d))).map(|(row, d)| row[d] - mean[d]).collect();
+    let mut covariance = product(by_dim.clone(), by_dim, n);
+    covariance.iter_mut().for_each(|v| *v /= n as f32);
+    let count = most.min(n - 1).min(dims);
+    let mut basis = Draw::Components.stream(seed, 0).normals(count * dims);
+    orthonormalise(&mut basis, dims);
+    for _ in 0..ITERATIONS {
+        basis = product(basis, covariance.clone(), dims);
+        orthonormalise(&mut basis, dims);
+    }
+    let images = product(basis.clone(), covariance, dims);
+    let variances = basis.chunks_exact(dims).zip(images.chunks_exact(dims)).map(|(v, image)| dot(v, image).max(0.0));
+    Components { mean, variances: variances.collect(), basis }
+}
+
+/// Gram–Schmidt, twice for exactness.
+fn orthonormalise(basis: &mut [f32], dims: usize) {
+    let count = basis.len() / dims;
+    for i in 0..count {
+        let (before, rest) = basis.split_at_mut(i * dims);
+        let row = &mut rest[..dims];
+        for _ in 0..2 {
+            for other in before.chunks_exact(dims) {
+                let share = dot(row, other);
+                row.iter_mut().zip(other).for_each(|(v, o)| *v -= share * o);
+            }
+        }
+        let norm = dot(row, row).sqrt().max(1e-20);
+        row.iter_mut().for_each(|v| *v /= norm);
+    }
 }
 
 #[cfg(test)]

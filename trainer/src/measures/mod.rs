@@ -15,7 +15,7 @@
 //! given beside the same figure of as many real images against the same reference: what a perfect model would score.
 
 pub mod features;
-mod linear;
+pub mod linear;
 pub mod memorisation;
 pub mod neighbours;
 mod plane;

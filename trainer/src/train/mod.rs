@@ -5,6 +5,7 @@ mod loader;
 mod network;
 mod records;
 mod session;
+mod start;
 mod team;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -3,10 +3,11 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
-use burn::tensor::backend::Backend;
+use anyhow::{Context, Result, anyhow};
+use burn::tensor::{Tensor, TensorData, backend::Backend};
 use serde::Serialize;
-use vdm::image::GreyImage;
+use vdm::config::Stage;
+use vdm::image::{GreyImage, to_unit};
 use vdm::model::{Condition, Networks, Vdm};
 use vdm::sampler::{Sampler, SamplingOptions};
 use vdm::schedule::NoiseSchedule;
@@ -140,23 +141,61 @@ impl Records {
         let sampler = Sampler::default();
         let options = SamplingOptions { sampler, steps: SAMPLE_STEPS, condition: Condition::default() };
         let images = draw(&model, options, Pixels::Mean, 0, SAMPLES, device, || {})?;
-        let origin = vdm::image::Origin {
-            software: SOFTWARE.to_owned(),
-            weights: format!("{} in training", self.settings.preset.name()),
-            weights_sha256: "not saved".to_owned(),
-            settings: [
-                ("training step", step.to_string()),
-                ("sampler", sampler.name().to_owned()),
-                ("steps", SAMPLE_STEPS.to_string()),
-                ("seeds", format!("0-{}", SAMPLES - 1)),
-            ]
-            .map(|(key, value)| (key.to_owned(), value))
-            .into(),
-        };
+        let (steps, seeds) = (SAMPLE_STEPS.to_string(), format!("0-{}", SAMPLES - 1));
+        let origin = self.origin(step, &[("sampler", sampler.name()), ("steps", &steps), ("seeds", &seeds)]);
         let grid = GreyImage::grid(&images, 4).labelled();
         let png = grid.to_png(&origin)?;
         self.board.image(step, "samples", grid.width, grid.height, &png)?;
         files::write_atomic(&self.folder.join("samples").join(format!("step-{step:08}.png")), &png)
+    }
+
+    /// Draws validation images, each with its reconstruction below.
+    pub fn reconstructions<B: Backend>(
+        &mut self,
+        step: u64,
+        networks: Networks<B>,
+        validation: &Dataset,
+        device: &B::Device,
+    ) -> Result<()> {
+        let model = block_on(Vdm::new(self.settings.model.clone(), networks))?;
+        let (width, count) = (model.config.width, SAMPLES.min(validation.len()) / 2);
+        let pixels: Vec<f32> = (0..count).flat_map(|i| validation.image(i).iter().map(|&v| to_unit(v))).collect();
+        let x = Tensor::<B, 2>::from_data(TensorData::new(pixels, [count, model.config.pixels()]), device);
+        let f = model.encode(x).context("the encoder is missing")?;
+        let seeds: Vec<u64> = (0..count as u64).collect();
+        let decoded = model.decode_with_grain(f, &seeds).try_into_data();
+        let decoded: Vec<f32> =
+            decoded.map_err(|error| anyhow!("cannot read from the device: {error:?}"))?.iter::<f32>().collect();
+        let mut pictures: Vec<GreyImage> = Vec::new();
+        for row in 0..count.div_ceil(4) {
+            let range = row * 4..count.min(row * 4 + 4);
+            pictures.extend(range.clone().map(|i| {
+                let unit: Vec<f32> = validation.image(i).iter().map(|&v| to_unit(v)).collect();
+                GreyImage::from_unit(width, &unit)
+            }));
+            pictures.extend(
+                range.map(|i| {
+                    GreyImage::from_unit(width, &decoded[i * model.config.pixels()..][..model.config.pixels()])
+                }),
+            );
+        }
+        let grid = GreyImage::grid(&pictures, 4).labelled();
+        let png =
+            grid.to_png(&self.origin(step, &[("shows", "validation images, and below them their reconstructions")]))?;
+        self.board.image(step, "reconstructions", grid.width, grid.height, &png)?;
+        files::write_atomic(&self.folder.join("samples").join(format!("step-{step:08}.png")), &png)
+    }
+
+    fn origin(&self, step: u64, settings: &[(&str, &str)]) -> vdm::image::Origin {
+        let step = step.to_string();
+        let first = [("training step", step.as_str())];
+        let settings = first.iter().chain(settings);
+        vdm::image::Origin {
+            software: SOFTWARE.to_owned(),
+            weights: format!("{} in training", self.settings.preset.name()),
+            weights_sha256: "not saved".to_owned(),
+            settings: settings.map(|&(key, value)| (key.to_owned(), value.to_owned())).collect(),
+        }
     }
 
     /// Says something.
@@ -185,11 +224,14 @@ impl Records {
         validation: &Dataset,
         device: &B::Device,
     ) -> Result<()> {
-        let Self { folder, view, mut board, .. } = self;
+        let Self { folder, view, mut board, settings, .. } = self;
         view.finish();
         board.flush()?;
         eprintln!("best validation at step {} ({}): {}", best.step, best.series, weights.display());
-        figures::draw_all::<B>(&folder, weights, validation, device)?;
+        // Without a ScoreNet there is nothing to draw but noise.
+        if settings.training.stage != Stage::Autoencoder {
+            figures::draw_all::<B>(&folder, weights, validation, device)?;
+        }
         write_report(&folder)
     }
 }

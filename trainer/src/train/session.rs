@@ -7,7 +7,7 @@ use burn::module::AutodiffModule;
 use burn::optim::{AdamWConfig, GradientsAccumulator, GradientsParams, Optimizer};
 use burn::tensor::{DType, Tensor, backend::AutodiffBackend, backend::Backend};
 use vdm::bound::ImageTerms;
-use vdm::config::{ComputePrecision, TrainingConfig};
+use vdm::config::{ComputePrecision, Stage, TrainingConfig};
 use vdm::loss::LossTerms;
 use vdm::math;
 use vdm::model::Networks;
@@ -18,6 +18,7 @@ use super::Train;
 use super::average::Average;
 use super::loader::{Loader, Share};
 use super::records::Records;
+use super::start;
 use super::team::Team;
 use crate::checkpoint::{self, Best, Checkpoint, NetworksOptimizer, Position};
 use crate::evaluate::{self, Estimate};
@@ -125,8 +126,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         let mut state = match checkpoint::load(&job.folder, &training.ema_half_lives, optimizer.clone(), device)? {
             Some(state) => state,
             None => {
-                let networks = Networks::new(&settings.model, settings.seed, device)?
-                    .with_mean_image(&job.data.train.mean_image(), device);
+                let networks = start::networks(&job.data, device)?;
                 let average = |&half_life: &u64| Average { half_life, networks: networks.valid() };
                 let averages = training.ema_half_lives.iter().map(average).collect();
                 Checkpoint { position: Position::default(), averages, networks, optimizer }
@@ -196,7 +196,17 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
             }
             if samples && let Some(records) = &mut self.records {
                 let networks = self.state.averages.last().map_or(self.state.networks.valid(), |a| a.networks.clone());
-                records.samples::<B::InnerBackend>(next, networks.with_compute(ComputePrecision::F32), self.device)?;
+                let networks = networks.with_compute(ComputePrecision::F32);
+                if self.training.stage == Stage::Autoencoder {
+                    records.reconstructions::<B::InnerBackend>(
+                        next,
+                        networks,
+                        &self.job.data.validation,
+                        self.device,
+                    )?;
+                } else {
+                    records.samples::<B::InnerBackend>(next, networks, self.device)?;
+                }
             }
             if stop {
                 return Ok(last);
@@ -221,17 +231,9 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         let mut accumulator = GradientsAccumulator::new();
         let mut sums = Tensor::<B::InnerBackend, 1>::zeros([TERMS], self.device);
         for part in self.loader.next()? {
-            let (terms, part) = gradients(
-                networks,
-                encoder,
-                config,
-                training.diffusion_steps,
-                &training.objective,
-                scale,
-                part.on_device(self.device),
-            );
-            accumulator.accumulate(networks, part);
-            sums = sums + sum_of_terms(terms);
+            let part = gradients(networks, encoder, config, training, scale, part.on_device(self.device));
+            accumulator.accumulate(networks, part.gradients);
+            sums = sums + sum_of_terms(part.terms, part.weighted_diffusion);
         }
         let over = self.job.time_limit.is_some_and(|limit| self.started.elapsed() >= limit);
         let stops = over || self.job.stop.load(std::sync::atomic::Ordering::SeqCst);
@@ -239,7 +241,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         let numbers = Tensor::cat(vec![sums, vote], 0);
         let (mut grads, sums) = self.team.sum_gradients(accumulator.grads(), numbers, &networks.valid())?;
 
-        let mean_diffusion = sums.clone().narrow(0, DIFFUSION, 1) / images as f64;
+        let mean_diffusion = sums.clone().narrow(0, WEIGHTED_DIFFUSION, 1) / images as f64;
         complete_gradients(&mut grads, networks, training.diffusion_steps, images, scale, mean_diffusion);
         let pixels = config.pixels() as f64;
         let norm = clip_global_norm::<B, _>(&mut grads, networks, training.clip_norm * pixels, self.device);
@@ -281,9 +283,10 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
                 step: self.step(),
                 reconstruction: bits(0),
                 latent: bits(1),
-                diffusion: bits(DIFFUSION),
+                diffusion: bits(2),
                 mse: mean(3),
                 gradient_difference: mean(4),
+                grain: bits(5),
                 gradient_norm: norm,
                 learning_rate: training.learning_rate_at(self.step()),
                 seconds,
@@ -350,7 +353,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         let schedule = crate::files::block_on(series[0].1.schedule.read())?;
         for (name, networks) in series {
             let line = self.measure(&name, &networks)?;
-            let objective = line.reconstruction + self.training.objective.rate * (line.latent + line.diffusion);
+            let objective = line.objective;
             if self.state.position.best.as_ref().is_none_or(|best| objective < best.objective) {
                 self.state.position.best = Some(Best { step: line.step, series: name, objective });
                 let path = checkpoint::weights_path(&self.job.folder, self.settings.preset.name());
@@ -370,18 +373,33 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
 
     fn measure(&self, name: &str, networks: &Networks<B::InnerBackend>) -> Result<ValidationLog> {
         let (config, data) = (&self.settings.model, &self.job.data.validation);
-        let terms = evaluate::measure(networks, config, data, 1, self.settings.seed, self.device, |_| {})?;
+        let stage = self.training.stage;
+        let terms = evaluate::measure(networks, config, stage, data, 1, self.settings.seed, self.device, |_| {})?;
         let pixels = config.pixels();
         let bits = |of: fn(&ImageTerms) -> f64| {
             Estimate::of(&terms.iter().map(of).collect::<Vec<_>>()).in_bits_per_dim(pixels)
         };
         let total = bits(ImageTerms::total);
+        let weights = &self.training.objective;
+        let mean = |of: fn(&ImageTerms) -> f64| Estimate::of(&terms.iter().map(of).collect::<Vec<_>>()).mean;
+        // As bits a dimension, so that a mean over pixels counts once a pixel.
+        let auxiliary = weights.mse * mean(|t| t.mse) + weights.gradient_difference * mean(|t| t.gradient_difference);
+        let grain = bits(|t| t.grain).mean;
+        let (reconstruction, latent, diffusion) =
+            (bits(|t| t.reconstruction).mean, bits(|t| t.latent).mean, bits(|t| t.diffusion).mean);
+        let objective = reconstruction
+            + weights.rate * (latent + diffusion)
+            + auxiliary / std::f64::consts::LN_2
+            + weights.grain * grain;
         Ok(ValidationLog {
             step: self.step(),
             series: name.to_owned(),
-            reconstruction: bits(|t| t.reconstruction).mean,
-            latent: bits(|t| t.latent).mean,
-            diffusion: bits(|t| t.diffusion).mean,
+            reconstruction,
+            latent,
+            diffusion,
+            mse: mean(|t| t.mse),
+            grain,
+            objective,
             total: total.mean,
             standard_error: total.standard_error,
         })
@@ -429,15 +447,15 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
     }
 }
 
-/// The five terms that are logged.
-const TERMS: usize = 5;
-/// The place of the diffusion loss among them.
-const DIFFUSION: usize = 2;
+/// The numbers that are summed over a batch.
+const TERMS: usize = 7;
+/// The place of the diffusion loss among them, as the objective weighs it.
+const WEIGHTED_DIFFUSION: usize = 6;
 
 /// The terms summed over images, `[TERMS]`.
-fn sum_of_terms<B: Backend>(terms: LossTerms<B>) -> Tensor<B, 1> {
-    let LossTerms { reconstruction, latent, diffusion, mse, gradient_difference, .. } = terms;
-    let all = [reconstruction, latent, diffusion, mse, gradient_difference];
+fn sum_of_terms<B: Backend>(terms: LossTerms<B>, weighted_diffusion: Tensor<B, 1>) -> Tensor<B, 1> {
+    let LossTerms { reconstruction, latent, diffusion, mse, gradient_difference, grain, .. } = terms;
+    let all = [reconstruction, latent, diffusion, mse, gradient_difference, grain, weighted_diffusion];
     Tensor::cat(all.into_iter().map(Tensor::sum).collect(), 0)
 }
 

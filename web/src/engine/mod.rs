@@ -211,6 +211,7 @@ impl<B: Backend> Engine<B> {
         let terms = bound::measure(
             &self.model.networks,
             &self.model.config,
+            Stage::Joint,
             &encoder,
             &[&picture.pixels],
             Some(&[class]),

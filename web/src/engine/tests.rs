@@ -198,7 +198,8 @@ fn the_bound_is_that_of_the_core() {
     let encoder = engine.encoder.borrow().clone().expect("an encoder");
     let (networks, config) = (&engine.model.networks, &engine.model.config);
     let expected =
-        now(bound::measure(networks, config, &encoder, &[&picture.pixels], None, 0, 4, 0, &FlexDevice)).expect("terms");
+        now(bound::measure(networks, config, Stage::Joint, &encoder, &[&picture.pixels], None, 0, 4, 0, &FlexDevice))
+            .expect("terms");
     assert_eq!(expected, [terms]);
     assert!(terms.reconstruction > terms.entropy_floor && terms.entropy_floor > 0.0);
 }

@@ -1,0 +1,107 @@
+//! The networks that a run starts from.
+
+use anyhow::{Context, Result, ensure};
+use burn::module::AutodiffModule;
+use burn::tensor::{Tensor, TensorData, backend::AutodiffBackend, backend::Backend};
+use vdm::config::{ModelConfig, Stage};
+use vdm::gaussian::LatentStatistics;
+use vdm::image::to_unit;
+use vdm::model::Networks;
+
+use crate::data::Dataset;
+use crate::files::{self, WithEncoder};
+use crate::measures::linear::{Components, principal_components};
+use crate::run_data::RunData;
+
+/// Images whose latents are measured, at most: they are held in memory.
+const MOST_IMAGES: usize = 20_000;
+/// Images encoded at once.
+const BATCH: usize = 64;
+/// Least variance that is left to a latent number beside the components.
+const LEAST_REST: f32 = 1e-4;
+
+/// Fresh networks, with the parts of the weights that the run starts from.
+pub fn networks<B: AutodiffBackend>(data: &RunData, device: &B::Device) -> Result<Networks<B>> {
+    let settings = &data.settings;
+    let config = &settings.model;
+    let mut networks =
+        Networks::<B>::new(config, settings.seed, device)?.with_mean_image(&data.train.mean_image(), device);
+    let mut measured = false;
+    if let Some(path) = &settings.from {
+        let loaded = files::load_model::<B>(path, WithEncoder::Yes, device)?;
+        let (theirs, from) = (&loaded.header.config, loaded.model.networks);
+        let same_codec = codec(theirs) == codec(config);
+        ensure!(
+            same_codec || settings.training.stage != Stage::Diffusion,
+            "{} has another encoder or decoder than the run (its configuration is {})",
+            path.display(),
+            serde_json::to_string(theirs)?
+        );
+        if same_codec {
+            (networks.encoder, networks.decoder) = (from.encoder, from.decoder);
+        }
+        let same_prior = theirs.score_net == config.score_net
+            && theirs.schedule == config.schedule
+            && theirs.classes == config.classes
+            && theirs.latent_dim == config.latent_dim;
+        if same_codec && same_prior {
+            (networks.score_net, networks.schedule) = (from.score_net, from.schedule);
+            measured = files::block_on(networks.has_latent_statistics())?;
+        }
+        ensure!(same_codec || same_prior, "{}: no part of it is built as this run's networks are", path.display());
+    }
+    if settings.training.stage == Stage::Diffusion && config.score_net.gaussian_rank > 0 && !measured {
+        let statistics = statistics(&networks.valid(), config, &data.train, settings.seed, device)?;
+        networks = networks.with_latent_statistics(statistics, device);
+    }
+    Ok(networks)
+}
+
+/// What encoder and decoder are built from.
+fn codec(config: &ModelConfig) -> impl PartialEq + use<> {
+    let ModelConfig { height, width, latent_dim, patch, grain, .. } = *config;
+    ([height, width, latent_dim], patch, grain, config.encoder.clone(), config.decoder.clone())
+}
+
+/// Mean and covariance of the latents of training images.
+fn statistics<B: Backend>(
+    networks: &Networks<B>,
+    config: &ModelConfig,
+    data: &Dataset,
+    seed: u64,
+    device: &B::Device,
+) -> Result<LatentStatistics> {
+    let encoder = networks.encoder.as_ref().context("the encoder is missing")?;
+    let every = data.len().div_ceil(MOST_IMAGES);
+    let indices: Vec<usize> = (0..data.len()).step_by(every).collect();
+    eprintln!("measuring the latents of {} images", indices.len());
+    let mut latents: Vec<Vec<f32>> = Vec::with_capacity(indices.len());
+    for chunk in indices.chunks(BATCH) {
+        let pixels: Vec<f32> = chunk.iter().flat_map(|&i| data.image(i).iter().map(|&v| to_unit(v))).collect();
+        let x = Tensor::<B, 2>::from_data(TensorData::new(pixels, [chunk.len(), config.pixels()]), device);
+        let f =
+            encoder.forward(x).try_into_data().map_err(|e| anyhow::anyhow!("cannot read from the device: {e:?}"))?;
+        let f: Vec<f32> = f.iter::<f32>().collect();
+        latents.extend(f.chunks_exact(config.latent_dim).map(<[f32]>::to_vec));
+    }
+    let rank = config.score_net.gaussian_rank;
+    ensure!(
+        latents.len() > rank,
+        "{} training images are too few for model.score_net.gaussian_rank {rank}: more than {rank} are needed",
+        latents.len()
+    );
+    let rows: Vec<&[f32]> = latents.iter().map(Vec::as_slice).collect();
+    let Components { mean, basis, variances } = principal_components(&rows, rank, seed);
+    let dim = config.latent_dim;
+    let mut components = vec![0.0; dim * rank];
+    let mut rest: Vec<f32> =
+        (0..dim).map(|d| rows.iter().map(|row| (row[d] - mean[d]).powi(2)).sum::<f32>() / rows.len() as f32).collect();
+    for (k, (component, variance)) in basis.chunks_exact(dim).zip(&variances).enumerate() {
+        for (d, v) in component.iter().enumerate() {
+            components[d * rank + k] = *v;
+            rest[d] -= variance * v * v;
+        }
+    }
+    rest.iter_mut().for_each(|v| *v = v.max(LEAST_REST));
+    Ok(LatentStatistics { mean, components, variances, rest })
+}
