@@ -283,6 +283,11 @@ impl<B: Backend> Trajectory<B> {
         Self::from_latent(model, options, seeds, z, t)
     }
 
+    /// The seed of each image, of its fresh noise and its grain.
+    pub fn seeds(&self) -> &[u64] {
+        &self.seeds
+    }
+
     /// Steps in all.
     pub fn steps(&self) -> usize {
         self.times.len() - 1

@@ -7,32 +7,60 @@ use burn::module::{AutodiffModule, Module, ModuleMapper, ModuleVisitor, Param, P
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{DType, Int, Tensor, TensorData, backend::Backend};
 use vdm::config::{
-    ComputePrecision, ModelConfig, ObjectiveWeights, ResNetConfig, ScheduleConfig, ScheduleKind, ScoreNetConfig,
+    ComputePrecision, ModelConfig, ObjectiveWeights, Preset, ResNetConfig, ScheduleConfig, ScheduleKind, ScoreNetConfig,
+    Stage, TrainingConfig,
 };
+use vdm::gaussian::LatentStatistics;
 use vdm::loss::LossTerms;
 use vdm::math;
 use vdm::model::{LatentNoise, Networks};
 use vdm::noise::{NoiseStream, Purpose};
-use vdm::objective::{Batch, clip_global_norm, complete_gradients, gradients};
+use vdm::objective::{Batch, Gradients, clip_global_norm, complete_gradients, gradients};
 
 type Trained = Autodiff<Flex>;
 
 const BATCH: usize = 3;
 const DRAWS: usize = 2;
-const WEIGHTS: ObjectiveWeights = ObjectiveWeights { rate: 1.7, mse: 0.8, gradient_difference: 0.6 };
+const WEIGHTS: ObjectiveWeights =
+    ObjectiveWeights { rate: 1.7, mse: 0.8, gradient_difference: 0.6, grain: 0.0, sigmoid_bias: None };
 
 fn config(kind: ScheduleKind) -> ModelConfig {
-    let blocks = ResNetConfig { width: 7, layers: 1, layer_norm: true };
+    let blocks = ResNetConfig { width: 7, layers: 1, layer_norm: true, heads: 0 };
     ModelConfig {
         height: 4,
         width: 5,
         latent_dim: 3,
+        patch: None,
+        grain: false,
         classes: 2,
         encoder: blocks.clone(),
         decoder: blocks,
-        score_net: ScoreNetConfig { embedding_dim: 4, width: 6, layers: 2, layer_norm: false },
+        score_net: ScoreNetConfig {
+            embedding_dim: 4,
+            width: 6,
+            layers: 2,
+            layer_norm: false,
+            heads: 0,
+            gaussian_rank: 0,
+        },
         // A mild range: the float32 losses stay small enough for differences of them.
         schedule: ScheduleConfig { kind, gamma_min: -3.0, gamma_max: 2.0 },
+    }
+}
+
+/// The same on patches: 2×3 of 2×2 pixels, with 3 numbers each.
+fn config_on_patches(kind: ScheduleKind) -> ModelConfig {
+    let blocks = ResNetConfig { width: 8, layers: 1, layer_norm: false, heads: 2 };
+    let plain = config(kind);
+    ModelConfig {
+        width: 6,
+        latent_dim: 18,
+        patch: Some(2),
+        grain: true,
+        encoder: blocks.clone(),
+        decoder: blocks,
+        score_net: ScoreNetConfig { width: 8, heads: 2, gaussian_rank: 2, ..plain.score_net.clone() },
+        ..plain
     }
 }
 
@@ -65,12 +93,16 @@ struct Collect<'a> {
 }
 
 impl<B: Backend> ModuleVisitor<B> for Collect<'_> {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.push(name.to_owned());
+    fn enter_module(&mut self, name: &str, container_type: &str) {
+        if !container_type.starts_with("Enum:") {
+            self.path.push(name.to_owned());
+        }
     }
 
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.pop();
+    fn exit_module(&mut self, _name: &str, container_type: &str) {
+        if !container_type.starts_with("Enum:") {
+            self.path.pop();
+        }
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
@@ -100,20 +132,43 @@ fn random(shape: &Numbers, seed: u64) -> Numbers {
 /// A model in general position: fresh networks start with zeros in places, where gradients vanish.
 struct Fixture {
     config: ModelConfig,
+    training: TrainingConfig,
     diffusion_steps: Option<u32>,
     networks: Networks<Trained>,
     times: Vec<f64>,
 }
 
+/// Numbers that are measured, not trained.
+fn is_measured(name: &str) -> bool {
+    name == "encoder.mean" || name == "decoder.mean_logits" || name.starts_with("score_net.gaussian")
+}
+
 impl Fixture {
     fn new(kind: ScheduleKind, diffusion_steps: Option<u32>) -> Self {
-        let config = config(kind);
-        let networks = Networks::<Trained>::new(&config, 5, &Default::default()).expect("a valid configuration");
+        Self::of(config(kind), Stage::Joint, WEIGHTS, diffusion_steps)
+    }
+
+    fn of(config: ModelConfig, stage: Stage, objective: ObjectiveWeights, diffusion_steps: Option<u32>) -> Self {
+        let device = Default::default();
+        let mut networks = Networks::<Trained>::new(&config, 5, &device).expect("a valid configuration");
+        let (dim, rank) = (config.latent_dim, config.score_net.gaussian_rank);
+        if rank > 0 {
+            // Two directions that each take half of the numbers.
+            let value = |i: usize| if i / rank % rank == i % rank { (rank as f32 / dim as f32).sqrt() } else { 0.0 };
+            let statistics = LatentStatistics {
+                mean: (0..dim).map(|d| 0.1 * d as f32 - 0.5).collect(),
+                components: (0..dim * rank).map(value).collect(),
+                variances: (0..rank).map(|k| 3.0 + k as f32).collect(),
+                rest: vec![0.6; dim],
+            };
+            networks = networks.with_latent_statistics(statistics, &device);
+        }
         let mut jitter = random(&collect(&networks.valid(), None), 9);
-        jitter.0.retain(|_, (name, _)| !name.starts_with("schedule.gamma") && !name.ends_with("encoder.mean"));
+        jitter.0.retain(|_, (name, _)| !name.starts_with("schedule.gamma") && !is_measured(name));
         let networks = networks.map(&mut Add { numbers: &jitter, scale: 0.25 });
         let times = math::antithetic_times(0.37, BATCH * DRAWS, diffusion_steps);
-        Self { config, diffusion_steps, networks, times }
+        let training = TrainingConfig { stage, diffusion_steps, objective, ..Preset::Quick.training() };
+        Self { config, training, diffusion_steps, networks, times }
     }
 
     fn tensor<B: Backend, const D: usize>(stream: u64, shape: [usize; D]) -> Tensor<B, D> {
@@ -152,9 +207,9 @@ impl Fixture {
         }
     }
 
-    fn summed(&self, loss_scale: f64, batch: Batch<Trained>) -> (LossTerms<Flex>, GradientsParams) {
+    fn summed(&self, loss_scale: f64, batch: Batch<Trained>) -> Gradients<Trained> {
         let encoder = self.networks.encoder.as_ref().expect("new networks have an encoder");
-        gradients(&self.networks, encoder, &self.config, self.diffusion_steps, &WEIGHTS, loss_scale, batch)
+        gradients(&self.networks, encoder, &self.config, &self.training, loss_scale, batch)
     }
 
     /// The gradient under test.
@@ -163,8 +218,8 @@ impl Fixture {
     }
 
     fn scaled_gradients(&self, scale: f64) -> (LossTerms<Flex>, GradientsParams) {
-        let (terms, mut gradients) = self.summed(scale, self.batch());
-        let mean = terms.diffusion.clone().mean();
+        let Gradients { terms, weighted_diffusion, mut gradients } = self.summed(scale, self.batch());
+        let mean = weighted_diffusion.mean();
         complete_gradients(&mut gradients, &self.networks, self.diffusion_steps, BATCH, scale, mean);
         (terms, gradients)
     }
@@ -174,15 +229,22 @@ impl Fixture {
         let networks = self.networks.valid().map(&mut Add { numbers, scale });
         let gammas = networks.gammas(&self.times, self.diffusion_steps, &Default::default());
         let encoder = networks.encoder.as_ref().expect("new networks have an encoder");
-        networks.losses(&self.config, encoder, self.images(), Self::classes(), gammas, self.noise())
+        let stage = self.training.stage;
+        networks.losses(&self.config, stage, encoder, self.images(), Self::classes(), gammas, self.noise())
     }
 
     /// The weighted objective in nats an image.
     fn objective(&self, terms: LossTerms<Flex>) -> f64 {
         let pixels = self.config.pixels() as f64;
+        let weights = &self.training.objective;
+        let draws = values(terms.diffusion_draws);
+        let gammas = values(self.networks.valid().gammas(&self.times, self.diffusion_steps, &Default::default()).at_t);
+        let weight = |gamma: &f64| weights.sigmoid_bias.map_or(1.0, |bias| math::sigmoid(gamma + bias));
+        let diffusion = draws.iter().zip(&gammas).map(|(draw, gamma)| draw * weight(gamma)).sum::<f64>();
         mean(terms.reconstruction)
-            + WEIGHTS.rate * (mean(terms.latent) + mean(terms.diffusion))
-            + pixels * (WEIGHTS.mse * mean(terms.mse) + WEIGHTS.gradient_difference * mean(terms.gradient_difference))
+            + weights.rate * (mean(terms.latent) + diffusion / draws.len() as f64)
+            + pixels * (weights.mse * mean(terms.mse) + weights.gradient_difference * mean(terms.gradient_difference))
+            + weights.grain * mean(terms.grain)
     }
 
     /// What the schedule's interior is trained on in continuous time: the mean squared loss, over the mean loss.
@@ -249,9 +311,53 @@ const MONOTONIC: ScheduleKind = ScheduleKind::Monotonic { hidden: 4, learn_endpo
 fn networks_take_the_gradient_of_the_objective() {
     for steps in [None, Some(7)] {
         let fixture = Fixture::new(MONOTONIC, steps);
-        let trained = |name: &str| !name.starts_with("schedule") && name != "encoder.mean";
+        let trained = |name: &str| !name.starts_with("schedule") && !is_measured(name);
         assert!(compare(&fixture, trained, |terms| fixture.objective(terms)) > 30);
     }
+}
+
+#[test]
+fn networks_on_patches_take_the_gradient_of_the_objective() {
+    let weights = ObjectiveWeights { sigmoid_bias: Some(0.5), ..WEIGHTS };
+    let fixture = Fixture::of(config_on_patches(MONOTONIC), Stage::Joint, weights, None);
+    let trained = |name: &str| {
+        let trained = !name.starts_with("schedule") && !is_measured(name);
+        trained && !name.starts_with("decoder.grain")
+    };
+    assert!(compare(&fixture, trained, |terms| fixture.objective(terms)) > 50);
+}
+
+#[test]
+fn grain_takes_the_gradient_of_its_density() {
+    let weights = ObjectiveWeights { grain: 0.3, ..WEIGHTS };
+    let fixture = Fixture::of(config_on_patches(MONOTONIC), Stage::Autoencoder, weights, None);
+    let grain = |name: &str| name.starts_with("decoder.grain");
+    assert_eq!(compare(&fixture, grain, |terms| fixture.objective(terms)), 2);
+}
+
+#[test]
+fn a_stage_trains_its_own_networks_only() {
+    let names = |stage| {
+        let fixture = Fixture::of(config_on_patches(MONOTONIC), stage, WEIGHTS, None);
+        let (_, gradients) = fixture.gradients();
+        let found = collect(&fixture.networks.valid(), Some(&gradients)).0;
+        let moved = found.into_values().filter(|(_, gradient)| norm(gradient) > 0.0);
+        moved.map(|(name, _)| name).collect::<Vec<_>>()
+    };
+    let part = |name: &String| name.split('.').next().unwrap_or_default().to_owned();
+    let parts = |stage| names(stage).iter().map(part).collect::<std::collections::BTreeSet<_>>();
+    let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    assert_eq!(parts(Stage::Autoencoder), set(&["encoder", "decoder"]));
+    assert_eq!(parts(Stage::Diffusion), set(&["score_net", "schedule"]));
+    assert_eq!(parts(Stage::Joint), set(&["encoder", "decoder", "score_net", "schedule"]));
+    // What it trains, it trains as all together do.
+    let of = |stage| {
+        let fixture = Fixture::of(config_on_patches(MONOTONIC), stage, WEIGHTS, None);
+        let mut gradients = collect(&fixture.networks.valid(), Some(&fixture.gradients().1));
+        gradients.0.retain(|_, (name, _)| name.starts_with("score_net"));
+        gradients
+    };
+    close(&of(Stage::Diffusion), &of(Stage::Joint), 1e-5);
 }
 
 #[test]
@@ -286,7 +392,7 @@ fn fixed_endpoints_and_the_mean_image_take_none() {
             let fixture = Fixture::new(kind, steps);
             let (_, gradients) = fixture.gradients();
             for (name, gradient) in collect(&fixture.networks.valid(), Some(&gradients)).0.values() {
-                let fixed = name.starts_with("schedule.gamma") || name == "encoder.mean";
+                let fixed = name.starts_with("schedule.gamma") || is_measured(name);
                 assert!(!fixed || norm(gradient) == 0.0, "{name}");
             }
         }
@@ -312,9 +418,9 @@ fn the_parts_of_a_batch_add_up_to_its_gradient() {
         let mut sum = GradientsAccumulator::new();
         let mut diffusion = 0.0;
         for i in 0..BATCH {
-            let (terms, part) = fixture.summed(1.0, fixture.part(i));
-            diffusion += mean(terms.diffusion) / BATCH as f64;
-            sum.accumulate(&fixture.networks, part);
+            let part = fixture.summed(1.0, fixture.part(i));
+            diffusion += mean(part.weighted_diffusion) / BATCH as f64;
+            sum.accumulate(&fixture.networks, part.gradients);
         }
         let mut sum = sum.grads();
         let diffusion = Tensor::from_floats([diffusion as f32], &Default::default());

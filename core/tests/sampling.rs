@@ -3,7 +3,7 @@
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 use burn_flex::Flex;
-use vdm::config::{ModelConfig, ResNetConfig, ScheduleConfig, ScheduleKind, ScoreNetConfig};
+use vdm::config::{ModelConfig, Preset, ResNetConfig, ScheduleConfig, ScheduleKind, ScoreNetConfig};
 use vdm::math::{alpha_squared, sigma_squared};
 use vdm::model::{Condition, Networks, Vdm};
 use vdm::noise::{NoiseStream, Purpose};
@@ -11,7 +11,7 @@ use vdm::sampler::{Sampler, SamplingOptions, StepGammas, Trajectory, seeded_nois
 use vdm::schedule::NoiseSchedule;
 
 fn config(classes: usize) -> ModelConfig {
-    let blocks = ResNetConfig { width: 8, layers: 1, layer_norm: false };
+    let blocks = ResNetConfig { width: 8, layers: 1, layer_norm: false, heads: 0 };
     ModelConfig {
         height: 4,
         width: 4,
@@ -19,12 +19,13 @@ fn config(classes: usize) -> ModelConfig {
         classes,
         encoder: blocks.clone(),
         decoder: blocks,
-        score_net: ScoreNetConfig { embedding_dim: 8, width: 8, layers: 1, layer_norm: false },
+        score_net: ScoreNetConfig { embedding_dim: 8, width: 8, layers: 1, ..Preset::Quick.model().score_net },
         schedule: ScheduleConfig {
             kind: ScheduleKind::Monotonic { hidden: 4, learn_endpoints: false },
             gamma_min: -8.0,
             gamma_max: 4.0,
         },
+        ..Preset::Quick.model()
     }
 }
 

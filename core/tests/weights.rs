@@ -14,7 +14,7 @@ use vdm::weights::{
 };
 
 fn config() -> ModelConfig {
-    let blocks = ResNetConfig { width: 6, layers: 1, layer_norm: true };
+    let blocks = ResNetConfig { width: 6, layers: 1, layer_norm: true, heads: 0 };
     ModelConfig {
         height: 4,
         width: 4,
@@ -22,7 +22,7 @@ fn config() -> ModelConfig {
         classes: 2,
         encoder: blocks.clone(),
         decoder: blocks,
-        score_net: ScoreNetConfig { embedding_dim: 4, width: 5, layers: 1, layer_norm: false },
+        score_net: ScoreNetConfig { embedding_dim: 4, width: 5, layers: 1, ..Preset::Quick.model().score_net },
         ..Preset::Quick.model()
     }
 }
@@ -132,7 +132,7 @@ fn what_was_read_computes_what_was_written() {
     let z = Tensor::<Flex, 2>::from_floats([[0.3, -1.0, 2.0]], &Default::default());
     let time = Tensor::<Flex, 2>::from_floats([[0.1, 0.2, 0.3, 0.4]], &Default::default());
     let outputs = |networks: &Networks<Flex>| {
-        let eps = networks.score_net.forward(z.clone(), time.clone(), None);
+        let eps = networks.score_net.forward(z.clone(), Tensor::zeros([1], &Default::default()), time.clone(), None);
         (eps.into_data(), networks.decoder.forward(z.clone()).into_data())
     };
     assert_eq!(outputs(&networks(1)), outputs(&read));

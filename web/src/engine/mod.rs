@@ -12,6 +12,7 @@ use std::rc::Rc;
 
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 use vdm::bound;
+use vdm::config::Stage;
 use vdm::error::WeightsError;
 use vdm::image::{GreyImage, Origin};
 use vdm::math::alpha_squared;
@@ -161,7 +162,7 @@ impl<B: Backend> Engine<B> {
         let recording = self.recorded(run, host).await?;
         let (row, moment) = recording.place(image, index)?;
         let latents = [recording.noisy(row, moment), recording.predicted(row, moment)];
-        let mut pictures = self.decode_rows(&latents).await?.into_iter();
+        let mut pictures = self.decode_rows(&latents, &[recording.seeds[row]; 2]).await?.into_iter();
         let (Some(noisy), Some(predicted)) = (pictures.next(), pictures.next()) else {
             return Err(Problem::NotFinite.into());
         };
@@ -186,7 +187,8 @@ impl<B: Backend> Engine<B> {
         let latent = self.numbers(z.clone()).await?;
         let alpha = alpha_squared(self.model.schedule.gamma(t)).sqrt();
         let scaled = latent.iter().map(|&v| (f64::from(v) / alpha) as f32).collect();
-        let mut pictures = self.decode_rows(&[scaled, f.to_vec()]).await?.into_iter();
+        let grain = subject.seed().unwrap_or(seed);
+        let mut pictures = self.decode_rows(&[scaled, f.to_vec()], &[grain; 2]).await?.into_iter();
         let (Some(noisy), Some(clean)) = (pictures.next(), pictures.next()) else {
             return Err(Problem::NotFinite.into());
         };
@@ -196,9 +198,9 @@ impl<B: Backend> Engine<B> {
     async fn measure(&self, subject: &Subject, times: u32, seed: u64, host: &impl Host) -> Result<Outcome, Halt> {
         let picture = match subject {
             Subject::Image { picture, .. } => picture.clone(),
-            Subject::Sample(_) => {
+            Subject::Sample(settings) => {
                 let f = self.clean_latent(subject, host).await?;
-                self.decode_rows(&[f.to_vec()]).await?.pop().ok_or(Problem::NotFinite)?
+                self.decode_rows(&[f.to_vec()], &[settings.seed]).await?.pop().ok_or(Problem::NotFinite)?
             }
         };
         self.check_size(&picture)?;
@@ -262,7 +264,8 @@ impl<B: Backend> Engine<B> {
         for index in files::evenly(recording.steps(), frames) {
             let (row, moment) = recording.place(image, index as u32)?;
             let latents = [recording.noisy(row, moment), recording.predicted(row, moment)];
-            let mut pictures = self.decode_rows(&latents).await?.into_iter().map(GreyImage::from);
+            let seeds = [recording.seeds[row]; 2];
+            let mut pictures = self.decode_rows(&latents, &seeds).await?.into_iter().map(GreyImage::from);
             if let (Some(noisy), Some(predicted)) = (pictures.next(), pictures.next()) {
                 film.push((noisy, predicted));
             }
@@ -318,10 +321,10 @@ impl<B: Backend> Engine<B> {
         Tensor::from_data(TensorData::new(values, [rows, columns]), &self.device)
     }
 
-    /// Pictures of clean latents.
-    async fn decode_rows(&self, latents: &[Vec<f32>]) -> Result<Vec<Picture>, Problem> {
+    /// Pictures of clean latents, with the grain of one seed each.
+    async fn decode_rows(&self, latents: &[Vec<f32>], seeds: &[u64]) -> Result<Vec<Picture>, Problem> {
         let f = self.tensor(latents.concat(), latents.len());
-        self.read(self.model.decode(f)).await
+        self.read(self.model.decode_with_grain(f, seeds)).await
     }
 
     /// Numbers from the device.

@@ -9,6 +9,8 @@ use crate::protocol::{Problem, Run};
 pub(super) struct Recording {
     /// The run.
     pub(super) run: Run,
+    /// The seed of each image.
+    pub(super) seeds: Vec<u64>,
     /// The times that it passed, one more than steps.
     pub(super) times: Vec<f64>,
     /// γ at these times.

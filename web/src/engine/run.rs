@@ -66,7 +66,7 @@ impl<B: Backend> Engine<B> {
     pub(super) async fn run(&self, run: &Run, host: &impl Host) -> Result<Outcome, Halt> {
         let recording = self.record(run, Some(host), host).await?;
         let last: Vec<Vec<f32>> = (0..run.count()).map(|row| recording.noisy(row, recording.steps())).collect();
-        Ok(Outcome::Pictures(self.decode_rows(&last).await?))
+        Ok(Outcome::Pictures(self.decode_rows(&last, &recording.seeds).await?))
     }
 
     /// The recording of a run: the last one, or made now, without showing it.
@@ -87,6 +87,7 @@ impl<B: Backend> Engine<B> {
         };
         let mut trajectory = self.start(run, clean.as_deref().map(Vec::as_slice))?;
         let (times, gammas) = (trajectory.times().to_vec(), trajectory.gammas().to_vec());
+        let seeds = trajectory.seeds().to_vec();
         let (mut z, mut f_hat) = (Reel::new(), Reel::new());
         let mut pace = PreviewPace::default();
         let mut taken = 0;
@@ -113,7 +114,7 @@ impl<B: Backend> Engine<B> {
         z.flush(self).await?;
         f_hat.flush(self).await?;
         let dim = self.model.config.latent_dim;
-        let recording = Recording { run: run.clone(), times, gammas, dim, z: z.read, f_hat: f_hat.read };
+        let recording = Recording { run: run.clone(), seeds, times, gammas, dim, z: z.read, f_hat: f_hat.read };
         let recording = Rc::new(recording);
         *self.recording.borrow_mut() = Some(Rc::clone(&recording));
         Ok(recording)
@@ -128,10 +129,12 @@ impl<B: Backend> Engine<B> {
     ) -> Result<(Vec<Picture>, Option<Picture>), Problem> {
         let Some(f_hat) = trajectory.f_hat() else { return Ok((Vec::new(), None)) };
         if images > 1 {
-            return Ok((self.read(self.model.decode(f_hat.clone())).await?, None));
+            return Ok((self.read(self.model.decode_with_grain(f_hat.clone(), trajectory.seeds())).await?, None));
         }
         let z = trajectory.z().clone() / alpha_squared(gamma).sqrt();
-        let mut pictures = self.read(self.model.decode(Tensor::cat(vec![f_hat.clone(), z], 0))).await?;
+        let latents = Tensor::cat(vec![f_hat.clone(), z], 0);
+        let seeds = trajectory.seeds().repeat(2);
+        let mut pictures = self.read(self.model.decode_with_grain(latents, &seeds)).await?;
         let noisy = pictures.pop();
         Ok((pictures, noisy))
     }

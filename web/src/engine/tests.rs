@@ -3,7 +3,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use burn_flex::{Flex, FlexDevice};
-use vdm::config::Preset;
+use vdm::config::{Preset, Stage};
 use vdm::image::{LABEL, Origin};
 use vdm::model::Networks;
 use vdm::sampler::Sampler;

@@ -167,6 +167,14 @@ impl Subject {
         matches!(self, Subject::Image { .. })
     }
 
+    /// The seed that a sample was made from.
+    pub fn seed(&self) -> Option<u64> {
+        match self {
+            Subject::Sample(settings) => Some(settings.seed),
+            Subject::Image { .. } => None,
+        }
+    }
+
     /// In a word.
     pub fn name(&self) -> String {
         match self {

@@ -1,0 +1,242 @@
+//! Networks on patches: their geometry, the lapped transform under the grain, and the Gaussian prediction, against what
+//! they stand for.
+
+use burn::module::{AutodiffModule, Module};
+use burn::tensor::{Tensor, TensorData};
+use burn_flex::{Flex, FlexDevice};
+use vdm::config::{ModelConfig, Preset, ResNetConfig};
+use vdm::gaussian::LatentStatistics;
+use vdm::math::{alpha_squared, sigma_squared};
+use vdm::model::{Condition, Networks, Vdm};
+use vdm::noise::{NoiseStream, Purpose};
+use vdm::sampler::{Sampler, SamplingOptions, Trajectory};
+use vdm::tokens::{Border, Grid};
+
+fn ready<F: Future>(future: F) -> F::Output {
+    let mut future = std::pin::pin!(future);
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match future.as_mut().poll(&mut context) {
+        std::task::Poll::Ready(output) => output,
+        std::task::Poll::Pending => panic!("the CPU answers at once"),
+    }
+}
+
+fn normals(seed: u64, shape: [usize; 2]) -> Tensor<Flex, 2> {
+    let values = NoiseStream::new(seed, Purpose::Evaluation, 0).normals(shape[0] * shape[1]);
+    Tensor::from_data(TensorData::new(values, shape), &FlexDevice)
+}
+
+fn values(tensor: Tensor<Flex, 2>) -> Vec<f32> {
+    tensor.into_data().iter::<f32>().collect()
+}
+
+fn inner(a: &[f32], b: &[f32]) -> f64 {
+    a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
+}
+
+const GRID: Grid = Grid { rows: 3, columns: 2, patch: 4 };
+
+/// An image whose pixel at (y, x) is 100 y + x.
+fn coordinates() -> Tensor<Flex, 2> {
+    let (height, width) = (12, 8);
+    let pixels: Vec<f32> = (0..height * width).map(|i| (100 * (i / width) + i % width) as f32).collect();
+    Tensor::from_data(TensorData::new(pixels, [1, height * width]), &FlexDevice)
+}
+
+#[test]
+fn a_window_is_a_patch_with_half_a_patch_around_it() {
+    let windows = values(GRID.windows(coordinates(), Border::Zero));
+    assert_eq!(windows.len(), 6 * 64);
+    // The window of the patch in row 1 and column 1 starts at (2, 2): quarters of 4×4, row by row.
+    let window = &windows[3 * 64..4 * 64];
+    assert_eq!(window[..5], [202.0, 203.0, 204.0, 205.0, 302.0]);
+    assert_eq!(window[16..18], [206.0, 207.0], "the upper right quarter");
+    assert_eq!(window[18..20], [0.0, 0.0], "beyond the border");
+    assert_eq!(window[32..34], [602.0, 603.0], "the lower left quarter");
+    let wrapped = values(GRID.windows(coordinates(), Border::Wrap));
+    assert_eq!(wrapped[3 * 64 + 16..3 * 64 + 20], [206.0, 207.0, 200.0, 201.0]);
+}
+
+#[test]
+fn overlap_add_is_the_transpose_of_windows() {
+    for border in [Border::Zero, Border::Wrap] {
+        let (image, windows) = (normals(1, [2, 96]), normals(2, [12, 64]));
+        let left = inner(&values(GRID.windows(image.clone(), border)), &values(windows.clone()));
+        let right = inner(&values(image), &values(GRID.overlap_add(windows, border)));
+        assert!((left - right).abs() < 1e-4, "{left} {right}");
+    }
+}
+
+#[test]
+fn a_shift_moves_an_eighth_each_way() {
+    let tokens: Vec<f32> = (0..6 * 8).map(|i| (i / 8 * 10 + i % 8) as f32).collect();
+    let shifted = values(GRID.shift(Tensor::from_data(TensorData::new(tokens, [6, 8]), &FlexDevice)));
+    // Token 2 is in row 1, column 0: below it 4, above it 0, right of it 3, left of it nothing.
+    assert_eq!(shifted[2 * 8..3 * 8], [40.0, 1.0, 32.0, 0.0, 24.0, 25.0, 26.0, 27.0]);
+}
+
+fn config() -> ModelConfig {
+    let blocks = ResNetConfig { width: 16, layers: 1, layer_norm: false, heads: 2 };
+    let sharp = Preset::SharpSmall.model();
+    let mut score_net = sharp.score_net.clone();
+    (score_net.width, score_net.layers, score_net.heads, score_net.gaussian_rank) = (16, 1, 2, 3);
+    ModelConfig {
+        height: 32,
+        width: 32,
+        latent_dim: 4 * 6,
+        patch: Some(16),
+        encoder: blocks.clone(),
+        decoder: blocks,
+        score_net,
+        ..sharp
+    }
+}
+
+fn statistics(dim: usize, rank: usize) -> LatentStatistics {
+    // Orthonormal: each direction takes every rank-th number.
+    let count = (dim / rank) as f32;
+    LatentStatistics {
+        mean: (0..dim).map(|d| (d as f32 * 0.7).sin()).collect(),
+        components: (0..dim * rank)
+            .map(|i| if i / rank % rank == i % rank { count.sqrt().recip() } else { 0.0 })
+            .collect(),
+        variances: (0..rank).map(|k| 5.0 / (k + 1) as f32).collect(),
+        rest: (0..dim).map(|_| 0.3).collect(),
+    }
+}
+
+fn model() -> Vdm<Flex> {
+    let config = config();
+    let statistics = statistics(config.latent_dim, config.score_net.gaussian_rank);
+    let networks = Networks::<Flex>::new(&config, 3, &FlexDevice)
+        .expect("valid")
+        .with_mean_image(&vec![0.4; config.pixels()], &FlexDevice)
+        .with_latent_statistics(statistics, &FlexDevice);
+    ready(Vdm::new(config, networks)).expect("the CPU can be read")
+}
+
+#[test]
+fn a_fresh_score_net_predicts_the_noise_of_gaussian_latents() {
+    // With rank directions of λ and ν beside them, the covariance of α f + σ ε is α² (U (λ − …) Uᵀ + ν I) + σ² I: along
+    // a direction α² λ + σ², across all of them α² ν + σ².
+    let model = model();
+    let (dim, rank) = (model.config.latent_dim, model.config.score_net.gaussian_rank);
+    let LatentStatistics { mean, components, variances, rest } = statistics(dim, rank);
+    let z = values(normals(8, [1, dim]));
+    for gamma in [-5.0, 0.0, 7.0] {
+        let predicted = model.predict_noise(
+            Tensor::from_data(TensorData::new(z.clone(), [1, dim]), &FlexDevice),
+            gamma,
+            Condition::default(),
+        );
+        let (alpha, sigma) = (alpha_squared(gamma).sqrt(), sigma_squared(gamma).sqrt());
+        let centred: Vec<f64> = z.iter().zip(&mean).map(|(z, m)| f64::from(*z) - alpha * f64::from(*m)).collect();
+        let mut expected: Vec<f64> = vec![0.0; dim];
+        let mut left = centred.clone();
+        for k in 0..rank {
+            let direction = |d: usize| f64::from(components[d * rank + k]);
+            let along: f64 = (0..dim).map(|d| direction(d) * centred[d]).sum();
+            for d in 0..dim {
+                left[d] -= along * direction(d);
+                expected[d] += along * direction(d) / (alpha * alpha * f64::from(variances[k]) + sigma * sigma);
+            }
+        }
+        for (d, predicted) in values(predicted).into_iter().enumerate() {
+            let expected = sigma * (expected[d] + left[d] / (alpha * alpha * f64::from(rest[d]) + sigma * sigma));
+            // float32 sums of 24 numbers of up to about 20.
+            assert!((f64::from(predicted) - expected).abs() < 1e-4, "γ {gamma}: {predicted} for {expected}");
+        }
+    }
+}
+
+#[test]
+fn a_fresh_codec_is_a_lapped_transform() {
+    // Before training, encoder and decoder keep the lowest frequencies of each patch.
+    let model = model();
+    let smooth: Vec<f32> = (0..32 * 32)
+        .map(|i| {
+            let (y, x) = ((i / 32) as f32, (i % 32) as f32);
+            0.4 + 0.05 * (y / 9.0).sin() * (x / 11.0).cos()
+        })
+        .collect();
+    let x = Tensor::from_data(TensorData::new(smooth.clone(), [1, 32 * 32]), &FlexDevice);
+    let f = model.encode(x).expect("it has an encoder");
+    let decoded = values(model.decode(f));
+    // Without the border, where a patch lacks its neighbour.
+    let error = |i: &usize| f64::from(decoded[*i] - smooth[*i]).powi(2);
+    let inside: Vec<usize> = (0..32 * 32).filter(|i| (8..24).contains(&(i / 32)) && (8..24).contains(&(i % 32))).collect();
+    let rms = (inside.iter().map(error).sum::<f64>() / inside.len() as f64).sqrt();
+    let signal = (inside.iter().map(|&i| f64::from(smooth[i] - 0.4).powi(2)).sum::<f64>() / inside.len() as f64).sqrt();
+    assert!(rms < 0.35 * signal, "{rms} of {signal}");
+}
+
+#[test]
+fn grain_has_the_strength_that_the_decoder_gives() {
+    // A fresh decoder says e^−3.9 for each coefficient of an orthonormal transform: so each pixel has this deviation.
+    let model = model();
+    let f = Tensor::zeros([64, model.config.latent_dim], &FlexDevice);
+    let seeds: Vec<u64> = (0..64).collect();
+    let difference = values(model.decode_with_grain(f.clone(), &seeds) - model.decode(f.clone()));
+    let deviation = (inner(&difference, &difference) / difference.len() as f64).sqrt();
+    assert!((deviation / (-3.9f64).exp() - 1.0).abs() < 0.01, "{deviation}");
+    let again = values(model.decode_with_grain(f.clone(), &seeds) - model.decode(f));
+    assert_eq!(difference, again, "a seed draws the same grain");
+}
+
+#[test]
+fn the_density_of_grain_is_that_of_the_gaussian_it_says() {
+    use burn::backend::Autodiff;
+    use vdm::config::{ObjectiveWeights, Stage, TrainingConfig};
+    use vdm::model::LatentNoise;
+    use vdm::objective::{Batch, gradients};
+
+    let model = model();
+    let networks = Networks::<Autodiff<Flex>>::new(&model.config, 3, &FlexDevice).expect("valid");
+    let encoder = networks.encoder.clone().expect("an encoder");
+    let dim = model.config.latent_dim;
+    let x: Tensor<Autodiff<Flex>, 2> = Tensor::from_inner(normals(4, [2, 32 * 32])).clamp(0.0, 1.0);
+    let (objective, stage) = (ObjectiveWeights { grain: 1.0, ..Preset::Sharp.training().objective }, Stage::Autoencoder);
+    let training = TrainingConfig { objective, stage, ..Preset::Sharp.training() };
+    let noise = LatentNoise { at_zero: Tensor::zeros([2, dim], &FlexDevice), at_t: Tensor::zeros([2, dim], &FlexDevice) };
+    let batch = Batch { x: x.clone(), classes: None, times: vec![0.2, 0.7], noise };
+    let found = gradients(&networks, &encoder, &model.config, &training, 1.0, batch).terms.grain;
+    let found: Vec<f64> = found.into_data().iter::<f64>().collect();
+    let valid = networks.valid();
+    let valid = ready(Vdm::new(model.config.clone(), valid)).expect("the CPU can be read");
+    let f = valid.encode(x.clone().inner()).expect("an encoder");
+    let difference = values(x.inner() - valid.decode(f));
+    for (i, found) in found.into_iter().enumerate() {
+        let of = &difference[i * 1024..(i + 1) * 1024];
+        // An orthonormal transform keeps the sum of squares, and all deviations are e^−3.9.
+        let squares = inner(of, of) * (2.0f64 * 3.9).exp();
+        let expected = 0.5 * squares + 1024.0 * (-3.9 + 0.5 * (2.0 * std::f64::consts::PI).ln());
+        assert!((found - expected).abs() < 1e-4 * expected.abs(), "{found} for {expected}");
+    }
+}
+
+#[test]
+fn an_image_does_not_depend_on_its_batch() {
+    let model = model();
+    let options = SamplingOptions { sampler: Sampler::default(), steps: 3, condition: Condition::default() };
+    let draw = |seeds: &[u64]| {
+        let mut trajectory = Trajectory::from_noise(&model, options, seeds, &FlexDevice).expect("valid");
+        while trajectory.step(&model).is_some() {}
+        values(trajectory.decode(&model))
+    };
+    let (both, second) = (draw(&[5, 9]), draw(&[9]));
+    for (a, b) in both[1024..].iter().zip(&second) {
+        assert!((a - b).abs() < 1e-5, "{a} {b}");
+    }
+    assert_ne!(both[..1024], both[1024..]);
+}
+
+#[test]
+fn sharp_models_are_as_large_as_they_say() {
+    // Two bytes a number, all that sampling needs: 30 MB at most, the encoder 10 MB more.
+    for (preset, most) in [(Preset::Sharp, 30_000_000), (Preset::SharpSmall, 15_000_000)] {
+        let networks = Networks::<Flex>::new(&preset.model(), 0, &FlexDevice).expect("valid");
+        let encoder = networks.encoder.as_ref().map_or(0, |encoder| encoder.num_params());
+        assert!(2 * (networks.num_params() - encoder) < most, "{}: {}", preset.name(), networks.num_params());
+        assert!(2 * encoder < 10_000_000);
+    }
+}
