@@ -308,7 +308,7 @@ impl Preset {
         ModelConfig {
             height: 256,
             width: 256,
-            latent_dim: 4096, // 16 numbers for each of 16×16 patches
+            latent_dim: 16384, // 64 numbers for each of 16×16 patches
             patch: Some(16),
             grain: true,
             classes: 0,
@@ -376,15 +376,15 @@ impl Preset {
                 stage: Stage::Autoencoder,
                 batch: 32,
                 times_per_image: 1,
-                learning_rate: 1e-3,
+                learning_rate: 3e-4,
                 weight_decay: 1e-2,
                 final_fraction: 1e-2,
-                // As of Gaussian pixels with a deviation of 0.02 for the mean, and as much again for its differences.
+                // As of Gaussian pixels with a deviation of 0.014 for the mean, and as much again for its differences.
                 objective: ObjectiveWeights {
                     rate: 1.0,
-                    mse: 1250.0,
-                    gradient_difference: 1250.0,
-                    grain: 1.0,
+                    mse: 2500.0,
+                    gradient_difference: 2500.0,
+                    grain: 0.1,
                     sigmoid_bias: Some(2.0),
                 },
                 ..paper

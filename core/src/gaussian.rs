@@ -2,25 +2,34 @@
 //!
 //! A ScoreNet on tokens predicts what is left beside it, so that a short training already has the means and the
 //! correlations of the whole chest right, which take a network alone very long to learn. The covariance is that of the
-//! training latents' first R principal components; what they leave is taken as independent.
+//! first R principal components of each patch's first numbers, which hold the coarse structure; what they leave, and all
+//! other numbers, are taken as independent.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, activation::sigmoid, backend::Backend};
 
 use crate::error::WeightsError;
 use crate::params::{Init, ParamBuilder};
+use crate::tokens::Grid;
+
+/// Numbers of a patch, from the first, that principal components are taken of.
+pub const CHANNELS: usize = 16;
 
 /// Mean and covariance U diag(λ) Uᵀ + diag(ν) of latents; not trained by gradients but measured.
 #[derive(Module, Debug)]
 pub struct GaussianNoise<B: Backend> {
     /// μ, `[D]`.
     pub(crate) mean: Param<Tensor<B, 1>>,
-    /// U, orthonormal, `[D, R]`.
+    /// U, orthonormal, `[tokens · channels, R]`.
     pub(crate) components: Param<Tensor<B, 2>>,
     /// λ, `[R]`.
     pub(crate) variances: Param<Tensor<B, 1>>,
     /// ν, the variance of each number beside the components, `[D]`.
     pub(crate) rest: Param<Tensor<B, 1>>,
+    #[module(skip)]
+    pub(crate) tokens: usize,
+    #[module(skip)]
+    pub(crate) channels: usize,
 }
 
 /// The numbers of a [`GaussianNoise`], as measured on latents.
@@ -28,7 +37,7 @@ pub struct GaussianNoise<B: Backend> {
 pub struct LatentStatistics {
     /// μ, of length D.
     pub mean: Vec<f32>,
-    /// U, row by row, of length D·R.
+    /// U, row by row: R values for each of the first [`CHANNELS`] numbers of each patch.
     pub components: Vec<f32>,
     /// λ, of length R.
     pub variances: Vec<f32>,
@@ -37,10 +46,19 @@ pub struct LatentStatistics {
 }
 
 impl<B: Backend> GaussianNoise<B> {
-    pub(crate) fn build(dim: usize, rank: usize, p: &mut ParamBuilder<'_, B>) -> Result<Self, WeightsError> {
+    pub(crate) fn build(
+        dim: usize,
+        rank: usize,
+        grid: Grid,
+        p: &mut ParamBuilder<'_, B>,
+    ) -> Result<Self, WeightsError> {
+        let tokens = grid.tokens();
+        let channels = CHANNELS.min(dim / tokens);
         Ok(Self {
+            tokens,
+            channels,
             mean: p.param("mean", [dim], Init::Constant(0.0))?,
-            components: p.param("components", [dim, rank], Init::Constant(0.0))?,
+            components: p.param("components", [tokens * channels, rank], Init::Constant(0.0))?,
             variances: p.param("variances", [rank], Init::Constant(1.0))?,
             rest: p.param("rest", [dim], Init::Constant(1.0))?,
         })
@@ -56,9 +74,19 @@ impl<B: Backend> GaussianNoise<B> {
         let precision = |variances: Tensor<B, 2>| (variances * alpha_2.clone() + sigma_2.clone()).recip();
         let (inside, outside) = (precision(row(&self.variances)), precision(row(&self.rest)));
         let centred = z - row(&self.mean) * alpha_2.clone().sqrt();
-        let scores = centred.clone().matmul(components.clone()); // [B, R]
+        let [batch, dim] = centred.dims();
+        let (all, some) = (dim / self.tokens, self.channels);
+        let first = centred.clone().reshape([batch, self.tokens, all]).narrow(2, 0, some);
+        let first = first.reshape([batch, self.tokens * some]);
+        let scores = first.matmul(components.clone()); // [B, R]
         let back = components.transpose();
-        let explained = scores.clone().matmul(back.clone());
-        ((scores * inside).matmul(back) + (centred - explained) * outside) * sigma_2.sqrt()
+        let spread = |x: Tensor<B, 2>| {
+            let x = x.reshape([batch, self.tokens, some]);
+            let zeros = Tensor::zeros([batch, self.tokens, all - some], &x.device());
+            let x = if all > some { Tensor::cat(vec![x, zeros], 2) } else { x };
+            x.reshape([batch, dim])
+        };
+        let explained = spread(scores.clone().matmul(back.clone()));
+        (spread((scores * inside).matmul(back)) + (centred - explained) * outside) * sigma_2.sqrt()
     }
 }

@@ -8,18 +8,13 @@
 
 use std::f64::consts::PI;
 
-use burn::tensor::{Tensor, TensorData, backend::Backend};
+use burn::tensor::{Tensor, backend::Backend};
 
 use crate::lapped;
 use crate::tokens::{Border, Grid};
 
 /// Least and greatest natural logarithm of a standard deviation: a quarter of a grey level of 255, and half the range.
 pub(crate) const LN_DEVIATION: (f64, f64) = (-6.93, -0.69);
-
-fn matrix<B: Backend>(patch: usize, device: &B::Device) -> Tensor<B, 2> {
-    let shape = [4 * patch * patch, patch * patch];
-    Tensor::from_data(TensorData::new(lapped::matrix(patch), shape), device)
-}
 
 /// −log density of the differences `[B, H·W]` under the standard deviations e^ln_s, `[B·tokens, patch²]`, per image
 /// `[B]` in nats.
@@ -29,7 +24,7 @@ pub(crate) fn negative_log_density<B: Backend>(
     grid: Grid,
 ) -> Tensor<B, 1> {
     let [batch, pixels] = difference.dims();
-    let coefficients = grid.windows(difference, Border::Wrap).matmul(matrix(grid.patch, &ln_s.device()));
+    let coefficients = grid.windows(difference, Border::Wrap).matmul(lapped::tensor(grid.patch, &ln_s.device()));
     let standard = coefficients * ln_s.clone().neg().exp();
     let nats = (standard.square() * 0.5 + ln_s).reshape([batch, pixels]).sum_dim(1).squeeze_dim::<1>(1);
     nats + 0.5 * (2.0 * PI).ln() * pixels as f64
@@ -37,6 +32,6 @@ pub(crate) fn negative_log_density<B: Backend>(
 
 /// Grain `[B, H·W]` of the standard deviations e^ln_s and standard noise, both `[B·tokens, patch²]`.
 pub(crate) fn draw<B: Backend>(ln_s: Tensor<B, 2>, noise: Tensor<B, 2>, grid: Grid) -> Tensor<B, 2> {
-    let synthesis = matrix::<B>(grid.patch, &ln_s.device()).transpose();
+    let synthesis = lapped::tensor::<B>(grid.patch, &ln_s.device()).transpose();
     grid.overlap_add((ln_s.exp() * noise).matmul(synthesis), Border::Wrap)
 }

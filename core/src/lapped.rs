@@ -4,6 +4,10 @@
 
 use std::f64::consts::PI;
 
+use burn::tensor::{Tensor, TensorData, backend::Backend};
+
+use crate::tokens::{Border, Grid};
+
 /// Basis k at place n of a window of 2 M: √(2/M) sin(π (n + ½) / 2M) cos(π/M (n + (M + 1)/2)(k + ½)).
 fn basis(m: usize, n: usize, k: usize) -> f64 {
     let (size, n, k) = (m as f64, n as f64, k as f64);
@@ -27,11 +31,54 @@ pub(crate) fn matrix(patch: usize) -> Vec<f32> {
     values
 }
 
-/// The columns of [`matrix`] of the `count` lowest frequencies, `[window, count]`.
-pub(crate) fn lowest(patch: usize, count: usize) -> Vec<f32> {
-    let area = patch * patch;
-    let mut order: Vec<usize> = (0..area).collect();
-    let squared = |k: &usize| (k / patch).pow(2) + (k % patch).pow(2);
-    order.sort_by_key(squared);
-    matrix(patch).chunks_exact(area).flat_map(|row| order[..count].iter().map(|&k| row[k])).collect()
+/// Some columns of [`matrix`], `[window, count]`.
+pub(crate) fn columns(patch: usize, chosen: &[usize]) -> Vec<f32> {
+    matrix(patch).chunks_exact(patch * patch).flat_map(|row| chosen.iter().map(|&k| row[k])).collect()
+}
+
+/// The `count` lowest frequencies, as columns of [`matrix`].
+pub(crate) fn lowest(patch: usize, count: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..patch * patch).collect();
+    order.sort_by_key(|k| (k / patch).pow(2) + (k % patch).pow(2));
+    order.truncate(count);
+    order
+}
+
+/// What of an image's lapped transform a latent holds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LappedSelection {
+    /// Coefficients of each patch, by vertical frequency times the patch's side plus horizontal frequency, below
+    /// [`patch²`](Grid).
+    pub coefficients: Vec<usize>,
+    /// What each is multiplied by.
+    pub scales: Vec<f32>,
+}
+
+impl LappedSelection {
+    /// The coefficients of the largest mean squares, largest first, of those `[patch²]` that
+    /// [`sum_of_squares`] gives for the training images. A coefficient of the mean square λ is scaled to a mean square
+    /// that is proportional to √λ, and to 1 in the mean over all that are kept: noise of one strength on the latent
+    /// then costs the strong ones more, but less than in proportion.
+    pub fn of_mean_squares(mean_squares: &[f64], count: usize) -> Self {
+        let mut coefficients: Vec<usize> = (0..mean_squares.len()).collect();
+        coefficients.sort_by(|&a, &b| mean_squares[b].total_cmp(&mean_squares[a]));
+        coefficients.truncate(count);
+        let root = |&k: &usize| mean_squares[k].max(1e-12).sqrt();
+        let mean = coefficients.iter().map(root).sum::<f64>() / coefficients.len() as f64;
+        let scales = coefficients.iter().map(|k| (1.0 / (root(k) * mean)).sqrt() as f32).collect();
+        Self { coefficients, scales }
+    }
+}
+
+/// The squares of the lapped transform's coefficients of deviations from the mean image `[B, H·W]`, summed over images
+/// and patches, `[patch²]`.
+pub fn sum_of_squares<B: Backend>(deviations: Tensor<B, 2>, grid: Grid) -> Tensor<B, 1> {
+    let device = deviations.device();
+    let coefficients = grid.windows(deviations, Border::Wrap).matmul(tensor(grid.patch, &device));
+    coefficients.square().sum_dim(0).squeeze_dim(0)
+}
+
+/// [`matrix`] on a device.
+pub(crate) fn tensor<B: Backend>(patch: usize, device: &B::Device) -> Tensor<B, 2> {
+    Tensor::from_data(TensorData::new(matrix(patch), [4 * patch * patch, patch * patch]), device)
 }

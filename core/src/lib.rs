@@ -67,7 +67,7 @@ pub mod error;
 pub mod gaussian;
 pub mod grain;
 pub mod image;
-mod lapped;
+pub mod lapped;
 pub mod loss;
 pub mod math;
 pub mod model;

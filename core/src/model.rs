@@ -7,9 +7,10 @@ use crate::config::{ComputePrecision, ModelConfig, Stage};
 use crate::error::{BackendError, ConfigError, WeightsError};
 use crate::gaussian::{GaussianNoise, LatentStatistics};
 use crate::grain;
+use crate::lapped::LappedSelection;
 use crate::loss::{self, LossTerms};
 use crate::math;
-use crate::nn::{Body, Decoded, Decoder, Encoder, ScoreNet, time_embedding};
+use crate::nn::{Body, Decoded, Decoder, Encoder, ScoreNet, time_embedding, transforms};
 use crate::noise::Purpose;
 use crate::params::ParamBuilder;
 use crate::sampler::seeded_noise;
@@ -108,14 +109,12 @@ impl<B: Backend> Networks<B> {
             (m / (1.0 - m)).ln() as f32
         };
         let logits = tensor(mean.iter().map(|&m| logit(m)).collect());
-        match &mut self.decoder.net {
-            Body::Dense(net) => net.output.bias = net.output.bias.take().map(|param| param.map(|_| logits)),
-            Body::Tokens(_) => {
-                let stored = &mut self.decoder.mean_logits;
-                *stored = stored.take().map(|param| param.map(|_| logits));
-            }
-        }
         let mean = tensor(mean.iter().map(|&m| m as f32).collect());
+        if let Body::Dense(net) = &mut self.decoder.net {
+            net.output.bias = net.output.bias.take().map(|param| param.map(|_| logits));
+        }
+        let stored = &mut self.decoder.mean;
+        *stored = stored.take().map(|param| param.map(|_| mean.clone()));
         self.encoder = self.encoder.map(|mut encoder| {
             encoder.mean = encoder.mean.map(|_| mean);
             encoder
@@ -123,21 +122,46 @@ impl<B: Backend> Networks<B> {
         self
     }
 
+    /// Tells encoder and decoder on patches which coefficients of the lapped transform a latent holds.
+    #[must_use]
+    pub fn with_lapped_transform(
+        mut self,
+        config: &ModelConfig,
+        selection: &LappedSelection,
+        device: &B::Device,
+    ) -> Self {
+        let Some(grid) = config.grid() else { return self };
+        let channels = config.latent_dim / grid.tokens();
+        let [to, back] = transforms(grid, channels, selection);
+        let tensor = |values: Vec<f32>, shape: [usize; 2]| {
+            Tensor::<B, 2>::from_data(TensorData::new(values, shape), device).require_grad()
+        };
+        let stored = &mut self.decoder.transform;
+        *stored = stored.take().map(|param| param.map(|_| tensor(back, [channels, grid.window()])));
+        if let Some(encoder) = &mut self.encoder {
+            let stored = &mut encoder.transform;
+            *stored = stored.take().map(|param| param.map(|_| tensor(to, [grid.window(), channels])));
+        }
+        self
+    }
+
     /// Tells the ScoreNet the mean and covariance of the training latents, where it has a Gaussian prediction.
     #[must_use]
     pub fn with_latent_statistics(mut self, statistics: LatentStatistics, device: &B::Device) -> Self {
         let LatentStatistics { mean, components, variances, rest } = statistics;
-        let (dim, rank) = (mean.len(), variances.len());
+        let rank = variances.len();
+        let rows = components.len() / rank.max(1);
         let vector = |values: Vec<f32>| {
             let shape = [values.len()];
             Tensor::<B, 1>::from_data(TensorData::new(values, shape), device).require_grad()
         };
-        let components = Tensor::<B, 2>::from_data(TensorData::new(components, [dim, rank]), device).require_grad();
+        let components = Tensor::<B, 2>::from_data(TensorData::new(components, [rows, rank]), device).require_grad();
         self.score_net.gaussian = self.score_net.gaussian.map(|old| GaussianNoise {
-            mean: old.mean.map(|_| vector(mean)),
-            components: old.components.map(|_| components),
-            variances: old.variances.map(|_| vector(variances)),
-            rest: old.rest.map(|_| vector(rest)),
+            mean: old.mean.clone().map(|_| vector(mean)),
+            components: old.components.clone().map(|_| components),
+            variances: old.variances.clone().map(|_| vector(variances)),
+            rest: old.rest.clone().map(|_| vector(rest)),
+            ..old
         });
         self
     }
@@ -243,8 +267,7 @@ impl<B: Backend> Networks<B> {
     ) -> CodecTerms<B> {
         let [batch, _] = f.dims();
         let z_0 = loss::diffuse(f, at_zero, gamma_min.clone());
-        let Decoded { logits, ln_grain } = self.decoder.decode(z_0 / alpha(gamma_min));
-        let mean = sigmoid(logits.clone());
+        let Decoded { logits, mean, ln_grain } = self.decoder.decode(z_0 / alpha(gamma_min));
         let image = [batch, config.height, config.width];
         let grain = match (ln_grain, config.grid()) {
             // The mean is not moved by how well its errors are described.
@@ -291,6 +314,13 @@ pub(crate) struct CodecTerms<B: Backend> {
     pub mse: Tensor<B, 1>,
     pub gradient_difference: Tensor<B, 1>,
     pub grain: Tensor<B, 1>,
+}
+
+impl<B: Backend> CodecTerms<B> {
+    pub fn zeros(images: usize, device: &B::Device) -> Self {
+        let zeros = Tensor::zeros([images], device);
+        Self { reconstruction: zeros.clone(), mse: zeros.clone(), gradient_difference: zeros.clone(), grain: zeros }
+    }
 }
 
 /// Means over the K draws of each of B images, `[K·B]` to `[B]`.
@@ -347,14 +377,13 @@ impl<B: Backend> Vdm<B> {
 
     /// The decoder's mean image `[B, H·W]` for latents f `[B, D]`.
     pub fn decode(&self, f: Tensor<B, 2>) -> Tensor<B, 2> {
-        sigmoid(self.networks.decoder.forward(f))
+        self.networks.decoder.decode(f).mean.clamp(0.0, 1.0)
     }
 
     /// An image `[B, H·W]` in [0, 1] for latents f `[B, D]`: the mean and a draw of the grain, from one seed an image,
     /// where the decoder has grain.
     pub fn decode_with_grain(&self, f: Tensor<B, 2>, seeds: &[u64]) -> Tensor<B, 2> {
-        let Decoded { logits, ln_grain } = self.networks.decoder.decode(f);
-        let mean = sigmoid(logits);
+        let Decoded { mean, ln_grain, .. } = self.networks.decoder.decode(f);
         let (Some(ln_s), Some(grid)) = (ln_grain, self.config.grid()) else { return mean };
         let shape = ln_s.dims();
         let noise = seeded_noise::<B>(seeds, Purpose::Grain, 0, self.config.pixels(), &ln_s.device());

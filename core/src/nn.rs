@@ -2,14 +2,14 @@
 
 use burn::module::{Module, Param};
 use burn::nn::{LayerNorm, Linear};
-use burn::tensor::activation::{sigmoid, silu};
+use burn::tensor::activation::{relu, sigmoid, silu};
 use burn::tensor::{FloatDType, Int, Tensor, TensorData, backend::Backend};
 
 use crate::config::{ComputePrecision, ModelConfig, ResNetConfig};
 use crate::error::WeightsError;
 use crate::gaussian::GaussianNoise;
 use crate::grain::LN_DEVIATION;
-use crate::lapped;
+use crate::lapped::{self, LappedSelection};
 use crate::math;
 use crate::params::{Init, ParamBuilder};
 use crate::token_net::TokenNet;
@@ -158,8 +158,8 @@ pub struct Encoder<B: Backend> {
     /// The mean training image, which the input is measured from; it is not trained.
     pub(crate) mean: Param<Tensor<B, 1>>,
     pub(crate) net: Body<B>,
-    /// With patches, a linear transform beside the network, which starts as a lapped cosine transform.
-    skip: Option<Linear<B>>,
+    /// With patches, the lapped transform that the network adds to, `[window, channels]`; it is not trained.
+    pub(crate) transform: Option<Param<Tensor<B, 2>>>,
     #[module(skip)]
     input_scale: f64,
     #[module(skip)]
@@ -169,35 +169,33 @@ pub struct Encoder<B: Backend> {
 /// Inputs are scaled by this over their number. An optimizer of Adam's kind moves each weight equally, so that the sum
 /// over all pixels would otherwise move faster the larger the image is.
 const ENCODER_INPUT_SCALE: f64 = 1280.0;
-/// The same for the pixels of a window, which deviate from the mean image by about a fifth; and what a change of a grey
-/// value is in logits, about.
+/// The same for the pixels of a window, which deviate from the mean image by about a fifth.
 const WINDOW_SCALE: f64 = 5.0;
-/// What the latent starts as: so many times the lapped transform's coefficients of the scaled image. Encoder and decoder
-/// settle on a scale at which the noise of z_0 and the latent's rate cost about the same.
-const LATENT_SCALE: f32 = 0.3;
+/// What the output of encoder and decoder counts beside the lapped transform, in latent numbers and in grey values. It is
+/// small because an optimizer of Adam's kind would shake the image by more than what is left to learn.
+const ENCODER_RESIDUAL: f64 = 0.1;
+const DECODER_RESIDUAL: f64 = 0.02;
 
-/// The linear transform of windows to latent numbers, or back.
-fn lapped_skip<B: Backend>(
-    grid: Grid,
-    channels: usize,
-    decodes: bool,
-    p: &mut ParamBuilder<'_, B>,
-) -> Result<Linear<B>, WeightsError> {
-    let window = grid.window();
-    let kept = channels.min(window / 4);
-    let lowest = |scale: f32| {
-        let columns = lapped::lowest(grid.patch, kept);
-        move |row: usize, column: usize| if column < kept { columns[row * kept + column] * scale } else { 0.0 }
-    };
-    p.scope("skip", |p| {
-        let (shape, bias) = if decodes { ([channels, window], window) } else { ([window, channels], channels) };
-        let weight = p.param_with("weight", shape, |_, _| {
-            let at = lowest(if decodes { LATENT_SCALE.recip() } else { LATENT_SCALE });
-            let place = |i| (i / shape[1], i % shape[1]);
-            (0..shape[0] * shape[1]).map(place).map(|(r, c)| if decodes { at(c, r) } else { at(r, c) }).collect()
-        })?;
-        Ok(Linear { weight, bias: Some(p.param("bias", [bias], Init::Constant(0.0))?) })
-    })
+/// The lapped transform to latents, `[window, channels]`, and back, `[channels, window]`, as values row by row.
+pub(crate) fn transforms(grid: Grid, channels: usize, selection: &LappedSelection) -> [Vec<f32>; 2] {
+    let LappedSelection { coefficients, scales } = selection;
+    let (kept, window) = (coefficients.len(), grid.window());
+    let columns = lapped::columns(grid.patch, coefficients);
+    let (mut to, mut back) = (vec![0.0; window * channels], vec![0.0; window * channels]);
+    for place in 0..window {
+        for k in 0..kept.min(channels) {
+            to[place * channels + k] = columns[place * kept + k] * scales[k];
+            back[k * window + place] = columns[place * kept + k] / scales[k];
+        }
+    }
+    [to, back]
+}
+
+/// The transforms of a model that was told no data: the lowest frequencies, as they are.
+fn first_transforms(grid: Grid, channels: usize) -> [Vec<f32>; 2] {
+    let coefficients = lapped::lowest(grid.patch, channels);
+    let scales = vec![1.0; coefficients.len()];
+    transforms(grid, channels, &LappedSelection { coefficients, scales })
 }
 
 impl<B: Backend> Encoder<B> {
@@ -220,7 +218,13 @@ impl<B: Backend> Encoder<B> {
                     TokenNet::build(&config.encoder, sizes, None, grid, 0.0, p).map(Body::Tokens)
                 }
             })?,
-            skip: grid.map(|grid| lapped_skip(grid, config.latent_dim / grid.tokens(), false, p)).transpose()?,
+            transform: grid
+                .map(|grid| {
+                    let channels = config.latent_dim / grid.tokens();
+                    let [to, _] = first_transforms(grid, channels);
+                    p.param_with("transform", [grid.window(), channels], |_, _| to)
+                })
+                .transpose()?,
             input_scale,
             grid,
         })
@@ -232,10 +236,10 @@ impl<B: Backend> Encoder<B> {
         match (&self.net, self.grid) {
             (Body::Tokens(net), Some(grid)) => {
                 let [batch, _] = centred.dims();
-                let windows = grid.windows(centred, Border::Zero);
-                let mut tokens = net.forward(windows.clone(), None);
-                if let Some(skip) = &self.skip {
-                    tokens = tokens + dense(skip, windows, net.compute);
+                let windows = grid.windows(centred, Border::Wrap);
+                let mut tokens = net.forward(windows.clone(), None) * ENCODER_RESIDUAL;
+                if let Some(transform) = &self.transform {
+                    tokens = tokens + (windows / self.input_scale).matmul(transform.val().detach());
                 }
                 let size = tokens.dims()[1] * grid.tokens();
                 tokens.reshape([batch, size])
@@ -251,19 +255,49 @@ impl<B: Backend> Encoder<B> {
 pub struct Decoded<B: Backend> {
     /// Logits of an independent Bernoulli a pixel, `[B, H·W]`.
     pub logits: Tensor<B, 2>,
+    /// The mean image, `[B, H·W]`; on patches it may lie a little outside of [0, 1].
+    pub mean: Tensor<B, 2>,
     /// Natural logarithms of the standard deviations of grain, `[B·tokens, patch²]`, see [`grain`](crate::grain).
     pub ln_grain: Option<Tensor<B, 2>>,
+}
+
+/// Says how strong grain is. It looks at what the decoder looks at, and does not change it.
+#[derive(Module, Debug)]
+pub struct GrainHead<B: Backend> {
+    dense_1: Linear<B>,
+    dense_2: Linear<B>,
+}
+
+impl<B: Backend> GrainHead<B> {
+    fn build(width: usize, area: usize, p: &mut ParamBuilder<'_, B>) -> Result<Self, WeightsError> {
+        Ok(Self {
+            dense_1: p.dense("dense_1", width, width, 1.4)?,
+            dense_2: p.scope("dense_2", |p| {
+                Ok(Linear {
+                    weight: p.param("weight", [width, area], Init::Constant(0.0))?,
+                    bias: Some(p.param("bias", [area], Init::Constant(FIRST_LN_GRAIN))?),
+                })
+            })?,
+        })
+    }
+
+    /// Features `[B·tokens, width]` → ln of the standard deviations `[B·tokens, patch²]`.
+    fn forward(&self, features: Tensor<B, 2>, compute: ComputePrecision) -> Tensor<B, 2> {
+        let (low, high) = LN_DEVIATION;
+        let h = relu(dense(&self.dense_1, features.detach(), compute));
+        dense(&self.dense_2, h, compute).clamp(low, high)
+    }
 }
 
 /// Latents to images.
 #[derive(Module, Debug)]
 pub struct Decoder<B: Backend> {
     pub(crate) net: Body<B>,
-    /// Logits of the mean training image, which a decoder on patches starts from; they are not trained.
-    pub(crate) mean_logits: Option<Param<Tensor<B, 1>>>,
-    /// With patches, a linear transform beside the network, which starts as a lapped cosine transform.
-    skip: Option<Linear<B>>,
-    grain: Option<Linear<B>>,
+    /// The mean training image, which a decoder on patches starts from; it is not trained.
+    pub(crate) mean: Option<Param<Tensor<B, 1>>>,
+    /// With patches, the lapped transform that the network adds to, `[channels, window]`; it is not trained.
+    pub(crate) transform: Option<Param<Tensor<B, 2>>>,
+    grain: Option<GrainHead<B>>,
     #[module(skip)]
     grid: Option<Grid>,
 }
@@ -275,23 +309,17 @@ impl<B: Backend> Decoder<B> {
             let sizes = [config.latent_dim, pixels];
             let gains = Gains { input: 1.0, output: 0.1 };
             let net = p.scope("net", |p| ResNet::build(&config.decoder, sizes, None, gains, p))?;
-            return Ok(Self { net: Body::Dense(net), mean_logits: None, skip: None, grain: None, grid: None });
+            return Ok(Self { net: Body::Dense(net), mean: None, transform: None, grain: None, grid: None });
         };
         let sizes = [config.latent_dim / grid.tokens(), grid.window()];
         let net = p.scope("net", |p| TokenNet::build(&config.decoder, sizes, None, grid, 0.0, p))?;
-        let skip = Some(lapped_skip(grid, sizes[0], true, p)?);
+        let [_, back] = first_transforms(grid, sizes[0]);
+        let transform = Some(p.param_with("transform", sizes, |_, _| back)?);
         let area = grid.patch * grid.patch;
-        let grain = || -> Result<Linear<B>, WeightsError> {
-            p.scope("grain", |p| {
-                Ok(Linear {
-                    weight: p.param("weight", [config.decoder.width, area], Init::Constant(0.0))?,
-                    bias: Some(p.param("bias", [area], Init::Constant(FIRST_LN_GRAIN))?),
-                })
-            })
-        };
+        let grain = || p.scope("grain", |p| GrainHead::build(config.decoder.width, area, p));
         let grain = config.grain.then(grain).transpose()?;
-        let mean_logits = Some(p.param("mean_logits", [pixels], Init::Constant(0.0))?);
-        Ok(Self { net: Body::Tokens(net), mean_logits, skip, grain, grid: Some(grid) })
+        let mean = Some(p.param("mean", [pixels], Init::Constant(0.5))?);
+        Ok(Self { net: Body::Tokens(net), mean, transform, grain, grid: Some(grid) })
     }
 
     /// f `[B, latent_dim]` → the mean image's logits, and grain where there is any.
@@ -301,19 +329,24 @@ impl<B: Backend> Decoder<B> {
                 let [batch, dim] = f.dims();
                 let tokens = f.reshape([batch * grid.tokens(), dim / grid.tokens()]);
                 let features = net.features(tokens.clone(), None);
-                let mut windows = net.output(features.clone());
-                if let Some(skip) = &self.skip {
-                    windows = windows + dense(skip, tokens, net.compute);
+                let mut windows = net.output(features.clone()) * DECODER_RESIDUAL;
+                if let Some(transform) = &self.transform {
+                    windows = windows + tokens.matmul(transform.val().detach());
                 }
-                let mut logits = grid.overlap_add(windows, Border::Zero);
-                if let Some(mean) = &self.mean_logits {
-                    logits = logits + mean.val().detach().unsqueeze::<2>();
+                let mut mean = grid.overlap_add(windows, Border::Wrap);
+                if let Some(of_training) = &self.mean {
+                    mean = mean + of_training.val().detach().unsqueeze::<2>();
                 }
-                let (low, high) = LN_DEVIATION;
-                let ln_grain = self.grain.as_ref().map(|layer| dense(layer, features, net.compute).clamp(low, high));
-                Decoded { logits, ln_grain }
+                let ln_grain = self.grain.as_ref().map(|head| head.forward(features, net.compute));
+                // A mean beyond what a Bernoulli can have still has a squared error to learn from.
+                let possible = mean.clone().clamp(LEAST_MEAN, 1.0 - LEAST_MEAN);
+                let logits = (possible.clone() / (possible.neg() + 1.0)).log();
+                Decoded { logits, mean, ln_grain }
             }
-            (Body::Dense(net), _) => Decoded { logits: net.forward(f, None), ln_grain: None },
+            (Body::Dense(net), _) => {
+                let logits = net.forward(f, None);
+                Decoded { mean: sigmoid(logits.clone()), logits, ln_grain: None }
+            }
             (Body::Tokens(_), None) => unreachable!("built together"),
         }
     }
@@ -324,8 +357,10 @@ impl<B: Backend> Decoder<B> {
     }
 }
 
-/// ln 0.02, five grey levels.
-const FIRST_LN_GRAIN: f32 = -3.9;
+/// ln 0.015, four grey levels.
+const FIRST_LN_GRAIN: f32 = -4.2;
+/// Half a grey level of 255: the least and, from 1, the greatest mean of a pixel's Bernoulli.
+const LEAST_MEAN: f64 = 0.002;
 
 /// Predicts the noise ε in z_t.
 #[derive(Module, Debug)]
@@ -355,9 +390,12 @@ impl<B: Backend> ScoreNet<B> {
             condition_1: p.dense("condition_1", inputs, dim, 1.0)?,
             condition_2: p.dense("condition_2", dim, dim, 1.0)?,
             condition_3: p.dense("condition_3", dim, dim, 1.0)?,
-            gaussian: (rank > 0)
-                .then(|| p.scope("gaussian", |p| GaussianNoise::build(config.latent_dim, rank, p)))
-                .transpose()?,
+            gaussian: match grid {
+                Some(grid) if rank > 0 => {
+                    Some(p.scope("gaussian", |p| GaussianNoise::build(config.latent_dim, rank, grid, p))?)
+                }
+                _ => None,
+            },
             net: p.scope("net", |p| match grid {
                 None => {
                     let sizes = [config.latent_dim, config.latent_dim];

@@ -17,7 +17,7 @@ use burn::tensor::{Int, Tensor, backend::AutodiffBackend};
 
 use crate::config::{ModelConfig, ScheduleKind, Stage, TrainingConfig};
 use crate::loss::{LossTerms, latent_kl};
-use crate::model::{BatchGammas, DiffusionRate, LatentNoise, Networks, mean_of_draws};
+use crate::model::{BatchGammas, CodecTerms, DiffusionRate, LatentNoise, Networks, mean_of_draws};
 use crate::nn::Encoder;
 
 /// A batch to train on.
@@ -36,23 +36,23 @@ pub struct Batch<B: AutodiffBackend> {
 /// The loss terms and the gradient of the weighted objective, in nats, **summed** over the images of a part of a
 /// batch and multiplied by `loss_scale`, which keeps small gradients above the smallest number of float16. The two
 /// auxiliary losses, which are means over pixels, count once a pixel. [`complete_gradients`] must follow. Only what the
-/// stage trains has a gradient.
+/// stage trains has a gradient; terms that nothing is trained on are zeros unless `all_terms` are wanted.
 pub fn gradients<B: AutodiffBackend>(
     networks: &Networks<B>,
     encoder: &Encoder<B>,
     config: &ModelConfig,
     training: &TrainingConfig,
     loss_scale: f64,
+    all_terms: bool,
     batch: Batch<B>,
 ) -> Gradients<B> {
     let device = batch.x.device();
     let pixels = config.pixels() as f64;
     let TrainingConfig { stage, diffusion_steps, objective: weights, .. } = training;
-    let leaves = as_leaves(networks.gammas(&batch.times, *diffusion_steps, &device));
+    let times = batch.times.clone();
+    let leaves = as_leaves(networks.gammas(&times, *diffusion_steps, &device));
     let terms = match stage {
-        Stage::Diffusion => {
-            losses_of_diffusion(networks, encoder, config, &leaves, batch.x, batch.classes, batch.noise)
-        }
+        Stage::Diffusion => losses_of_diffusion(networks, encoder, config, &leaves, all_terms, batch),
         Stage::Joint | Stage::Autoencoder => {
             networks.losses(config, *stage, encoder, batch.x, batch.classes, leaves.clone(), batch.noise)
         }
@@ -78,7 +78,7 @@ pub fn gradients<B: AutodiffBackend>(
 
     let trains_schedule = config.schedule.kind != ScheduleKind::Linear && *stage != Stage::Autoencoder;
     let schedule = trains_schedule
-        .then(|| schedule_gradients(networks, config, *diffusion_steps, &batch.times, &leaves, &draws, &grads));
+        .then(|| schedule_gradients(networks, config, *diffusion_steps, &times, &leaves, &draws, &grads));
     // In a stage of its own, a part of the networks is trained and the others stay as they are.
     let mut gradients = match stage {
         Stage::Joint => GradientsParams::from_module(&mut grads, networks),
@@ -123,16 +123,20 @@ fn losses_of_diffusion<B: AutodiffBackend>(
     encoder: &Encoder<B>,
     config: &ModelConfig,
     gammas: &BatchGammas<B>,
-    x: Tensor<B, 2>,
-    classes: Option<Tensor<B, 1, Int>>,
-    noise: LatentNoise<B>,
+    all_terms: bool,
+    batch: Batch<B>,
 ) -> LossTerms<B> {
+    let Batch { x, classes, noise, .. } = batch;
     let x = x.inner();
     let f = encoder.valid().forward(x.clone());
-    let min = gammas.min.clone().inner();
-    let codec = networks.valid().codec_losses(config, f.clone(), x, min, noise.at_zero.inner());
-    let f = Tensor::from_inner(f);
     let [images, _] = f.dims();
+    let codec = if all_terms {
+        let min = gammas.min.clone().inner();
+        networks.valid().codec_losses(config, f.clone(), x, min, noise.at_zero.inner())
+    } else {
+        CodecTerms::zeros(images, &x.device())
+    };
+    let f = Tensor::from_inner(f);
     let diffusion_draws = networks.diffusion_draws(config, f.clone(), classes, gammas, noise.at_t);
     LossTerms {
         reconstruction: Tensor::from_inner(codec.reconstruction),

@@ -19,7 +19,8 @@ fn terms(images: &[&[u8]], first: u64, seed: u64) -> Vec<ImageTerms> {
     let config = Preset::Quick.model();
     let networks = Networks::<Flex>::new(&config, 1, &FlexDevice).expect("networks");
     let encoder = networks.encoder.clone().expect("an encoder");
-    ready(measure(&networks, &config, Stage::Joint, &encoder, images, None, first, 4, seed, &FlexDevice)).expect("terms")
+    ready(measure(&networks, &config, Stage::Joint, &encoder, images, None, first, 4, seed, &FlexDevice))
+        .expect("terms")
 }
 
 #[test]

@@ -6,6 +6,7 @@ use burn::tensor::{Tensor, TensorData};
 use burn_flex::{Flex, FlexDevice};
 use vdm::config::{ModelConfig, Preset, ResNetConfig};
 use vdm::gaussian::LatentStatistics;
+use vdm::lapped::LappedSelection;
 use vdm::math::{alpha_squared, sigma_squared};
 use vdm::model::{Condition, Networks, Vdm};
 use vdm::noise::{NoiseStream, Purpose};
@@ -83,7 +84,7 @@ fn config() -> ModelConfig {
     ModelConfig {
         height: 32,
         width: 32,
-        latent_dim: 4 * 6,
+        latent_dim: 4 * 8,
         patch: Some(16),
         encoder: blocks.clone(),
         decoder: blocks,
@@ -143,42 +144,49 @@ fn a_fresh_score_net_predicts_the_noise_of_gaussian_latents() {
         }
         for (d, predicted) in values(predicted).into_iter().enumerate() {
             let expected = sigma * (expected[d] + left[d] / (alpha * alpha * f64::from(rest[d]) + sigma * sigma));
-            // float32 sums of 24 numbers of up to about 20.
+            // float32 sums of 32 numbers of up to about 20.
             assert!((f64::from(predicted) - expected).abs() < 1e-4, "γ {gamma}: {predicted} for {expected}");
         }
     }
 }
 
 #[test]
-fn a_fresh_codec_is_a_lapped_transform() {
-    // Before training, encoder and decoder keep the lowest frequencies of each patch.
-    let model = model();
-    let smooth: Vec<f32> = (0..32 * 32)
-        .map(|i| {
-            let (y, x) = ((i / 32) as f32, (i % 32) as f32);
-            0.4 + 0.05 * (y / 9.0).sin() * (x / 11.0).cos()
-        })
-        .collect();
-    let x = Tensor::from_data(TensorData::new(smooth.clone(), [1, 32 * 32]), &FlexDevice);
-    let f = model.encode(x).expect("it has an encoder");
-    let decoded = values(model.decode(f));
-    // Without the border, where a patch lacks its neighbour.
-    let error = |i: &usize| f64::from(decoded[*i] - smooth[*i]).powi(2);
-    let inside: Vec<usize> = (0..32 * 32).filter(|i| (8..24).contains(&(i / 32)) && (8..24).contains(&(i % 32))).collect();
-    let rms = (inside.iter().map(error).sum::<f64>() / inside.len() as f64).sqrt();
-    let signal = (inside.iter().map(|&i| f64::from(smooth[i] - 0.4).powi(2)).sum::<f64>() / inside.len() as f64).sqrt();
-    assert!(rms < 0.35 * signal, "{rms} of {signal}");
+fn a_fresh_codec_that_keeps_all_coefficients_loses_nothing() {
+    // Before training, encoder and decoder are the transform and its inverse, whatever the order and the scales.
+    let config = ModelConfig { latent_dim: 4 * 256, ..config() };
+    let mean_squares: Vec<f64> = (0..256).map(|k| 1.0 + (k as f64 * 0.7).sin()).collect();
+    let selection = LappedSelection::of_mean_squares(&mean_squares, 256);
+    let networks = Networks::<Flex>::new(&config, 3, &FlexDevice)
+        .expect("valid")
+        .with_mean_image(&vec![0.4; config.pixels()], &FlexDevice)
+        .with_lapped_transform(&config, &selection, &FlexDevice);
+    let model = ready(Vdm::new(config, networks)).expect("the CPU can be read");
+    let x = burn::tensor::activation::sigmoid(normals(6, [2, 32 * 32]));
+    let f = model.encode(x.clone()).expect("it has an encoder");
+    for (a, b) in values(model.decode(f)).into_iter().zip(values(x)) {
+        assert!((a - b).abs() < 1e-4, "{a} {b}");
+    }
+}
+
+#[test]
+fn a_selection_keeps_the_strongest_and_evens_them_out() {
+    let selection = LappedSelection::of_mean_squares(&[1.0, 16.0, 0.25, 4.0], 3);
+    assert_eq!(selection.coefficients, [1, 3, 0]);
+    let squares: Vec<f64> = [16.0, 4.0, 1.0].iter().zip(&selection.scales).map(|(l, s)| l * f64::from(s * s)).collect();
+    // Proportional to √λ, 1 in the mean.
+    assert!((squares[0] / squares[2] - 4.0).abs() < 1e-5 && (squares[1] / squares[2] - 2.0).abs() < 1e-5);
+    assert!((squares.iter().sum::<f64>() / 3.0 - 1.0).abs() < 1e-5);
 }
 
 #[test]
 fn grain_has_the_strength_that_the_decoder_gives() {
-    // A fresh decoder says e^−3.9 for each coefficient of an orthonormal transform: so each pixel has this deviation.
+    // A fresh decoder says e^−4.2 for each coefficient of an orthonormal transform: so each pixel has this deviation.
     let model = model();
     let f = Tensor::zeros([64, model.config.latent_dim], &FlexDevice);
     let seeds: Vec<u64> = (0..64).collect();
     let difference = values(model.decode_with_grain(f.clone(), &seeds) - model.decode(f.clone()));
     let deviation = (inner(&difference, &difference) / difference.len() as f64).sqrt();
-    assert!((deviation / (-3.9f64).exp() - 1.0).abs() < 0.01, "{deviation}");
+    assert!((deviation / (-4.2f64).exp() - 1.0).abs() < 0.01, "{deviation}");
     let again = values(model.decode_with_grain(f.clone(), &seeds) - model.decode(f));
     assert_eq!(difference, again, "a seed draws the same grain");
 }
@@ -195,11 +203,13 @@ fn the_density_of_grain_is_that_of_the_gaussian_it_says() {
     let encoder = networks.encoder.clone().expect("an encoder");
     let dim = model.config.latent_dim;
     let x: Tensor<Autodiff<Flex>, 2> = Tensor::from_inner(normals(4, [2, 32 * 32])).clamp(0.0, 1.0);
-    let (objective, stage) = (ObjectiveWeights { grain: 1.0, ..Preset::Sharp.training().objective }, Stage::Autoencoder);
+    let (objective, stage) =
+        (ObjectiveWeights { grain: 1.0, ..Preset::Sharp.training().objective }, Stage::Autoencoder);
     let training = TrainingConfig { objective, stage, ..Preset::Sharp.training() };
-    let noise = LatentNoise { at_zero: Tensor::zeros([2, dim], &FlexDevice), at_t: Tensor::zeros([2, dim], &FlexDevice) };
+    let noise =
+        LatentNoise { at_zero: Tensor::zeros([2, dim], &FlexDevice), at_t: Tensor::zeros([2, dim], &FlexDevice) };
     let batch = Batch { x: x.clone(), classes: None, times: vec![0.2, 0.7], noise };
-    let found = gradients(&networks, &encoder, &model.config, &training, 1.0, batch).terms.grain;
+    let found = gradients(&networks, &encoder, &model.config, &training, 1.0, true, batch).terms.grain;
     let found: Vec<f64> = found.into_data().iter::<f64>().collect();
     let valid = networks.valid();
     let valid = ready(Vdm::new(model.config.clone(), valid)).expect("the CPU can be read");
@@ -207,9 +217,9 @@ fn the_density_of_grain_is_that_of_the_gaussian_it_says() {
     let difference = values(x.inner() - valid.decode(f));
     for (i, found) in found.into_iter().enumerate() {
         let of = &difference[i * 1024..(i + 1) * 1024];
-        // An orthonormal transform keeps the sum of squares, and all deviations are e^−3.9.
-        let squares = inner(of, of) * (2.0f64 * 3.9).exp();
-        let expected = 0.5 * squares + 1024.0 * (-3.9 + 0.5 * (2.0 * std::f64::consts::PI).ln());
+        // An orthonormal transform keeps the sum of squares, and all deviations are e^−4.2.
+        let squares = inner(of, of) * (2.0f64 * 4.2).exp();
+        let expected = 0.5 * squares + 1024.0 * (-4.2 + 0.5 * (2.0 * std::f64::consts::PI).ln());
         assert!((found - expected).abs() < 1e-4 * expected.abs(), "{found} for {expected}");
     }
 }

@@ -10,7 +10,7 @@ use vdm::config::{ModelConfig, Preset, TrainingConfig};
 use vdm::math;
 use vdm::model::{LatentNoise, Networks};
 use vdm::noise::{NoiseStream, Purpose};
-use vdm::objective::{Batch, clip_global_norm, complete_gradients, gradients};
+use vdm::objective::{Batch, Gradients, clip_global_norm, complete_gradients, gradients};
 
 /// The program's own allocator: the system's is several times slower with tensors.
 #[global_allocator]
@@ -63,7 +63,7 @@ impl Training {
         let Some(encoder) = &self.networks.encoder else { panic!("new networks have an encoder") };
         let batch = Batch { x: self.images.clone(), classes: None, times, noise };
         let Gradients { terms, weighted_diffusion, gradients: mut grads } =
-            gradients(&self.networks, encoder, &self.config, &self.training, 1.0, batch);
+            gradients(&self.networks, encoder, &self.config, &self.training, 1.0, true, batch);
         let diffusion = weighted_diffusion.mean();
         complete_gradients(&mut grads, &self.networks, None, self.training.batch, 1.0, diffusion);
         let most = self.training.clip_norm * self.config.pixels() as f64;

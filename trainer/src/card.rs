@@ -173,7 +173,9 @@ impl<'a> Card<'a> {
             self.header.tensors.iter().map(|tensor| tensor.dtype.as_str()).collect();
         let stack = |of: &ResNetConfig| {
             let norm = if of.layer_norm { ", layer normalisation" } else { "" };
-            format!("{} residual blocks of {} features{norm}", of.layers, of.width)
+            let on = if config.patch.is_some() { " on each patch" } else { "" };
+            let attention = if of.heads > 0 { format!(", attention of {} heads", of.heads) } else { String::new() };
+            format!("{} residual blocks of {} features{on}{norm}{attention}", of.layers, of.width)
         };
         let schedule = match config.schedule.kind {
             ScheduleKind::Linear => "linear, endpoints fixed".to_owned(),
@@ -183,11 +185,26 @@ impl<'a> Card<'a> {
                 format!("monotone network of {hidden} hidden units, endpoints {ends}")
             }
         };
+        let latent = match config.grid() {
+            None => format!("{} numbers", config.latent_dim),
+            Some(grid) => format!(
+                "{} numbers for each of {}×{} patches of {}×{} pixels",
+                config.latent_dim / grid.tokens(),
+                grid.rows,
+                grid.columns,
+                grid.patch,
+                grid.patch
+            ),
+        };
+        let gaussian = match config.score_net.gaussian_rank {
+            0 => String::new(),
+            rank => format!(", beside the prediction for Gaussian latents of {rank} principal components"),
+        };
         let rows = [
-            ("latent", format!("{} numbers", config.latent_dim)),
+            ("latent", latent),
             ("encoder", stack(&config.encoder)),
             ("decoder", stack(&config.decoder)),
-            ("ScoreNet", stack(&config.score_net.blocks())),
+            ("ScoreNet", stack(&config.score_net.blocks()) + &gaussian),
             ("embedding of time and class", format!("{} features", config.score_net.embedding_dim)),
             ("noise schedule", schedule),
             ("γ at t = 0 and t = 1", format!("{} and {}", config.schedule.gamma_min, config.schedule.gamma_max)),

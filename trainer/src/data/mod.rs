@@ -130,13 +130,15 @@ pub fn read_with_sizes(
 ) -> Result<(Dataset, Vec<[u32; 2]>)> {
     let mut settings = SourceSettings { path: Some(path.to_owned()), ..SourceSettings::default() };
     choice.apply(&mut settings);
-    if !class_names.is_empty() && settings.labels == source::Labels::None {
-        settings.labels = source::Labels::Folders;
-    }
     settings.validate()?;
     let mut source = select::choose(entries::list(path, &settings)?, &settings)?;
+    // Sub-folders that are called as the classes are taken for them; other images have no label.
+    if choice.labels.is_none() && select::in_folders(&source, path, class_names) {
+        settings.labels = source::Labels::Folders;
+    }
+    let unlabelled = class_names.is_empty() || settings.labels == source::Labels::None;
     let (names, labels) =
-        if class_names.is_empty() { (Vec::new(), Vec::new()) } else { select::classes(&mut source, path, &settings)? };
+        if unlabelled { (class_names.to_vec(), Vec::new()) } else { select::classes(&mut source, path, &settings)? };
     ensure!(names == class_names, "the folder's classes are {names:?}, and the weights' are {class_names:?}");
     let all = Labelled::new(source.all, labels);
     let (data, prepared) = all.read(&settings, height, width)?;

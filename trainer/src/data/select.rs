@@ -115,6 +115,11 @@ pub fn classes(entries: &mut Entries, root: &Path, settings: &SourceSettings) ->
     Ok((names, labels))
 }
 
+/// Whether each image lies in a sub-folder that is called as one of the classes is.
+pub fn in_folders(entries: &Entries, root: &Path, class_names: &[String]) -> bool {
+    entries.all.iter().all(|entry| class_folder(entry, root).is_ok_and(|folder| class_names.contains(&folder)))
+}
+
 /// The sub-folder of an image: the first below the source, or below its train, val and test folders.
 fn class_folder(entry: &Entry, root: &Path) -> Result<String> {
     let relative = entry.path.strip_prefix(root).unwrap_or(&entry.path);

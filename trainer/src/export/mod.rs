@@ -61,6 +61,12 @@ impl Job for Export {
         let ExportArgs { weights, out, reference_file } = self.0;
         let with_encoder = if files::encoder_path(&weights).exists() { WithEncoder::Yes } else { WithEncoder::No };
         let loaded = files::load_model::<B::InnerBackend>(&weights, with_encoder, device)?;
+        ensure!(
+            loaded.model.config.patch.is_none(),
+            "{} has networks on patches, which are not exported to ONNX: weights of dense networks, such as the \
+             preset paper's, are accepted",
+            weights.display()
+        );
         // All is made before anything is written.
         let exported = export(&loaded)?;
         let reference: Option<(PathBuf, Vec<u8>)> = match reference_file {

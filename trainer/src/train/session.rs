@@ -231,7 +231,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         let mut accumulator = GradientsAccumulator::new();
         let mut sums = Tensor::<B::InnerBackend, 1>::zeros([TERMS], self.device);
         for part in self.loader.next()? {
-            let part = gradients(networks, encoder, config, training, scale, part.on_device(self.device));
+            let part = gradients(networks, encoder, config, training, scale, looks, part.on_device(self.device));
             accumulator.accumulate(networks, part.gradients);
             sums = sums + sum_of_terms(part.terms, part.weighted_diffusion);
         }

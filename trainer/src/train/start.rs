@@ -4,8 +4,8 @@ use anyhow::{Context, Result, ensure};
 use burn::module::AutodiffModule;
 use burn::tensor::{Tensor, TensorData, backend::AutodiffBackend, backend::Backend};
 use vdm::config::{ModelConfig, Stage};
-use vdm::gaussian::LatentStatistics;
-use vdm::image::to_unit;
+use vdm::gaussian::{CHANNELS, LatentStatistics};
+use vdm::lapped::{LappedSelection, sum_of_squares};
 use vdm::model::Networks;
 
 use crate::data::Dataset;
@@ -26,6 +26,9 @@ pub fn networks<B: AutodiffBackend>(data: &RunData, device: &B::Device) -> Resul
     let config = &settings.model;
     let mut networks =
         Networks::<B>::new(config, settings.seed, device)?.with_mean_image(&data.train.mean_image(), device);
+    if let Some(selection) = lapped_selection::<B::InnerBackend>(config, &data.train, device)? {
+        networks = networks.with_lapped_transform(config, &selection, device);
+    }
     let mut measured = false;
     if let Some(path) = &settings.from {
         let loaded = files::load_model::<B>(path, WithEncoder::Yes, device)?;
@@ -63,6 +66,28 @@ fn codec(config: &ModelConfig) -> impl PartialEq + use<> {
     ([height, width, latent_dim], patch, grain, config.encoder.clone(), config.decoder.clone())
 }
 
+/// The coefficients of the lapped transform that hold most of the training images.
+fn lapped_selection<B: Backend>(
+    config: &ModelConfig,
+    data: &Dataset,
+    device: &B::Device,
+) -> Result<Option<LappedSelection>> {
+    let Some(grid) = config.grid() else { return Ok(None) };
+    let every = data.len().div_ceil(MOST_IMAGES);
+    let indices: Vec<usize> = (0..data.len()).step_by(every).collect();
+    let pixels = config.pixels();
+    let mean: Vec<f32> = data.mean_image().into_iter().map(|v| v as f32).collect();
+    let mean = Tensor::<B, 2>::from_data(TensorData::new(mean, [1, pixels]), device);
+    let mut sum = Tensor::<B, 1>::zeros([grid.patch * grid.patch], device);
+    for chunk in indices.chunks(BATCH) {
+        sum = sum + sum_of_squares(data.batch::<B>(chunk, device) - mean.clone(), grid);
+    }
+    let sum = sum.try_into_data().map_err(|e| anyhow::anyhow!("cannot read from the device: {e:?}"))?;
+    let count = (indices.len() * grid.tokens()) as f64;
+    let mean_squares: Vec<f64> = sum.iter::<f64>().map(|sum| sum / count).collect();
+    Ok(Some(LappedSelection::of_mean_squares(&mean_squares, config.latent_dim / grid.tokens())))
+}
+
 /// Mean and covariance of the latents of training images.
 fn statistics<B: Backend>(
     networks: &Networks<B>,
@@ -77,10 +102,8 @@ fn statistics<B: Backend>(
     eprintln!("measuring the latents of {} images", indices.len());
     let mut latents: Vec<Vec<f32>> = Vec::with_capacity(indices.len());
     for chunk in indices.chunks(BATCH) {
-        let pixels: Vec<f32> = chunk.iter().flat_map(|&i| data.image(i).iter().map(|&v| to_unit(v))).collect();
-        let x = Tensor::<B, 2>::from_data(TensorData::new(pixels, [chunk.len(), config.pixels()]), device);
-        let f =
-            encoder.forward(x).try_into_data().map_err(|e| anyhow::anyhow!("cannot read from the device: {e:?}"))?;
+        let f = encoder.forward(data.batch(chunk, device)).try_into_data();
+        let f = f.map_err(|e| anyhow::anyhow!("cannot read from the device: {e:?}"))?;
         let f: Vec<f32> = f.iter::<f32>().collect();
         latents.extend(f.chunks_exact(config.latent_dim).map(<[f32]>::to_vec));
     }
@@ -90,16 +113,23 @@ fn statistics<B: Backend>(
         "{} training images are too few for model.score_net.gaussian_rank {rank}: more than {rank} are needed",
         latents.len()
     );
-    let rows: Vec<&[f32]> = latents.iter().map(Vec::as_slice).collect();
-    let Components { mean, basis, variances } = principal_components(&rows, rank, seed);
     let dim = config.latent_dim;
-    let mut components = vec![0.0; dim * rank];
-    let mut rest: Vec<f32> =
-        (0..dim).map(|d| rows.iter().map(|row| (row[d] - mean[d]).powi(2)).sum::<f32>() / rows.len() as f32).collect();
-    for (k, (component, variance)) in basis.chunks_exact(dim).zip(&variances).enumerate() {
-        for (d, v) in component.iter().enumerate() {
-            components[d * rank + k] = *v;
-            rest[d] -= variance * v * v;
+    let grid = config.grid().context("a Gaussian prediction needs patches")?;
+    let channels = dim / grid.tokens();
+    let places: Vec<usize> = (0..dim).filter(|d| d % channels < CHANNELS).collect();
+    let count = latents.len() as f32;
+    let mean: Vec<f32> = (0..dim).map(|d| latents.iter().map(|row| row[d]).sum::<f32>() / count).collect();
+    let variance = |d: usize| latents.iter().map(|row| (row[d] - mean[d]).powi(2)).sum::<f32>() / count;
+    let mut rest: Vec<f32> = (0..dim).map(variance).collect();
+    let coarse: Vec<Vec<f32>> = latents.iter().map(|row| places.iter().map(|&d| row[d]).collect()).collect();
+    drop(latents);
+    let rows: Vec<&[f32]> = coarse.iter().map(Vec::as_slice).collect();
+    let Components { basis, variances, .. } = principal_components(&rows, rank, seed);
+    let mut components = vec![0.0; places.len() * rank];
+    for (k, (component, variance)) in basis.chunks_exact(places.len()).zip(&variances).enumerate() {
+        for (i, v) in component.iter().enumerate() {
+            components[i * rank + k] = *v;
+            rest[places[i]] -= variance * v * v;
         }
     }
     rest.iter_mut().for_each(|v| *v = v.max(LEAST_REST));
