@@ -63,6 +63,7 @@
 
 pub mod bound;
 pub mod config;
+pub mod cost;
 pub mod error;
 pub mod gaussian;
 pub mod grain;

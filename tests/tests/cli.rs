@@ -227,6 +227,7 @@ fn a_bad_command_line_is_one_clear_error() {
         ("train --data file", "file"),
         ("train --data empty", "holds no"),
         ("train --preset papre", "paper, quick"),
+        ("train --stage everything", "autoencoder"),
         ("train --device gpu", "cuda"),
         ("train --steps 0", "steps"),
         ("train --steps many", "many"),

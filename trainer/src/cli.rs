@@ -42,6 +42,8 @@ pub enum Command {
     Evaluate(Box<EvaluateArgs>),
     /// Print what a file of weights holds
     Inspect(InspectArgs),
+    /// Measure how long a model takes, beside a plain matrix product on the same device
+    Speed(SpeedArgs),
     /// Write a model as ONNX files, with its noise schedule as JSON
     Export(ExportArgs),
     /// Print a script that completes this program's options in a shell
@@ -275,6 +277,23 @@ pub struct EvaluateArgs {
     /// Where to compute
     #[arg(long, value_enum, default_value_t = DeviceChoice::Auto)]
     pub device: DeviceChoice,
+}
+
+/// Options of measuring speed.
+#[derive(Debug, Args)]
+pub struct SpeedArgs {
+    /// The file of weights
+    #[arg(long, value_name = "FILE")]
+    pub weights: PathBuf,
+    /// Network evaluations an image
+    #[arg(long, value_name = "N", default_value_t = 25)]
+    pub steps: usize,
+    /// Where to compute
+    #[arg(long, value_enum, default_value_t = DeviceChoice::Auto)]
+    pub device: DeviceChoice,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Options of inspection.

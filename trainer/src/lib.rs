@@ -24,6 +24,7 @@ mod run_data;
 mod run_folder;
 mod sample;
 mod settings;
+mod speed;
 mod tensorboard;
 mod train;
 mod view;
@@ -51,6 +52,7 @@ fn run(cli: cli::Cli) -> anyhow::Result<()> {
         Some(cli::Command::Sample(args)) => sample::command(args),
         Some(cli::Command::Evaluate(args)) => evaluate::command(*args),
         Some(cli::Command::Inspect(args)) => inspect::command(args),
+        Some(cli::Command::Speed(args)) => speed::command(args),
         Some(cli::Command::Export(args)) => export::command(args),
         Some(cli::Command::Completions { shell }) => manual::completions(shell),
         Some(cli::Command::Man(args)) => manual::man(args),

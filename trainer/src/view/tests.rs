@@ -38,6 +38,7 @@ fn validation(step: u64, series: &str, total: f64) -> ValidationLog {
         diffusion: 0.001,
         total,
         standard_error: 0.0042,
+        ..ValidationLog::default()
     }
 }
 

@@ -13,6 +13,7 @@ use std::rc::Rc;
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 use vdm::bound;
 use vdm::config::Stage;
+use vdm::cost;
 use vdm::error::WeightsError;
 use vdm::image::{GreyImage, Origin};
 use vdm::math::alpha_squared;
@@ -148,6 +149,7 @@ impl<B: Backend> Engine<B> {
             Task::Look { run, image, index } => self.look(run, *image, *index, host).await,
             Task::Diffuse { subject, t, seed } => self.diffuse(subject, *t, *seed, host).await,
             Task::Measure { subject, times, seed } => self.measure(subject, *times, *seed, host).await,
+            Task::Speed => self.speed(host).await,
             Task::Save { save, origin } => self.save(save, origin, host).await,
             Task::Switch(_) => Err(Problem::Settings { detail: "an engine has one model".into() }.into()),
         };
@@ -229,6 +231,13 @@ impl<B: Backend> Engine<B> {
             return Err(Problem::NotFinite.into());
         }
         Ok(Outcome::Bound(terms))
+    }
+
+    /// The page waits for it in one piece: a few runs must do.
+    async fn speed(&self, host: &impl Host) -> Result<Outcome, Halt> {
+        const RUNS: usize = 5;
+        let speed = cost::measure(&self.model, RUNS, || host.elapsed_ms() / 1e3, &self.device).await;
+        Ok(Outcome::Speed(speed.map_err(|error| Problem::GpuError { detail: error.to_string() })?))
     }
 
     async fn save(&self, save: &Save, origin: &Origin, host: &impl Host) -> Result<Outcome, Halt> {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use vdm::bound::ImageTerms;
+use vdm::cost::Speed;
 use vdm::image::{GreyImage, Origin};
 
 use super::{ModelInfo, Source};
@@ -39,6 +40,8 @@ pub enum Task {
         /// Seed of the noise.
         seed: u64,
     },
+    /// Measure how long the model takes: gives [`Outcome::Speed`].
+    Speed,
     /// Make a file that marks itself as synthetic: gives [`Outcome::File`].
     Save {
         /// What it shows.
@@ -60,7 +63,7 @@ impl Task {
             Task::Save { save: Save::Strip { run, .. }, .. } => run.needs_encoder(),
             Task::Diffuse { subject, .. } => subject.needs_encoder(),
             Task::Measure { .. } => true,
-            Task::Save { .. } | Task::Switch(_) => false,
+            Task::Speed | Task::Save { .. } | Task::Switch(_) => false,
         }
     }
 }
@@ -227,6 +230,8 @@ pub enum Outcome {
     Diffused(Diffused),
     /// The bound's terms.
     Bound(ImageTerms),
+    /// How long the model takes.
+    Speed(Speed),
     /// A file's content.
     File(#[serde(with = "serde_bytes")] Vec<u8>),
     /// Other weights are in use.

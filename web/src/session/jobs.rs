@@ -43,6 +43,10 @@ impl Session {
                 self.notice = None;
                 self.plan(Purpose::Measure, Task::Measure { subject, times: MEASURE_TIMES, seed: 0 }, false)
             }
+            Event::MeasureSpeed => {
+                self.notice = None;
+                self.plan(Purpose::Speed, Task::Speed, false)
+            }
             Event::Save(slot, keep) => self.save(slot, keep),
             Event::Use(choice) => {
                 let Some(source) = self.source(&choice) else { return Vec::new() };
@@ -195,6 +199,7 @@ impl Session {
             (Purpose::Measure, Task::Measure { subject, times, .. }, Outcome::Bound(terms)) => {
                 self.measured = Some(Measured { subject, times, terms });
             }
+            (Purpose::Speed, _, Outcome::Speed(speed)) => self.speed = Some(speed),
             (Purpose::Save { file_name }, _, Outcome::File(bytes)) => {
                 self.notice = Some(Notice::Saved { file_name: file_name.clone() });
                 return vec![Command::SaveFile { name: file_name, bytes }];
@@ -207,7 +212,7 @@ impl Session {
                 let same = self.model.as_ref().is_some_and(|old| old.sha256 == model.sha256);
                 if !same {
                     self.panels = Default::default();
-                    (self.diffused, self.measured) = (None, None);
+                    (self.diffused, self.measured, self.speed) = (None, None, None);
                 }
                 self.notice = Some(Notice::Switched { name: model.provenance.name.clone() });
                 self.model = Some(*model);

@@ -10,6 +10,8 @@ mod tests;
 use std::collections::VecDeque;
 
 pub use self::state::{Choice, DiffusedAt, Job, Keep, Loading, Measured, Notice, Panel, Phase, Plan, Purpose, Slot};
+use vdm::cost::Speed;
+
 use crate::manifest::{Manifest, ModelEntry};
 use crate::protocol::{
     BackendKind, BackendWish, FileRequest, ModelInfo, PROTOCOL_VERSION, Problem, Recovery, Request, Response, Run,
@@ -34,6 +36,8 @@ pub struct Session {
     pub diffused: Option<DiffusedAt>,
     /// The bound that was measured last.
     pub measured: Option<Measured>,
+    /// How long the model takes here, if that was measured.
+    pub speed: Option<Speed>,
     /// Something to tell beside what is going on.
     pub notice: Option<Notice>,
     /// The site's models, once their list is there.
@@ -106,6 +110,8 @@ pub enum Event {
     },
     /// The user wants the bound of a subject.
     Measure(Subject),
+    /// The user wants to know how long the model takes here.
+    MeasureSpeed,
     /// The user wants to keep something of a slot.
     Save(Slot, Keep),
     /// The user wants no more of what runs.
@@ -173,6 +179,7 @@ impl Session {
             job: None,
             diffused: None,
             measured: None,
+            speed: None,
             notice: None,
             manifest: None,
             choice: Choice::Site(None),

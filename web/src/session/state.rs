@@ -84,6 +84,8 @@ pub enum Purpose {
     Diffuse,
     /// The bound's terms.
     Measure,
+    /// How long the model takes.
+    Speed,
     /// A file to keep.
     Save {
         /// Its name.

@@ -89,6 +89,7 @@ const STATUS: Status = Status {
     generating: "Generating seed {seed}.",
     diffusing: "Adding noise…",
     measuring: "Measuring the bound…",
+    timing: "Measuring the speed…",
     saving: "Writing {file}…",
     switching: "Checking the weights…",
     encoder: "Fetching the encoder: {received} of {total}",
@@ -299,6 +300,7 @@ const ABOUT: About = About {
     diagnostics_hint: "For a bug report: copy this and paste it there. It holds nothing about you but your browser.",
     copy: "Copy",
     copied: "Copied",
+    measure_speed: "Measure the speed",
     keyboard: "Keyboard",
     keyboard_text: "Everything can be reached with Tab, sliders move with the arrow keys, and Escape leaves the show.",
 };

@@ -88,6 +88,7 @@ const STATUS: Status = Status {
     generating: "Génération de la graine {seed}.",
     diffusing: "Ajout de bruit…",
     measuring: "Mesure de la borne…",
+    timing: "Mesure de la vitesse…",
     saving: "Écriture de {file}…",
     switching: "Vérification des poids…",
     encoder: "Téléchargement de l’encodeur : {received} sur {total}",
@@ -301,6 +302,7 @@ const ABOUT: About = About {
                        votre navigateur.",
     copy: "Copier",
     copied: "Copié",
+    measure_speed: "Mesurer la vitesse",
     keyboard: "Clavier",
     keyboard_text: "Tout s’atteint avec la touche Tab, les curseurs se déplacent avec les flèches, et Échap quitte la \
                     démonstration.",

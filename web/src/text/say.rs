@@ -41,6 +41,7 @@ fn working(words: &Words, job: &Job) -> String {
         (Purpose::Save { file_name }, _) => fill(status.saving, &[("file", file_name)]),
         (Purpose::Switch, _) => status.switching.to_owned(),
         (Purpose::Measure, _) => status.measuring.to_owned(),
+        (Purpose::Speed, _) => status.timing.to_owned(),
         _ => status.diffusing.to_owned(),
     }
 }

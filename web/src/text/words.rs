@@ -33,7 +33,7 @@ words! {
     /// What is going on, and what has happened.
     Status {
         starting, fetching, preparing, ready, waiting, step, paused, stopping, done, done_many, generating, diffusing,
-        measuring, saving, switching, encoder, moved_to_cpu, cancelled, stopped, saved, switched, other_weights, on_gpu,
+        measuring, timing, saving, switching, encoder, moved_to_cpu, cancelled, stopped, saved, switched, other_weights, on_gpu,
         on_gpu_named, on_cpu, gpu_found, asked, no_webgpu, no_adapter, no_timestamp_query, probe_failed, gpu_failed,
     }
 }
@@ -83,7 +83,7 @@ words! {
         heading, how, how_1, how_2, how_3, how_4, formulas, forward, forward_text, schedule, schedule_text,
         prediction, prediction_text, reverse, reverse_text, loss, loss_text, decoder, decoder_text, card, card_failed,
         ethics, consent, privacy, transparency, bias, diagnosis, licences, code_licence, weights_licence, paper,
-        acknowledgement, nih, diagnostics, diagnostics_hint, copy, copied, keyboard, keyboard_text,
+        acknowledgement, nih, diagnostics, diagnostics_hint, copy, copied, measure_speed, keyboard, keyboard_text,
     }
 }
 

@@ -4,6 +4,7 @@ use gloo_timers::future::TimeoutFuture;
 use js_sys::Reflect;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
+use vdm::cost::Timed;
 
 use crate::page::browser;
 use crate::page::controller::Controller;
@@ -11,7 +12,7 @@ use crate::page::kit::Action;
 use crate::page::lang::words;
 use crate::page::state::PageState;
 use crate::protocol::{BackendReason, PROTOCOL_VERSION};
-use crate::session::{Notice, Phase, Session};
+use crate::session::{Event, Notice, Phase, Session};
 
 /// How long the button says that it has copied.
 const COPIED_MS: u32 = 2_000;
@@ -34,6 +35,8 @@ pub(super) fn Diagnostics(controller: Controller, state: PageState) -> impl Into
             }
         });
     };
+    let possible = Memo::new(move |_| session.with(|session| session.phase == Phase::Ready && session.job.is_none()));
+    let measure = move |()| controller.dispatch(Event::MeasureSpeed);
     let label = move || if copied.get() { words.about.copied } else { words.about.copy }.to_owned();
     view! {
         <section class="card prose" aria-labelledby="diagnostics-heading">
@@ -42,7 +45,15 @@ pub(super) fn Diagnostics(controller: Controller, state: PageState) -> impl Into
             <pre data-testid="diagnostics" tabindex="0" lang="en" aria-labelledby="diagnostics-heading">
                 {move || report.get()}
             </pre>
-            <Action label=Signal::derive(label) testid="copy-diagnostics" on_click=copy />
+            <div class="buttons">
+                <Action label=Signal::derive(label) testid="copy-diagnostics" on_click=copy />
+                <Action
+                    label=words.about.measure_speed
+                    testid="measure-speed"
+                    possible=Signal::derive(move || possible.get())
+                    on_click=measure
+                />
+            </div>
         </section>
     }
 }
@@ -70,6 +81,18 @@ fn report(session: &Session, remarks: &[String]) -> String {
         };
         lines.push(("backend", format!("{} ({adapter})", model.backend.kind.name())));
         lines.push(("weights", format!("{} {}", model.file, model.sha256)));
+    }
+    if let Some(speed) = &session.speed {
+        let line = |timed: Timed| {
+            let (gflop, rate) = (timed.operations as f64 / 1e9, timed.gflop_per_second());
+            let share = 100.0 * rate / speed.product.gflop_per_second();
+            let ms = 1e3 * timed.seconds;
+            format!("{ms:.1} ms, {gflop:.3} GFLOP, {rate:.2} GFLOP/s, {share:.0} % of the matrix product's")
+        };
+        lines.push(("matrix product", line(speed.product)));
+        lines.push(("an evaluation", line(speed.evaluate)));
+        lines.push(("the decoder", line(speed.decode)));
+        lines.push(("an image in 25 steps", line(speed.sample(25))));
     }
     match (&session.phase, &session.notice) {
         (Phase::Failed(problem), _) | (_, Some(Notice::Failed(problem) | Notice::MovedToCpu(problem))) => {

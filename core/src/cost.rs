@@ -1,0 +1,191 @@
+//! What a model costs: the floating-point operations of its matrix products, which are nearly all of them, counted; and
+//! its time on a device, measured beside that of a plain matrix product there.
+
+use burn::tensor::{Tensor, TensorData, backend::Backend};
+use serde::{Deserialize, Serialize};
+
+use crate::config::{ModelConfig, ResNetConfig};
+use crate::error::BackendError;
+use crate::gaussian;
+use crate::model::{Condition, Vdm};
+use crate::noise::{NoiseStream, Purpose};
+
+/// Operations for one image, a multiplication and an addition counting as two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cost {
+    /// Of the encoder.
+    pub encode: u64,
+    /// Of one evaluation of the ScoreNet, with one label or none; guidance takes two.
+    pub evaluate: u64,
+    /// Of the decoder, with its grain.
+    pub decode: u64,
+}
+
+impl Cost {
+    /// Counts a model's.
+    pub fn of(config: &ModelConfig) -> Self {
+        let (pixels, dim) = (config.pixels(), config.latent_dim);
+        let score = &config.score_net;
+        let embedding = score.embedding_dim;
+        let inputs = if config.classes > 0 { 2 * embedding } else { embedding };
+        let condition = dense(inputs, embedding) + 2 * dense(embedding, embedding);
+        let Some(grid) = config.grid() else {
+            return Self {
+                encode: resnet(&config.encoder, pixels, dim, 0),
+                evaluate: condition + resnet(&score.blocks(), dim, dim, embedding),
+                decode: resnet(&config.decoder, dim, pixels, 0),
+            };
+        };
+        let (tokens, window, area) = (grid.tokens(), grid.window(), grid.patch * grid.patch);
+        let channels = dim / tokens;
+        let stack = |of: &ResNetConfig, inputs, outputs, condition| token_net(of, tokens, inputs, outputs, condition);
+        let rank = score.gaussian_rank;
+        let gaussian = 3 * dense(tokens * gaussian::CHANNELS.min(channels), rank);
+        let grain = dense(config.decoder.width, config.decoder.width) + dense(config.decoder.width, area);
+        let grain = if config.grain { tokens as u64 * (grain + dense(area, window)) } else { 0 };
+        let score_inputs = if rank > 0 { 2 * channels } else { channels };
+        let transform = tokens as u64 * dense(window, channels);
+        Self {
+            encode: transform + stack(&config.encoder, window, channels, 0),
+            evaluate: condition + gaussian + stack(&score.blocks(), score_inputs, channels, embedding),
+            decode: transform + stack(&config.decoder, channels, window, 0) + grain,
+        }
+    }
+
+    /// Of a sample with so many evaluations.
+    pub fn sample(&self, evaluations: usize) -> u64 {
+        self.evaluate * evaluations as u64 + self.decode
+    }
+}
+
+/// Operations and the time that they took.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Timed {
+    /// Floating-point operations.
+    pub operations: u64,
+    /// The median of a few runs.
+    pub seconds: f64,
+}
+
+impl Timed {
+    /// 10⁹ operations a second.
+    pub fn gflop_per_second(&self) -> f64 {
+        self.operations as f64 / self.seconds / 1e9
+    }
+}
+
+/// How fast a model is on a device, one image at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Speed {
+    /// A product of two matrices of [`PRODUCT`] rows and columns: about what the device can do.
+    pub product: Timed,
+    /// An evaluation of the ScoreNet.
+    pub evaluate: Timed,
+    /// The decoder, with its grain.
+    pub decode: Timed,
+}
+
+/// Rows, columns and inner dimension of the product that a model is compared with.
+pub const PRODUCT: usize = 512;
+
+impl Speed {
+    /// An image with so many evaluations, from its parts.
+    pub fn sample(&self, evaluations: usize) -> Timed {
+        let count = evaluations as u64;
+        Timed {
+            operations: self.evaluate.operations * count + self.decode.operations,
+            seconds: self.evaluate.seconds * evaluations as f64 + self.decode.seconds,
+        }
+    }
+}
+
+/// Measures a model by a clock in seconds: the median of `runs`, after one that may compile kernels.
+///
+/// # Errors
+/// The device cannot be read.
+pub async fn measure<B: Backend>(
+    model: &Vdm<B>,
+    runs: usize,
+    now: impl Fn() -> f64,
+    device: &B::Device,
+) -> Result<Speed, BackendError> {
+    let noise = |index: u64, rows: usize, columns: usize| -> Tensor<B, 2> {
+        let values = NoiseStream::new(0, Purpose::Evaluation, index).normals(rows * columns);
+        Tensor::from_data(TensorData::new(values, [rows, columns]), device)
+    };
+    let cost = Cost::of(&model.config);
+    let (a, b, z) = (noise(0, PRODUCT, PRODUCT), noise(1, PRODUCT, PRODUCT), noise(2, 1, model.config.latent_dim));
+    let product = || a.clone().matmul(b.clone());
+    let evaluate = || model.predict_noise(z.clone(), 0.0, Condition::default());
+    let decode = || model.decode_with_grain(z.clone(), &[0]);
+    Ok(Speed {
+        product: Timed { operations: 2 * (PRODUCT as u64).pow(3), seconds: median(runs, &now, product).await? },
+        evaluate: Timed { operations: cost.evaluate, seconds: median(runs, &now, evaluate).await? },
+        decode: Timed { operations: cost.decode, seconds: median(runs, &now, decode).await? },
+    })
+}
+
+/// The median time of a computation, until a corner of its result is read: all of it is there then, and moving it does
+/// not count.
+async fn median<B: Backend>(
+    runs: usize,
+    now: &impl Fn() -> f64,
+    compute: impl Fn() -> Tensor<B, 2>,
+) -> Result<f64, BackendError> {
+    let mut times = Vec::with_capacity(runs);
+    for run in 0..=runs.max(1) {
+        let start = now();
+        compute().narrow(0, 0, 1).narrow(1, 0, 1).into_data_async().await.map_err(BackendError::new)?;
+        if run > 0 {
+            times.push(now() - start);
+        }
+    }
+    times.sort_by(f64::total_cmp);
+    Ok(times[times.len() / 2])
+}
+
+fn dense(inputs: usize, outputs: usize) -> u64 {
+    2 * inputs as u64 * outputs as u64
+}
+
+fn resnet(of: &ResNetConfig, inputs: usize, outputs: usize, condition: usize) -> u64 {
+    let block = 2 * dense(of.width, of.width) + dense(condition, 2 * of.width);
+    dense(inputs, of.width) + of.layers as u64 * block + dense(of.width, outputs)
+}
+
+fn token_net(of: &ResNetConfig, tokens: usize, inputs: usize, outputs: usize, condition: usize) -> u64 {
+    let width = of.width;
+    let attends = of.heads > 0;
+    // Queries, keys, values and output; then each token's products with all others, twice.
+    let attention = if attends { dense(width, 4 * width) + 2 * dense(width, tokens) } else { 0 };
+    let block = attention + 2 * dense(width, 4 * width);
+    let films = of.layers as u64 * if attends { 2 } else { 1 } + 1;
+    let all = dense(inputs, width) + of.layers as u64 * block + dense(width, outputs);
+    tokens as u64 * all + films * dense(condition, 2 * width)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Preset;
+
+    #[test]
+    fn the_papers_networks_cost_two_operations_a_weight() {
+        let config = Preset::Paper.model();
+        let cost = Cost::of(&config);
+        assert_eq!(cost.decode, 2 * (64 * 128 + 12 * 128 * 128 + 128 * 65_536));
+        assert_eq!(cost.encode, cost.decode);
+        assert_eq!(cost.evaluate, 2 * (3 * 128 * 128 + 2 * 64 * 128 + 10 * (2 * 128 * 128 + 128 * 256)));
+        assert_eq!(cost.sample(25), 25 * cost.evaluate + cost.decode);
+    }
+
+    #[test]
+    fn sharp_models_cost_each_of_their_weights_once_a_patch() {
+        // 8 blocks of 8 · 192² weights, 128 + 64 inputs and outputs: 256 times; and the Gaussian's three products.
+        let cost = Cost::of(&Preset::SharpSmall.model());
+        let blocks = 256 * 2 * (8 * 8 * 192 * 192 + 192 * (128 + 64));
+        let gaussian = 3 * 2 * 4096 * 256;
+        let modulation = 9 * 2 * 128 * 384 + 2 * 3 * 128 * 128;
+        assert_eq!(cost.evaluate, blocks + gaussian + modulation);
+    }
+}

@@ -1,0 +1,89 @@
+//! Sharp models, trained in their two stages as a user does it, drawn, evaluated, and refused where that is due.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use safetensors::SafeTensors;
+use tests::programs::Ended;
+use tests::runs::{decode, json_lines, run, scratch, tensors};
+
+/// A sharp model of 4×4 patches, on few phantoms.
+const SMALL: &str = "--preset sharp-small --device cpu --seed 5 --batch 4 --max-images 40 --set model.height=64 \
+                     --set model.width=64 --set model.latent_dim=1024 --set model.encoder.width=16 \
+                     --set model.decoder.width=16 --set model.score_net.width=16 --set model.score_net.layers=1 \
+                     --set model.score_net.gaussian_rank=8 --steps 4 --validate-every 4 --sample-every 4";
+
+fn first(folder: &Path) {
+    run(folder, &format!("train {SMALL} --stage autoencoder --out ae")).ok();
+}
+
+fn second(folder: &Path, more: &str) -> Ended {
+    run(folder, &format!("train {SMALL} --stage diffusion --from ae/sharp-small.safetensors --out dm {more}"))
+}
+
+/// The tensors of a run's sampling file as bytes.
+fn by_name(folder: &Path, run: &str) -> BTreeMap<String, Vec<u8>> {
+    let bytes = std::fs::read(folder.join(run).join("sharp-small.safetensors")).expect("a file of weights");
+    let file = SafeTensors::deserialize(&bytes).expect("a safetensors file");
+    file.tensors().into_iter().map(|(name, view)| (name, view.data().to_vec())).collect()
+}
+
+#[test]
+fn two_stages_make_one_model() {
+    let folder = scratch();
+    first(folder.path());
+    let log = json_lines(&folder.path().join("ae/log.jsonl"));
+    assert!(log.iter().all(|line| line["diffusion"] == 0.0 && line["grain"].as_f64().is_some_and(|v| v != 0.0)));
+    assert!(decode(&folder.path().join("ae/samples/step-00000004.png")).width() > 64, "reconstructions are shown");
+    let said = second(folder.path(), "").ok().stderr;
+    assert!(said.contains("measuring the latents of 40 images"), "{said}");
+
+    let (before, after) = (by_name(folder.path(), "ae"), by_name(folder.path(), "dm"));
+    let mut moved = 0;
+    for (name, values) in &before {
+        if name.starts_with("decoder.") {
+            assert!(values == &after[name], "{name} stays as the first stage left it");
+        } else {
+            moved += usize::from(values != &after[name]);
+        }
+    }
+    assert!(moved > 10, "{moved} tensors of the ScoreNet were trained");
+    assert!(
+        tensors(&folder.path().join("ae/sharp-small-encoder.safetensors"))
+            == tensors(&folder.path().join("dm/sharp-small-encoder.safetensors"))
+    );
+
+    run(folder.path(), "sample --weights dm/sharp-small.safetensors --device cpu --steps 2 --count 2 --out two").ok();
+    let [one, other] = [0, 1].map(|seed| decode(&folder.path().join(format!("two/synthetic-seed{seed}.png"))));
+    assert_ne!(one.as_raw(), other.as_raw());
+    let table = run(folder.path(), "speed --weights dm/sharp-small.safetensors --device cpu --steps 2").ok().stdout;
+    assert!(table.contains("matrix product") && table.contains("an image in 2 steps"), "{table}");
+}
+
+#[test]
+fn a_stage_goes_on_where_it_stopped() {
+    let folder = scratch();
+    first(folder.path());
+    second(folder.path(), "").ok();
+    let whole = tensors(&folder.path().join("dm/sharp-small.safetensors"));
+    std::fs::rename(folder.path().join("dm"), folder.path().join("whole")).expect("renames");
+    second(folder.path(), "--time-limit 1ms").ok();
+    let said = run(folder.path(), "train --device cpu --resume --out dm").ok().stderr;
+    assert!(said.contains("resuming after step"), "{said}");
+    assert!(tensors(&folder.path().join("dm/sharp-small.safetensors")) == whole, "to the bit");
+}
+
+#[test]
+fn what_does_not_fit_together_is_refused() {
+    let folder = scratch();
+    let refusal = |ended: Ended, word: &str| {
+        let said = ended.refusal();
+        assert!(said.contains(word), "{word} in {said}");
+    };
+    refusal(run(folder.path(), &format!("train {SMALL} --stage diffusion --out dm")), "--from");
+    first(folder.path());
+    refusal(second(folder.path(), "--set model.decoder.layers=1"), "another encoder or decoder");
+    refusal(second(folder.path(), "--set model.score_net.gaussian_rank=40"), "gaussian_rank");
+    refusal(run(folder.path(), &format!("train {SMALL} --set model.patch=24")), "divisor");
+    refusal(run(folder.path(), "export --weights ae/sharp-small.safetensors --out onnx"), "patches");
+}
