@@ -198,6 +198,25 @@ async fn diagnostics_say_what_a_bug_report_needs() {
     page.browser.close().await;
 }
 
+/// Prints the times of the models in a browser; the README says how to run it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_speed_is_measured_beside_a_matrix_product() {
+    if skipped() {
+        return;
+    }
+    for (gpu, name) in [(Gpu::None, "CPU"), (Gpu::SwiftShader, "WebGPU on SwiftShader")] {
+        let page = Page::ready(gpu, "").await;
+        page.go("about").await;
+        page.browser.click("measure-speed").await;
+        page.browser.wait_for_text("diagnostics", "an image in 25 steps", Duration::from_secs(120)).await;
+        let says = page.browser.text("diagnostics").await;
+        let told: Vec<&str> = says.lines().filter(|line| line.contains("GFLOP/s")).collect();
+        assert_eq!(told.len(), 4, "{says}");
+        println!("{name}:\n{}", told.join("\n"));
+        page.browser.close().await;
+    }
+}
+
 /// Prints how long it takes from opening to the first image; the README says how to run it.
 #[tokio::test(flavor = "multi_thread")]
 async fn opening_to_first_image_is_timed() {

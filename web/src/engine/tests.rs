@@ -205,6 +205,15 @@ fn the_bound_is_that_of_the_core() {
 }
 
 #[test]
+fn a_speed_is_of_the_models_own_operations() {
+    let engine = engine();
+    let outcome = perform(&engine, &Task::Speed);
+    let Outcome::Speed(speed) = outcome else { panic!("{outcome:?}") };
+    let cost = cost::Cost::of(&engine.model.config);
+    assert_eq!((speed.evaluate.operations, speed.decode.operations), (cost.evaluate, cost.decode));
+}
+
+#[test]
 fn without_an_encoder_what_needs_it_says_so() {
     let engine = engine();
     *engine.encoder.borrow_mut() = None;

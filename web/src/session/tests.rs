@@ -1,4 +1,5 @@
 use vdm::config::Preset;
+use vdm::cost::Timed;
 use vdm::schedule::NoiseSchedule;
 use vdm::weights::Provenance;
 
@@ -260,6 +261,18 @@ fn a_subject_is_diffused_measured_and_denoised() {
     let (job, _) = started(&session.apply(Event::Run { slot: Slot::Denoise, run, stepwise: false }));
     session.apply(Event::Worker(1, done(job, Outcome::Pictures(vec![picture(3)]))));
     assert!(session.is_whole(Slot::Denoise) && session.is_whole(Slot::Generate));
+}
+
+#[test]
+fn a_speed_is_kept_until_other_weights_come() {
+    let mut session = drawn();
+    let (job, task) = started(&session.apply(Event::MeasureSpeed));
+    assert_eq!(task, Task::Speed);
+    let timed = Timed { operations: 2_000_000_000, seconds: 0.5 };
+    let speed = Speed { product: timed, evaluate: timed, decode: timed };
+    session.apply(Event::Worker(1, done(job, Outcome::Speed(speed))));
+    assert_eq!(session.speed, Some(speed));
+    assert_eq!((speed.product.gflop_per_second(), speed.sample(3).seconds), (4.0, 2.0));
 }
 
 #[test]
