@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::ConfigError;
 use crate::tokens::Grid;
 
-/// Everything that the shape of a model depends on. It travels in the weights file.
+/// Everything that the shape of a model depends on. It travels in the weights file, and between page and worker in a
+/// format that names no fields: none may be left out when it is absent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelConfig {
@@ -17,7 +18,7 @@ pub struct ModelConfig {
     pub latent_dim: usize,
     /// Side in pixels of the patches that the networks see an image as; where absent they see it whole, as in the
     /// paper. The latent then holds `latent_dim` over the number of patches for each of them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub patch: Option<usize>,
     /// Whether the decoder gives the strength of grain beside the mean image (see [`grain`](crate::grain)); with
     /// patches only.
@@ -223,7 +224,7 @@ pub struct ObjectiveWeights {
     pub grain: f64,
     /// b of the weight sigmoid(γ + b) of the diffusion loss at γ, which spends less on the last digits of f
     /// (Hoogeboom et al., *Simpler diffusion*, 2024); the bound's own loss where absent. What is reported is the bound.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub sigmoid_bias: Option<f64>,
 }
 
