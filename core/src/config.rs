@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::ConfigError;
+use crate::gaussian::CHANNELS;
 use crate::tokens::Grid;
 
 /// Everything that the shape of a model depends on. It travels in the weights file, and between page and worker in a
@@ -481,7 +482,8 @@ impl ModelConfig {
                 return Err(refuse(field, heads, &format!("a divisor of the width {width} is accepted")));
             }
         }
-        within("score_net.gaussian_rank", self.score_net.gaussian_rank, 0, self.latent_dim)
+        let coarse = tokens * CHANNELS.min(self.latent_dim / tokens);
+        within("score_net.gaussian_rank", self.score_net.gaussian_rank, 0, coarse)
     }
 }
 
@@ -585,6 +587,10 @@ mod tests {
         config.decoder.width = usize::MAX;
         let error = config.validate().expect_err("too wide");
         assert!(error.to_string().contains("decoder.width"), "{error}");
+        config = Preset::Sharp.model();
+        config.score_net.gaussian_rank = 16 * 256 + 1;
+        let error = config.validate().expect_err("more components than coarse numbers");
+        assert!(error.to_string().contains("gaussian_rank"), "{error}");
         config = Preset::Paper.model();
         config.schedule.gamma_max = f64::NAN;
         assert!(config.validate().is_err());
