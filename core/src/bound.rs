@@ -4,13 +4,13 @@
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 use serde::{Deserialize, Serialize};
 
+use crate::codec::Encoder;
 use crate::config::{ModelConfig, Stage};
 use crate::error::BackendError;
 use crate::image::to_unit;
 use crate::loss::LossTerms;
 use crate::math;
 use crate::model::{LatentNoise, Networks};
-use crate::nn::Encoder;
 use crate::noise::{NoiseStream, Purpose};
 
 /// The loss terms of an image, averaged over its diffusion times.

@@ -14,7 +14,7 @@ use crate::lapped;
 use crate::tokens::{Border, Grid};
 
 /// Least and greatest natural logarithm of a standard deviation: a quarter of a grey level of 255, and half the range.
-pub(crate) const LN_DEVIATION: (f64, f64) = (-6.93, -0.69);
+pub const LN_DEVIATION: (f64, f64) = (-6.93, -0.69);
 
 /// −log density of the differences `[B, H·W]` under the standard deviations e^ln_s, `[B·tokens, patch²]`, per image
 /// `[B]` in nats.

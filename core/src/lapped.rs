@@ -17,7 +17,7 @@ fn basis(m: usize, n: usize, k: usize) -> f64 {
 
 /// The transform as a matrix `[window, patch²]`, row by row, for windows ordered as
 /// [`Grid::windows`](crate::tokens::Grid::windows) orders them; coefficients by vertical, then horizontal frequency.
-pub(crate) fn matrix(patch: usize) -> Vec<f32> {
+pub fn matrix(patch: usize) -> Vec<f32> {
     let one: Vec<Vec<f64>> = (0..2 * patch).map(|n| (0..patch).map(|k| basis(patch, n, k)).collect()).collect();
     let mut values = Vec::with_capacity(4 * patch.pow(4));
     for (i, j) in [(0, 0), (0, 1), (1, 0), (1, 1)] {

@@ -21,10 +21,12 @@
 //!
 //! # Reading order
 //!
-//! [`math`] (the formulas, as numbers), [`schedule`] (γ), [`loss`] (the bound's terms, as tensors), [`nn`] (the
-//! networks), [`model`] (all of it put together), [`objective`] (a training step's gradient), [`sampler`] (the reverse
-//! process), [`bound`] (the bound of images, measured), [`noise`] (where randomness comes from), [`config`] (sizes and presets), [`weights`] (the file format),
-//! [`image`] (pictures that say that they are synthetic).
+//! [`math`] (the formulas, as numbers), [`schedule`] (γ), [`loss`] (the bound's terms, as tensors), [`nn`] (blocks on
+//! the whole image) and [`token_net`] (blocks on its patches), [`codec`] (encoder and decoder) and [`score_net`] (the
+//! noise), [`model`] (all of it put together), [`objective`] (a training step's gradient), [`sampler`] (the reverse
+//! process), [`bound`] (the bound of images, measured), [`noise`] (where randomness comes from), [`config`] (sizes and
+//! presets), [`weights`] (the file format), [`image`] (pictures that say that they are synthetic). For images on patches
+//! also [`tokens`], [`lapped`], [`grain`] and [`gaussian`].
 //!
 //! # Example
 //!
@@ -62,6 +64,7 @@
 //! ```
 
 pub mod bound;
+pub mod codec;
 pub mod config;
 pub mod cost;
 pub mod error;
@@ -78,6 +81,7 @@ pub mod objective;
 mod params;
 pub mod sampler;
 pub mod schedule;
+pub mod score_net;
 pub mod token_net;
 pub mod tokens;
 pub mod weights;

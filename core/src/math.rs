@@ -72,7 +72,7 @@ pub fn bernoulli_entropy(x: f64) -> f64 {
 }
 
 /// Frequencies of the sinusoidal time embedding: base 10000, over half − 1.
-pub(crate) fn embedding_frequencies(dim: usize) -> impl Iterator<Item = f64> {
+pub fn embedding_frequencies(dim: usize) -> impl Iterator<Item = f64> {
     let half = dim / 2;
     let scale = -(10_000f64.ln()) / (half as f64 - 1.0);
     (0..half).map(move |i| (scale * i as f64).exp())

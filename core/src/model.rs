@@ -3,6 +3,7 @@
 use burn::module::Module;
 use burn::tensor::{Int, Tensor, TensorData, activation::sigmoid, backend::Backend};
 
+use crate::codec::{Decoded, Decoder, Encoder};
 use crate::config::{ComputePrecision, ModelConfig, Stage};
 use crate::error::{BackendError, ConfigError, WeightsError};
 use crate::gaussian::{GaussianNoise, LatentStatistics};
@@ -10,11 +11,12 @@ use crate::grain;
 use crate::lapped::LappedSelection;
 use crate::loss::{self, LossTerms};
 use crate::math;
-use crate::nn::{Body, Decoded, Decoder, Encoder, ScoreNet, time_embedding, transforms};
+use crate::nn::time_embedding;
 use crate::noise::Purpose;
 use crate::params::ParamBuilder;
 use crate::sampler::seeded_noise;
 use crate::schedule::{NoiseSchedule, ScheduleParams};
+use crate::score_net::ScoreNet;
 
 /// All that is trained.
 #[derive(Module, Debug)]
@@ -97,52 +99,24 @@ impl<B: Backend> Networks<B> {
     }
 
     /// Tells the networks the mean training image `[H·W]` of values in [0, 1]: the encoder measures its input from
-    /// it, and the decoder starts at its logits.
+    /// it, and the decoder starts there.
     #[must_use]
-    pub fn with_mean_image(mut self, mean: &[f64], device: &B::Device) -> Self {
-        let tensor = |values: Vec<f32>| {
-            let shape = [values.len()];
-            Tensor::<B, 1>::from_data(TensorData::new(values, shape), device).require_grad()
-        };
-        let logit = |m: f64| {
-            let m = m.clamp(1e-3, 1.0 - 1e-3);
-            (m / (1.0 - m)).ln() as f32
-        };
-        let logits = tensor(mean.iter().map(|&m| logit(m)).collect());
-        let mean = tensor(mean.iter().map(|&m| m as f32).collect());
-        if let Body::Dense(net) = &mut self.decoder.net {
-            net.output.bias = net.output.bias.take().map(|param| param.map(|_| logits));
+    pub fn with_mean_image(self, mean: &[f64], device: &B::Device) -> Self {
+        Self {
+            decoder: self.decoder.with_mean_image(mean, device),
+            encoder: self.encoder.map(|encoder| encoder.with_mean_image(mean, device)),
+            ..self
         }
-        let stored = &mut self.decoder.mean;
-        *stored = stored.take().map(|param| param.map(|_| mean.clone()));
-        self.encoder = self.encoder.map(|mut encoder| {
-            encoder.mean = encoder.mean.map(|_| mean);
-            encoder
-        });
-        self
     }
 
     /// Tells encoder and decoder on patches which coefficients of the lapped transform a latent holds.
     #[must_use]
-    pub fn with_lapped_transform(
-        mut self,
-        config: &ModelConfig,
-        selection: &LappedSelection,
-        device: &B::Device,
-    ) -> Self {
-        let Some(grid) = config.grid() else { return self };
-        let channels = config.latent_dim / grid.tokens();
-        let [to, back] = transforms(grid, channels, selection);
-        let tensor = |values: Vec<f32>, shape: [usize; 2]| {
-            Tensor::<B, 2>::from_data(TensorData::new(values, shape), device).require_grad()
-        };
-        let stored = &mut self.decoder.transform;
-        *stored = stored.take().map(|param| param.map(|_| tensor(back, [channels, grid.window()])));
-        if let Some(encoder) = &mut self.encoder {
-            let stored = &mut encoder.transform;
-            *stored = stored.take().map(|param| param.map(|_| tensor(to, [grid.window(), channels])));
+    pub fn with_lapped_transform(self, selection: &LappedSelection, device: &B::Device) -> Self {
+        Self {
+            decoder: self.decoder.with_lapped_transform(selection, device),
+            encoder: self.encoder.map(|encoder| encoder.with_lapped_transform(selection, device)),
+            ..self
         }
-        self
     }
 
     /// Tells the ScoreNet the mean and covariance of the training latents, where it has a Gaussian prediction.
@@ -180,10 +154,10 @@ impl<B: Backend> Networks<B> {
     /// Sets the precision of the matrix products of the residual networks; all else, and the weights, stay float32.
     #[must_use]
     pub fn with_compute(mut self, compute: ComputePrecision) -> Self {
-        self.score_net.net.set_compute(compute);
-        self.decoder.net.set_compute(compute);
+        self.score_net.set_compute(compute);
+        self.decoder.set_compute(compute);
         if let Some(encoder) = &mut self.encoder {
-            encoder.net.set_compute(compute);
+            encoder.set_compute(compute);
         }
         self
     }

@@ -3,11 +3,11 @@
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 use serde::{Deserialize, Serialize};
 
+use crate::codec::Encoder;
 use crate::config::ModelConfig;
 use crate::error::ConfigError;
 use crate::math::{alpha_squared, sigma_squared};
 use crate::model::{Condition, Vdm};
-use crate::nn::Encoder;
 use crate::noise::{NoiseStream, Purpose, slerp};
 
 /// How z_s follows from z_t.

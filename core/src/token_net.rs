@@ -12,10 +12,13 @@ use crate::nn::{dense, film};
 use crate::params::{Init, ParamBuilder};
 use crate::tokens::Grid;
 
-/// x / √(mean x² + 10⁻⁶) over the features (Zhang and Sennrich 2019), without parameters: a modulation or a dense layer
+/// What is added to a mean square before its root.
+pub const RMS_EPSILON: f64 = 1e-6;
+
+/// x / √(mean x² + ε) over the features (Zhang and Sennrich 2019), without parameters: a modulation or a dense layer
 /// follows.
 fn rms_norm<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B, D> {
-    let scale = (x.clone().square().mean_dim(D - 1) + 1e-6).sqrt().recip();
+    let scale = (x.clone().square().mean_dim(D - 1) + RMS_EPSILON).sqrt().recip();
     x * scale
 }
 
@@ -137,7 +140,7 @@ pub struct TokenNet<B: Backend> {
     film: Option<Linear<B>>,
     output: Linear<B>,
     #[module(skip)]
-    grid: Grid,
+    pub(crate) grid: Grid,
     /// Precision of the matrix products.
     #[module(skip)]
     pub(crate) compute: ComputePrecision,
@@ -149,7 +152,6 @@ impl<B: Backend> TokenNet<B> {
         [inputs, outputs]: [usize; 2],
         condition: Option<usize>,
         grid: Grid,
-        output_gain: f32,
         p: &mut ParamBuilder<'_, B>,
     ) -> Result<Self, WeightsError> {
         Ok(Self {
@@ -161,7 +163,7 @@ impl<B: Backend> TokenNet<B> {
                     .collect()
             })?,
             film: condition.map(|features| p.dense("film", features, 2 * config.width, 0.0)).transpose()?,
-            output: p.dense("output", config.width, outputs, output_gain)?,
+            output: p.dense("output", config.width, outputs, 0.0)?,
             grid,
             compute: ComputePrecision::F32,
         })

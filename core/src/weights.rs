@@ -22,10 +22,10 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::codec::Encoder;
 use crate::config::ModelConfig;
 use crate::error::{BackendError, WeightsError};
 use crate::model::Networks;
-use crate::nn::Encoder;
 use crate::params::ParamBuilder;
 
 /// The version of the format that is written and read.
@@ -256,10 +256,8 @@ pub fn save<B: Backend>(
     provenance: &Provenance,
     precision: Precision,
 ) -> Result<Vec<u8>, WeightsError> {
-    let mut collector = Collector::new(precision);
     let sampling = Networks { encoder: None, ..networks.clone() };
-    sampling.visit(&mut collector);
-    collector.finish(Part::Sampling, config, provenance, None)
+    encode(parameters(&sampling)?, precision, Part::Sampling, config, provenance, None)
 }
 
 /// The bytes of the encoder's file, tied to the sampling file with the hash `sampling_sha256`.
@@ -273,71 +271,95 @@ pub fn save_encoder<B: Backend>(
     sampling_sha256: &str,
     precision: Precision,
 ) -> Result<Vec<u8>, WeightsError> {
-    let mut collector = Collector::new(precision);
-    collector.path.push("encoder".into());
+    let mut collector = Collector { path: vec!["encoder".into()], ..Collector::default() };
     encoder.visit(&mut collector);
-    collector.finish(Part::Encoder, config, provenance, Some(sampling_sha256))
+    encode(collector.finish()?, precision, Part::Encoder, config, provenance, Some(sampling_sha256))
 }
 
-struct Collector {
+/// A parameter of a model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parameter {
+    /// Its name in a file of weights.
+    pub name: String,
+    /// Its shape.
+    pub shape: Vec<usize>,
+    /// Its values, row by row.
+    pub values: Vec<f32>,
+}
+
+/// Every parameter of the networks, the encoder's too if it is there.
+///
+/// # Errors
+/// The device cannot be read.
+pub fn parameters<B: Backend>(networks: &Networks<B>) -> Result<Vec<Parameter>, BackendError> {
+    let mut collector = Collector::default();
+    networks.visit(&mut collector);
+    collector.finish()
+}
+
+fn encode(
+    parameters: Vec<Parameter>,
     precision: Precision,
+    part: Part,
+    config: &ModelConfig,
+    provenance: &Provenance,
+    sampling_sha256: Option<&str>,
+) -> Result<Vec<u8>, WeightsError> {
+    let metadata = Metadata { format_version: FORMAT_VERSION, part, config, provenance, sampling_sha256 };
+    let metadata = serde_json::to_string(&metadata)
+        .map_err(|error| WeightsError::UnreadableMetadata { key: METADATA_KEY, reason: error.to_string() })?;
+    let metadata = HashMap::from([(METADATA_KEY.to_owned(), metadata)]);
+    let dtype = match precision {
+        Precision::F32 => Dtype::F32,
+        Precision::F16 => Dtype::F16,
+    };
+    let tensors = parameters
+        .into_iter()
+        .map(|parameter| {
+            let bytes = value_bytes(&parameter, precision)?;
+            Ok((parameter.name, parameter.shape, bytes))
+        })
+        .collect::<Result<Vec<_>, WeightsError>>()?;
+    let views = tensors
+        .iter()
+        .map(|(name, shape, bytes)| Ok((name.clone(), TensorView::new(dtype, shape.clone(), bytes)?)))
+        .collect::<Result<Vec<_>, safetensors::SafeTensorError>>();
+    views
+        .and_then(|views| safetensors::serialize(views, Some(metadata)))
+        .map_err(|error| WeightsError::NotSafetensors(error.to_string()))
+}
+
+fn value_bytes(parameter: &Parameter, precision: Precision) -> Result<Vec<u8>, WeightsError> {
+    let mut bytes = Vec::new();
+    for (index, &value) in parameter.values.iter().enumerate() {
+        let name = || parameter.name.clone();
+        if !value.is_finite() {
+            return Err(WeightsError::NotFinite { name: name(), index, value });
+        }
+        match precision {
+            Precision::F32 => bytes.extend(value.to_le_bytes()),
+            Precision::F16 => {
+                let half = half::f16::from_f32(value);
+                if !half.is_finite() {
+                    return Err(WeightsError::TooLargeForHalf { name: name(), index, value });
+                }
+                bytes.extend(half.to_le_bytes());
+            }
+        }
+    }
+    Ok(bytes)
+}
+
+#[derive(Default)]
+struct Collector {
     path: Vec<String>,
-    tensors: Vec<(String, Vec<usize>, Vec<u8>)>,
-    error: Option<WeightsError>,
+    parameters: Vec<Parameter>,
+    error: Option<BackendError>,
 }
 
 impl Collector {
-    fn new(precision: Precision) -> Self {
-        Self { precision, path: Vec::new(), tensors: Vec::new(), error: None }
-    }
-
-    fn encode(&self, name: &str, values: impl Iterator<Item = f32>) -> Result<Vec<u8>, WeightsError> {
-        let mut bytes = Vec::new();
-        for (index, value) in values.enumerate() {
-            let name = || name.to_owned();
-            if !value.is_finite() {
-                return Err(WeightsError::NotFinite { name: name(), index, value });
-            }
-            match self.precision {
-                Precision::F32 => bytes.extend(value.to_le_bytes()),
-                Precision::F16 => {
-                    let half = half::f16::from_f32(value);
-                    if !half.is_finite() {
-                        return Err(WeightsError::TooLargeForHalf { name: name(), index, value });
-                    }
-                    bytes.extend(half.to_le_bytes());
-                }
-            }
-        }
-        Ok(bytes)
-    }
-
-    fn finish(
-        self,
-        part: Part,
-        config: &ModelConfig,
-        provenance: &Provenance,
-        sampling_sha256: Option<&str>,
-    ) -> Result<Vec<u8>, WeightsError> {
-        if let Some(error) = self.error {
-            return Err(error);
-        }
-        let metadata = Metadata { format_version: FORMAT_VERSION, part, config, provenance, sampling_sha256 };
-        let metadata = serde_json::to_string(&metadata)
-            .map_err(|error| WeightsError::UnreadableMetadata { key: METADATA_KEY, reason: error.to_string() })?;
-        let metadata = HashMap::from([(METADATA_KEY.to_owned(), metadata)]);
-        let dtype = match self.precision {
-            Precision::F32 => Dtype::F32,
-            Precision::F16 => Dtype::F16,
-        };
-        let views = self
-            .tensors
-            .iter()
-            .map(|(name, shape, bytes)| Ok((name.clone(), TensorView::new(dtype, shape.clone(), bytes)?)))
-            .collect::<Result<Vec<_>, safetensors::SafeTensorError>>();
-        views
-            .and_then(|views| safetensors::serialize(views, Some(metadata)))
-            .map_err(|error| WeightsError::NotSafetensors(error.to_string()))
+    fn finish(self) -> Result<Vec<Parameter>, BackendError> {
+        self.error.map_or(Ok(self.parameters), Err)
     }
 }
 
@@ -359,14 +381,13 @@ impl<B: Backend> ModuleVisitor<B> for Collector {
         if self.error.is_some() {
             return;
         }
-        let name = self.path.join(".");
-        let encoded = match param.val().try_into_data() {
-            Ok(data) => self.encode(&name, data.iter::<f32>()),
-            Err(error) => Err(BackendError::new(error).into()),
-        };
-        match encoded {
-            Ok(bytes) => self.tensors.push((name, param.dims().to_vec(), bytes)),
-            Err(error) => self.error = Some(error),
+        match param.val().try_into_data() {
+            Ok(data) => self.parameters.push(Parameter {
+                name: self.path.join("."),
+                shape: param.dims().to_vec(),
+                values: data.iter::<f32>().collect(),
+            }),
+            Err(error) => self.error = Some(BackendError::new(error)),
         }
     }
 }

@@ -167,7 +167,7 @@ impl Fixture {
         jitter.0.retain(|_, (name, _)| !name.starts_with("schedule.gamma") && !is_measured(name));
         let networks = networks.map(&mut Add { numbers: &jitter, scale: 0.25 });
         let times = math::antithetic_times(0.37, BATCH * DRAWS, diffusion_steps);
-        let training = TrainingConfig { stage, diffusion_steps, objective, ..Preset::Quick.training() };
+        let training = TrainingConfig { stage, diffusion_steps, objective, ..Preset::Quick.training(None) };
         Self { config, training, diffusion_steps, networks, times }
     }
 

@@ -159,7 +159,7 @@ fn a_fresh_codec_that_keeps_all_coefficients_loses_nothing() {
     let networks = Networks::<Flex>::new(&config, 3, &FlexDevice)
         .expect("valid")
         .with_mean_image(&vec![0.4; config.pixels()], &FlexDevice)
-        .with_lapped_transform(&config, &selection, &FlexDevice);
+        .with_lapped_transform(&selection, &FlexDevice);
     let model = ready(Vdm::new(config, networks)).expect("the CPU can be read");
     let x = burn::tensor::activation::sigmoid(normals(6, [2, 32 * 32]));
     let f = model.encode(x.clone()).expect("it has an encoder");
@@ -204,8 +204,8 @@ fn the_density_of_grain_is_that_of_the_gaussian_it_says() {
     let dim = model.config.latent_dim;
     let x: Tensor<Autodiff<Flex>, 2> = Tensor::from_inner(normals(4, [2, 32 * 32])).clamp(0.0, 1.0);
     let (objective, stage) =
-        (ObjectiveWeights { grain: 1.0, ..Preset::Sharp.training().objective }, Stage::Autoencoder);
-    let training = TrainingConfig { objective, stage, ..Preset::Sharp.training() };
+        (ObjectiveWeights { grain: 1.0, ..Preset::Sharp.training(None).objective }, Stage::Autoencoder);
+    let training = TrainingConfig { objective, stage, ..Preset::Sharp.training(None) };
     let noise =
         LatentNoise { at_zero: Tensor::zeros([2, dim], &FlexDevice), at_t: Tensor::zeros([2, dim], &FlexDevice) };
     let batch = Batch { x: x.clone(), classes: None, times: vec![0.2, 0.7], noise };

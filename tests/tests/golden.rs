@@ -536,7 +536,7 @@ impl Case for LearningRate {
             warmup_steps: self.warmup_steps,
             steps: self.total_steps,
             final_fraction: self.final_fraction,
-            ..Preset::Paper.training()
+            ..Preset::Paper.training(None)
         };
         same_length("learning_rate", &self.learning_rate, &self.step);
         for (&step, &expected) in self.step.iter().zip(&self.learning_rate) {

@@ -12,7 +12,8 @@ use burn_flex::Flex;
 use tempfile::TempDir;
 use tests::programs::{run_trainer, words};
 use tests::python::script;
-use vdm::config::Preset;
+use vdm::config::{ModelConfig, Preset, ResNetConfig};
+use vdm::gaussian::{CHANNELS, LatentStatistics};
 use vdm::model::Networks;
 use vdm::noise::{NoiseStream, Purpose};
 use vdm::weights::{Precision, Provenance, save, save_encoder, sha256_hex};
@@ -51,13 +52,42 @@ fn unusual(folder: &Path) -> PathBuf {
     {
         *layer_norm = true;
     }
-    let fresh = Networks::<Flex>::new(&config, 0, &Default::default()).expect("builds");
+    made_up(folder, &config)
+}
+
+/// Weights of networks on patches, with attention, grain, a Gaussian prediction and classes.
+fn on_patches(folder: &Path) -> PathBuf {
+    let mut config = Preset::Sharp.model();
+    (config.height, config.width, config.patch, config.latent_dim, config.classes) = (24, 16, Some(4), 24 * 18, 2);
+    for blocks in [&mut config.encoder, &mut config.decoder] {
+        *blocks = ResNetConfig { width: 16, layers: 2, heads: 2, ..blocks.clone() };
+    }
+    let score = &mut config.score_net;
+    (score.width, score.layers, score.heads, score.embedding_dim, score.gaussian_rank) = (16, 2, 4, 8, 5);
+    made_up(folder, &config)
+}
+
+fn made_up(folder: &Path, config: &ModelConfig) -> PathBuf {
+    let fresh = Networks::<Flex>::new(config, 0, &Default::default()).expect("builds");
     let schedule = fresh.schedule.clone();
     let networks = Networks { schedule, ..fresh.map(&mut Noise(0)) };
+    let rank = config.score_net.gaussian_rank;
+    let coarse = config.grid().map_or(0, |grid| grid.tokens() * CHANNELS.min(config.latent_dim / grid.tokens()));
+    let draw = |index, count| NoiseStream::new(2, Purpose::Weights, index).normals(count);
+    let variances = |index, count| draw(index, count).into_iter().map(|v: f32| 0.1 + v * v).collect();
+    let networks = networks.with_latent_statistics(
+        LatentStatistics {
+            mean: draw(0, config.latent_dim),
+            components: draw(1, coarse * rank).into_iter().map(|v| v / (coarse as f32).sqrt()).collect(),
+            variances: variances(2, rank),
+            rest: variances(3, config.latent_dim),
+        },
+        &Default::default(),
+    );
     let provenance = Provenance::default();
-    let sampling = save(&networks, &config, &provenance, Precision::F32).expect("saves");
+    let sampling = save(&networks, config, &provenance, Precision::F32).expect("saves");
     let encoder = networks.encoder.as_ref().expect("fresh networks have an encoder");
-    let encoder = save_encoder(encoder, &config, &provenance, &sha256_hex(&sampling), Precision::F32).expect("saves");
+    let encoder = save_encoder(encoder, config, &provenance, &sha256_hex(&sampling), Precision::F32).expect("saves");
     let path = folder.join("unusual.safetensors");
     fs::write(&path, sampling).expect("written");
     fs::write(folder.join("unusual-encoder.safetensors"), encoder).expect("written");
@@ -76,7 +106,7 @@ fn paths(paths: &[PathBuf]) -> Vec<OsString> {
 
 #[test]
 fn onnx_runtime_computes_what_the_trainer_computes() {
-    for make in [|_: &Path| trained(), unusual as fn(&Path) -> PathBuf] {
+    for make in [|_: &Path| trained(), unusual as fn(&Path) -> PathBuf, on_patches] {
         let folder = tempfile::tempdir().expect("a temporary folder");
         export(folder.path(), &make(folder.path()));
         let said = script("check_onnx.py", paths(&[folder.path().join("onnx"), folder.path().join("reference.json")]));

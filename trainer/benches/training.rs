@@ -37,7 +37,7 @@ struct Training {
 impl Training {
     fn new(preset: Preset) -> Self {
         let device = Device::default();
-        let (config, training) = (preset.model(), preset.training());
+        let (config, training) = (preset.model(), preset.training(None));
         let mut noise = NoiseStream::new(0, Purpose::Phantom, 0);
         let size = [training.batch, config.pixels()];
         let pixels: Vec<f32> = (0..size[0] * size[1]).map(|_| noise.uniform() as f32).collect();

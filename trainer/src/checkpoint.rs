@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 use burn::module::AutodiffModule;
-use burn::optim::{AdamW, Optimizer, adaptor::OptimizerAdaptor};
 use burn::record::{FullPrecisionSettings, NamedMpkBytesRecorder, Recorder};
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use serde::{Deserialize, Serialize};
@@ -14,10 +13,7 @@ use vdm::model::Networks;
 use vdm::weights::{self, Precision, Provenance};
 
 use crate::files;
-use crate::train::{Average, average_name};
-
-/// Burn's AdamW over all of the networks.
-pub type NetworksOptimizer<B> = OptimizerAdaptor<AdamW, Networks<B>, B>;
+use crate::train::{Average, NetworksOptimizer, average_name};
 
 /// Where a run stands.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -95,8 +95,8 @@ const ABSENT: [(&str, &str, &str); 13] = [
 ];
 
 impl RunSettings {
-    /// A preset as it is.
-    pub fn of(preset: Preset) -> Self {
+    /// A preset as it is, for a stage of its training or for the first.
+    pub fn of(preset: Preset, stage: Option<Stage>) -> Self {
         Self {
             preset,
             seed: 0,
@@ -117,7 +117,7 @@ impl RunSettings {
                 acknowledgement: String::new(),
                 license: String::new(),
             },
-            training: preset.training(),
+            training: preset.training(stage),
             model: preset.model(),
         }
     }
@@ -134,7 +134,7 @@ impl RunSettings {
         };
         let preset = args.preset.or(named).unwrap_or(default_preset);
         let origin = args.config.as_ref().map_or_else(String::new, |path| path.display().to_string());
-        let mut settings = Self::of(preset).with(file, &origin)?;
+        let mut settings = Self::of(preset, args.stage).with(file, &origin)?;
         settings.preset = preset;
         settings.finish(args)
     }
@@ -378,7 +378,7 @@ fn overlay(base: &mut Table, over: Table, schema: &Table, path: &mut Vec<String>
 fn nearest(key: &str, path: &[String], schema: &Table) -> Result<String> {
     let here = path.join(".");
     let mut all = Vec::new();
-    collect_keys(&RunSettings::of(Preset::Paper).to_table()?, &mut Vec::new(), &mut all);
+    collect_keys(&RunSettings::of(Preset::Paper, None).to_table()?, &mut Vec::new(), &mut all);
     let score = |full: &str| {
         let name = full.rsplit('.').next().unwrap_or(full);
         let starts = |a: &str, b: &str| b.len() > 3 && a.starts_with(b);
@@ -413,17 +413,17 @@ mod tests {
     use super::*;
 
     fn with(text: &str) -> Result<RunSettings> {
-        RunSettings::of(Preset::Paper).with(text.parse().expect("TOML"), "a.toml")
+        RunSettings::of(Preset::Paper, None).with(text.parse().expect("TOML"), "a.toml")
     }
 
     #[test]
     fn settings_survive_toml() {
         for preset in Preset::ALL {
-            let mut settings = RunSettings::of(preset);
+            let mut settings = RunSettings::of(preset, None);
             settings.training.ema_half_lives = vec![1000, 50_000];
             settings.run.keep_every = Some(1000);
             settings.training.diffusion_steps = Some(1000);
-            for settings in [RunSettings::of(preset), settings] {
+            for settings in [RunSettings::of(preset, None), settings] {
                 let text = settings.to_toml().expect("TOML");
                 assert_eq!(RunSettings::from_table(text.parse().expect("TOML")).expect(&text), settings);
             }
@@ -432,7 +432,7 @@ mod tests {
 
     #[test]
     fn every_option_stands_in_the_file() {
-        let settings = RunSettings::of(Preset::Paper);
+        let settings = RunSettings::of(Preset::Paper, None);
         let text = RunSettings { data: SourceSettings::default(), ..settings }.to_toml().expect("TOML");
         for (_, key, word) in ABSENT {
             assert!(text.contains(&format!("{key} = \"{word}\"")), "{key}:\n{text}");
@@ -446,7 +446,7 @@ mod tests {
              [model.schedule]\nkind = \"linear\"\n[run]\nkeep_every = 100",
         )
         .expect("valid");
-        let mut expected = RunSettings::of(Preset::Paper);
+        let mut expected = RunSettings::of(Preset::Paper, None);
         expected.training.batch = 16;
         expected.training.ema_half_lives = vec![500];
         expected.data.max_images = None;
@@ -483,7 +483,7 @@ mod tests {
         ] {
             overlay_path(&mut table, set).expect(set);
         }
-        let settings = RunSettings::of(Preset::Paper).with(table, "--set").expect("valid");
+        let settings = RunSettings::of(Preset::Paper, None).with(table, "--set").expect("valid");
         assert_eq!((settings.training.batch, settings.data.max_images), (8, None));
         assert_eq!(settings.model.schedule.kind, ScheduleKind::Monotonic { hidden: 4, learn_endpoints: true });
         assert!(overlay_path(&mut Table::new(), "training.batch").is_err());

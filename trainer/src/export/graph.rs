@@ -2,21 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use vdm::config::ResNetConfig;
+use vdm::weights::Parameter;
 
 use super::proto::{
     AttributeProto, Dimension, ElementType, Extent, GraphProto, NodeProto, TensorProto, TensorShapeProto, TensorType,
     TypeProto, ValueInfoProto,
 };
-
-/// A parameter: its shape and its values, row by row.
-pub struct Parameter {
-    /// The shape.
-    pub shape: Vec<usize>,
-    /// The values.
-    pub values: Vec<f32>,
-}
 
 /// Parameters by the name that they have in the file of weights.
 pub type Parameters = BTreeMap<String, Parameter>;
@@ -77,6 +70,19 @@ impl<'a> Graph<'a> {
         Ok(name.to_owned())
     }
 
+    /// Whole numbers that an operation takes.
+    pub fn integers(&mut self, name: &str, values: &[i64]) -> Name {
+        if !self.proto.initializer.iter().any(|tensor| tensor.name == name) {
+            self.proto.initializer.push(TensorProto {
+                dims: vec![values.len() as i64],
+                data_type: ElementType::Int64 as i32,
+                name: name.to_owned(),
+                raw_data: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+            });
+        }
+        name.to_owned()
+    }
+
     /// A tensor of the file of weights.
     pub fn parameter(&mut self, name: &str) -> Result<Name> {
         let parameters = self.parameters;
@@ -87,6 +93,12 @@ impl<'a> Graph<'a> {
     /// An operation with one output, called `name`.
     pub fn node(&mut self, operation: &str, inputs: &[&str], name: &str) -> Name {
         self.push(operation, inputs, name, vec![]);
+        name.to_owned()
+    }
+
+    /// An operation with one output and with attributes.
+    pub fn node_with(&mut self, operation: &str, inputs: &[&str], name: &str, attributes: Vec<AttributeProto>) -> Name {
+        self.push(operation, inputs, name, attributes);
         name.to_owned()
     }
 
@@ -102,26 +114,18 @@ impl<'a> Graph<'a> {
 
     /// Adds a dimension of 1 at the end: `[batch]` → `[batch, 1]`.
     pub fn column(&mut self, value: &str, name: &str) -> Name {
-        let axes = format!("{name}.axes");
-        self.proto.initializer.push(TensorProto {
-            dims: vec![1],
-            data_type: ElementType::Int64 as i32,
-            name: axes.clone(),
-            raw_data: 1i64.to_le_bytes().to_vec(),
-        });
+        let axes = self.integers("axes.1", &[1]);
         self.node("Unsqueeze", &[value, &axes], name)
     }
 
     /// Rows of a table by their numbers: `[n, features]`, `[batch]` → `[batch, features]`.
     pub fn rows(&mut self, table: &str, numbers: &str, name: &str) -> Name {
-        self.push("Gather", &[table, numbers], name, vec![AttributeProto::int("axis", 0)]);
-        name.to_owned()
+        self.node_with("Gather", &[table, numbers], name, vec![AttributeProto::int("axis", 0)])
     }
 
     /// Two values side by side.
     pub fn concat(&mut self, left: &str, right: &str, name: &str) -> Name {
-        self.push("Concat", &[left, right], name, vec![AttributeProto::int("axis", 1)]);
-        name.to_owned()
+        self.node_with("Concat", &[left, right], name, vec![AttributeProto::int("axis", 1)])
     }
 
     /// swish(x) = x · sigmoid(x).
@@ -141,20 +145,25 @@ impl<'a> Graph<'a> {
         let gamma = self.parameter(&format!("{path}.gamma"))?;
         let beta = self.parameter(&format!("{path}.beta"))?;
         let attributes = vec![AttributeProto::int("axis", -1), AttributeProto::float("epsilon", LAYER_NORM_EPSILON)];
-        let name = format!("{path}.out");
-        self.push("LayerNormalization", &[x, &gamma, &beta], &name, attributes);
-        Ok(name)
+        Ok(self.node_with("LayerNormalization", &[x, &gamma, &beta], &format!("{path}.out"), attributes))
+    }
+
+    /// A value in equal parts along an axis.
+    pub fn split<const N: usize>(&mut self, value: &str, axis: i64, names: [Name; N]) -> [Name; N] {
+        self.proto.node.push(NodeProto {
+            input: vec![value.to_owned()],
+            output: names.to_vec(),
+            name: format!("{value}:Split"),
+            op_type: "Split".to_owned(),
+            attribute: vec![AttributeProto::int("axis", axis)],
+        });
+        names
     }
 
     /// h (1 + scale) + shift, with scale and shift side by side in what a dense layer makes of the condition.
     fn film(&mut self, h: &str, condition: &str, path: &str) -> Result<Name> {
         let modulation = self.dense(condition, path)?;
-        let [scale, shift] = ["scale", "shift"].map(|part| format!("{path}.{part}"));
-        self.push("Split", &[&modulation], &scale, vec![AttributeProto::int("axis", 1)]);
-        match self.proto.node.last_mut() {
-            Some(split) => split.output.push(shift.clone()),
-            None => bail!("a graph lost its last node"),
-        }
+        let [scale, shift] = self.split(&modulation, 1, ["scale", "shift"].map(|part| format!("{path}.{part}")));
         let scaled = self.node("Mul", &[h, &scale], &format!("{path}.scaled"));
         let scaled = self.node("Add", &[h, &scaled], &format!("{path}.modulated"));
         Ok(self.node("Add", &[&scaled, &shift], &format!("{path}.film")))

@@ -6,6 +6,7 @@ mod proto;
 mod reference;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
 use std::path::{Path, PathBuf};
 
@@ -14,6 +15,7 @@ use burn::tensor::backend::{AutodiffBackend, Backend};
 use prost::Message;
 use serde_json::json;
 use vdm::image::{DIGITAL_SOURCE_TYPE, LABEL};
+use vdm::weights;
 
 use self::proto::{GraphProto, ModelProto, OperatorSetIdProto, StringStringEntryProto};
 use crate::cli::ExportArgs;
@@ -31,8 +33,8 @@ const TABLE_STEPS: usize = 1000;
 /// How to sample with the files, for whoever has nothing else at hand.
 const SAMPLING: &str = "DDIM in N steps: draw z ~ N(0, I) of latent_dim numbers, let t go from 1 to 0. For a step from \
                         t to s: e = score-net(z, gamma(t)); f = (z - sigma(t) e) / alpha(t); z = alpha(s) f + sigma(s) \
-                        e. At t = 0 the image is the decoder's mean of f = z / alpha(0), row by row. alpha(t)^2 = 1 / \
-                        (1 + exp(gamma(t))) and sigma(t)^2 = 1 - alpha(t)^2. With classes, and a guidance weight w, e \
+                        e. At t = 0 the image is the decoder's image, or where it has none its mean, of f = z / alpha(0), row \
+                        by row; the noise of a decoder that takes some is N(0, I), for grain. alpha(t)^2 = 1 / (1 + exp(gamma(t))) and sigma(t)^2 = 1 - alpha(t)^2. With classes, and a guidance weight w, e \
                         = (1 + w) e(class) - w e(no class).";
 
 /// A file that is to be written.
@@ -61,12 +63,6 @@ impl Job for Export {
         let ExportArgs { weights, out, reference_file } = self.0;
         let with_encoder = if files::encoder_path(&weights).exists() { WithEncoder::Yes } else { WithEncoder::No };
         let loaded = files::load_model::<B::InnerBackend>(&weights, with_encoder, device)?;
-        ensure!(
-            loaded.model.config.patch.is_none(),
-            "{} has networks on patches, which are not exported to ONNX: weights of dense networks, such as the \
-             preset paper's, are accepted",
-            weights.display()
-        );
         // All is made before anything is written.
         let exported = export(&loaded)?;
         let reference: Option<(PathBuf, Vec<u8>)> = match reference_file {
@@ -96,7 +92,8 @@ fn write(folder: &Path, exported: &[Exported]) -> Result<()> {
 /// The files of a model.
 fn export<B: Backend>(loaded: &LoadedModel<B>) -> Result<Vec<Exported>> {
     let model = &loaded.model;
-    let parameters = networks::parameters(&model.networks)?;
+    let parameters = weights::parameters(&model.networks)?;
+    let parameters = parameters.into_iter().map(|parameter| (parameter.name.clone(), parameter)).collect();
     let metadata = metadata(loaded)?;
     let onnx = |name, graph: GraphProto| Exported { name, bytes: onnx(graph, metadata.clone()).encode_to_vec() };
     let mut exported = vec![

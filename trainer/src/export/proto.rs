@@ -78,6 +78,8 @@ pub struct AttributeProto {
     pub f: Option<f32>,
     #[prost(int64, optional, tag = "3")]
     pub i: Option<i64>,
+    #[prost(int64, repeated, packed = "false", tag = "8")]
+    pub ints: Vec<i64>,
     #[prost(int32, tag = "20")]
     pub kind: i32,
 }
@@ -85,15 +87,21 @@ pub struct AttributeProto {
 impl AttributeProto {
     const FLOAT: i32 = 1;
     const INT: i32 = 2;
+    const INTS: i32 = 7;
 
     /// A number.
     pub fn float(name: &str, value: f32) -> Self {
-        Self { name: name.to_owned(), f: Some(value), i: None, kind: Self::FLOAT }
+        Self { name: name.to_owned(), f: Some(value), kind: Self::FLOAT, ..Self::default() }
     }
 
     /// An integer.
     pub fn int(name: &str, value: i64) -> Self {
-        Self { name: name.to_owned(), f: None, i: Some(value), kind: Self::INT }
+        Self { name: name.to_owned(), i: Some(value), kind: Self::INT, ..Self::default() }
+    }
+
+    /// Integers.
+    pub fn ints(name: &str, values: &[i64]) -> Self {
+        Self { name: name.to_owned(), ints: values.to_vec(), kind: Self::INTS, ..Self::default() }
     }
 }
 

@@ -1,10 +1,11 @@
 //! Inputs with the outputs that our own networks give for them, for checking the exported files against.
 
 use anyhow::{Context, Result};
-use burn::tensor::{Tensor, TensorData, activation::sigmoid, backend::Backend};
+use burn::tensor::{Tensor, TensorData, backend::Backend};
 use serde::Serialize;
 use vdm::model::{Condition, Vdm};
 use vdm::noise::{NoiseStream, Purpose};
+use vdm::sampler;
 
 /// Rows of a network's input or output.
 type Rows = Vec<Vec<f32>>;
@@ -30,8 +31,14 @@ pub struct Reference {
     pub f: Rows,
     /// Its outputs.
     pub logits: Rows,
-    /// Their means.
+    /// The mean images.
     pub mean: Rows,
+    /// Standard noise for grain; absent without grain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub noise: Option<Rows>,
+    /// The images with that grain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<Rows>,
     /// The outputs of the encoder for `mean`; absent without an encoder.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub encoded: Option<Rows>,
@@ -60,8 +67,16 @@ pub fn of<B: Backend>(model: &Vdm<B>, device: &B::Device) -> Result<Reference> {
         epsilon.extend(read(model.predict_noise(tensor(z), f64::from(gamma[row]), condition))?);
     }
 
-    let logits = model.networks.decoder.forward(tensor(&f));
-    let mean = sigmoid(logits.clone());
+    let decoded = model.networks.decoder.decode(tensor(&f));
+    let mean = decoded.mean.clamp(0.0, 1.0);
+    let seeds: Vec<u64> = (0..rows as u64).collect();
+    let (noise, image) = match decoded.ln_grain {
+        None => (None, None),
+        Some(_) => {
+            let noise = sampler::seeded_noise::<B>(&seeds, Purpose::Grain, 0, model.config.pixels(), device);
+            (Some(read(noise)?), Some(read(model.decode_with_grain(tensor(&f), &seeds))?))
+        }
+    };
     let encoded = model.encode(mean.clone()).map(read).transpose()?;
     let rows = |values: &[f32]| values.chunks_exact(dim).map(<[f32]>::to_vec).collect();
     Ok(Reference {
@@ -71,8 +86,10 @@ pub fn of<B: Backend>(model: &Vdm<B>, device: &B::Device) -> Result<Reference> {
         z: rows(&z),
         epsilon,
         f: rows(&f),
-        logits: read(logits)?,
+        logits: read(decoded.logits)?,
         mean: read(mean)?,
+        noise,
+        image,
         encoded,
     })
 }

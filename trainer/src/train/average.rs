@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn half_lives_are_counted_in_images() {
-        let mut training = Preset::Quick.training();
+        let mut training = Preset::Quick.training(None);
         training.batch = 10;
         let kept: f64 = (0..100).map(|_| training.ema_decay(1000, 1_000_000)).product();
         assert!((kept - 0.5).abs() < 1e-12);

@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn shares_and_parts_are_cuts_of_the_same_batch() {
-        let mut settings = RunSettings::of(Preset::Quick);
+        let mut settings = RunSettings::of(Preset::Quick, None);
         settings.training.batch = 12;
         settings.training.times_per_image = 2;
         let side = settings.model.height;

@@ -3,6 +3,7 @@
 mod average;
 mod loader;
 mod network;
+mod optimizer;
 mod records;
 mod session;
 mod start;
@@ -29,6 +30,7 @@ use crate::settings::RunSettings;
 pub use average::{Average, name as average_name};
 use network::Network;
 pub use network::Nodes;
+pub use optimizer::NetworksOptimizer;
 use session::Session;
 use team::Team;
 

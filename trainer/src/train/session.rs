@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use burn::module::AutodiffModule;
-use burn::optim::{AdamWConfig, GradientsAccumulator, GradientsParams, Optimizer};
+use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{DType, Tensor, backend::AutodiffBackend, backend::Backend};
 use vdm::bound::ImageTerms;
 use vdm::config::{ComputePrecision, Stage, TrainingConfig};
@@ -17,10 +17,11 @@ use vdm::weights::Provenance;
 use super::Train;
 use super::average::Average;
 use super::loader::{Loader, Share};
+use super::optimizer::NetworksOptimizer;
 use super::records::Records;
 use super::start;
 use super::team::Team;
-use crate::checkpoint::{self, Best, Checkpoint, NetworksOptimizer, Position};
+use crate::checkpoint::{self, Best, Checkpoint, Position};
 use crate::evaluate::{self, Estimate};
 use crate::log::{StepLog, ValidationLog};
 use crate::settings::{OnNotFinite, RunSettings};
@@ -117,12 +118,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
     fn load(job: &Train, device: &B::Device) -> Result<Checkpoint<B>> {
         let settings = &job.data.settings;
         let training = &settings.training;
-        let optimizer: NetworksOptimizer<B> = AdamWConfig::new()
-            .with_beta_1(training.beta_1 as f32)
-            .with_beta_2(training.beta_2 as f32)
-            .with_epsilon(training.epsilon as f32)
-            .with_weight_decay(training.weight_decay as f32)
-            .init();
+        let optimizer = NetworksOptimizer::new(training);
         let mut state = match checkpoint::load(&job.folder, &training.ema_half_lives, optimizer.clone(), device)? {
             Some(state) => state,
             None => {

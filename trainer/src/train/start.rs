@@ -27,7 +27,7 @@ pub fn networks<B: AutodiffBackend>(data: &RunData, device: &B::Device) -> Resul
     let mut networks =
         Networks::<B>::new(config, settings.seed, device)?.with_mean_image(&data.train.mean_image(), device);
     if let Some(selection) = lapped_selection::<B::InnerBackend>(config, &data.train, device)? {
-        networks = networks.with_lapped_transform(config, &selection, device);
+        networks = networks.with_lapped_transform(&selection, device);
     }
     let mut measured = false;
     if let Some(path) = &settings.from {

@@ -12,13 +12,13 @@ use std::rc::Rc;
 
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 use vdm::bound;
+use vdm::codec::Encoder;
 use vdm::config::Stage;
 use vdm::cost;
 use vdm::error::WeightsError;
 use vdm::image::{GreyImage, Origin};
 use vdm::math::alpha_squared;
 use vdm::model::Vdm;
-use vdm::nn::Encoder;
 use vdm::noise::Purpose;
 use vdm::sampler::seeded_noise;
 use vdm::schedule::NoiseSchedule;

@@ -1,0 +1,167 @@
+//! Encoder and decoder on patches: a fixed lapped transform, and networks that add to it.
+
+use burn::module::{Module, Param};
+use burn::nn::Linear;
+use burn::tensor::activation::relu;
+use burn::tensor::{Tensor, TensorData, backend::Backend};
+
+use super::Decoded;
+use crate::config::{ComputePrecision, ModelConfig};
+use crate::error::WeightsError;
+use crate::grain::LN_DEVIATION;
+use crate::lapped::{self, LappedSelection};
+use crate::nn::dense;
+use crate::params::{Init, ParamBuilder};
+use crate::token_net::TokenNet;
+use crate::tokens::{Border, Grid};
+
+/// What the network's input is scaled by: pixels deviate from the mean image by about a fifth.
+pub const INPUT_SCALE: f64 = 5.0;
+/// What the encoder's network counts beside the lapped transform, in latent numbers. It is small because an optimizer of
+/// Adam's kind would shake the image by more than what is left to learn.
+pub const ENCODER_RESIDUAL: f64 = 0.1;
+/// What the decoder's network counts beside the lapped transform, in grey values.
+pub const DECODER_RESIDUAL: f64 = 0.02;
+/// ln 0.015, four grey levels.
+const FIRST_LN_GRAIN: f32 = -4.2;
+/// Half a grey level of 255: the least and, from 1, the greatest mean of a pixel's Bernoulli.
+pub const LEAST_MEAN: f64 = 0.002;
+
+/// The lapped transform to latents, `[window, channels]`, and back, `[channels, window]`, as values row by row.
+fn transforms(grid: Grid, channels: usize, selection: &LappedSelection) -> [Vec<f32>; 2] {
+    let LappedSelection { coefficients, scales } = selection;
+    let (kept, window) = (coefficients.len(), grid.window());
+    let columns = lapped::columns(grid.patch, coefficients);
+    let (mut to, mut back) = (vec![0.0; window * channels], vec![0.0; window * channels]);
+    for place in 0..window {
+        for k in 0..kept.min(channels) {
+            to[place * channels + k] = columns[place * kept + k] * scales[k];
+            back[k * window + place] = columns[place * kept + k] / scales[k];
+        }
+    }
+    [to, back]
+}
+
+/// The transforms of a model that was told no data: the lowest frequencies, as they are.
+fn first_transforms(grid: Grid, channels: usize) -> [Vec<f32>; 2] {
+    let coefficients = lapped::lowest(grid.patch, channels);
+    let scales = vec![1.0; coefficients.len()];
+    transforms(grid, channels, &LappedSelection { coefficients, scales })
+}
+
+fn matrix<B: Backend>(values: Vec<f32>, shape: [usize; 2], device: &B::Device) -> Tensor<B, 2> {
+    Tensor::from_data(TensorData::new(values, shape), device).require_grad()
+}
+
+/// Windows of an image to the numbers of their patches.
+#[derive(Module, Debug)]
+pub struct TokenEncoder<B: Backend> {
+    /// The mean training image, which the input is measured from; it is not trained.
+    pub(super) mean: Param<Tensor<B, 1>>,
+    pub(super) net: TokenNet<B>,
+    /// The lapped transform that the network adds to, `[window, channels]`; it is not trained.
+    pub(super) transform: Param<Tensor<B, 2>>,
+}
+
+impl<B: Backend> TokenEncoder<B> {
+    pub(super) fn build(config: &ModelConfig, grid: Grid, p: &mut ParamBuilder<'_, B>) -> Result<Self, WeightsError> {
+        let sizes = [grid.window(), config.latent_dim / grid.tokens()];
+        let [to, _] = first_transforms(grid, sizes[1]);
+        Ok(Self {
+            mean: p.param("mean", [config.pixels()], Init::Constant(0.5))?,
+            net: p.scope("net", |p| TokenNet::build(&config.encoder, sizes, None, grid, p))?,
+            transform: p.param_with("transform", sizes, |_, _| to)?,
+        })
+    }
+
+    pub(super) fn forward(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
+        let grid = self.net.grid;
+        let centred = x - self.mean.val().detach().unsqueeze::<2>();
+        let windows = grid.windows(centred, Border::Wrap);
+        let residual = self.net.forward(windows.clone() * INPUT_SCALE, None) * ENCODER_RESIDUAL;
+        let tokens = windows.matmul(self.transform.val().detach()) + residual;
+        let [count, channels] = tokens.dims();
+        tokens.reshape([count / grid.tokens(), grid.tokens() * channels])
+    }
+
+    pub(super) fn with_lapped_transform(self, selection: &LappedSelection, device: &B::Device) -> Self {
+        let shape: [usize; 2] = self.transform.dims();
+        let [to, _] = transforms(self.net.grid, shape[1], selection);
+        Self { transform: self.transform.map(|_| matrix(to, shape, device)), ..self }
+    }
+}
+
+/// Says how strong grain is. It looks at what the decoder looks at, and does not change it.
+#[derive(Module, Debug)]
+pub struct GrainHead<B: Backend> {
+    dense_1: Linear<B>,
+    dense_2: Linear<B>,
+}
+
+impl<B: Backend> GrainHead<B> {
+    fn build(width: usize, area: usize, p: &mut ParamBuilder<'_, B>) -> Result<Self, WeightsError> {
+        Ok(Self {
+            dense_1: p.dense("dense_1", width, width, 1.4)?,
+            dense_2: p.scope("dense_2", |p| {
+                Ok(Linear {
+                    weight: p.param("weight", [width, area], Init::Constant(0.0))?,
+                    bias: Some(p.param("bias", [area], Init::Constant(FIRST_LN_GRAIN))?),
+                })
+            })?,
+        })
+    }
+
+    /// Features `[B·tokens, width]` → ln of the standard deviations `[B·tokens, patch²]`.
+    fn forward(&self, features: Tensor<B, 2>, compute: ComputePrecision) -> Tensor<B, 2> {
+        let (low, high) = LN_DEVIATION;
+        let h = relu(dense(&self.dense_1, features.detach(), compute));
+        dense(&self.dense_2, h, compute).clamp(low, high)
+    }
+}
+
+/// The numbers of each patch to windows of the image, which are added up.
+#[derive(Module, Debug)]
+pub struct TokenDecoder<B: Backend> {
+    pub(super) net: TokenNet<B>,
+    /// The mean training image, which the image starts from; it is not trained.
+    pub(super) mean: Param<Tensor<B, 1>>,
+    /// The lapped transform that the network adds to, `[channels, window]`; it is not trained.
+    pub(super) transform: Param<Tensor<B, 2>>,
+    pub(super) grain: Option<GrainHead<B>>,
+}
+
+impl<B: Backend> TokenDecoder<B> {
+    pub(super) fn build(config: &ModelConfig, grid: Grid, p: &mut ParamBuilder<'_, B>) -> Result<Self, WeightsError> {
+        let sizes = [config.latent_dim / grid.tokens(), grid.window()];
+        let [_, back] = first_transforms(grid, sizes[0]);
+        let area = grid.patch * grid.patch;
+        let grain = |p: &mut ParamBuilder<'_, B>| p.scope("grain", |p| GrainHead::build(config.decoder.width, area, p));
+        Ok(Self {
+            net: p.scope("net", |p| TokenNet::build(&config.decoder, sizes, None, grid, p))?,
+            mean: p.param("mean", [config.pixels()], Init::Constant(0.5))?,
+            transform: p.param_with("transform", sizes, |_, _| back)?,
+            grain: config.grain.then(|| grain(p)).transpose()?,
+        })
+    }
+
+    pub(super) fn decode(&self, f: Tensor<B, 2>) -> Decoded<B> {
+        let grid = self.net.grid;
+        let [batch, dim] = f.dims();
+        let tokens = f.reshape([batch * grid.tokens(), dim / grid.tokens()]);
+        let features = self.net.features(tokens.clone(), None);
+        let residual = self.net.output(features.clone()) * DECODER_RESIDUAL;
+        let windows = tokens.matmul(self.transform.val().detach()) + residual;
+        let mean = grid.overlap_add(windows, Border::Wrap) + self.mean.val().detach().unsqueeze::<2>();
+        let ln_grain = self.grain.as_ref().map(|head| head.forward(features, self.net.compute));
+        // A mean beyond what a Bernoulli can have still has a squared error to learn from.
+        let possible = mean.clone().clamp(LEAST_MEAN, 1.0 - LEAST_MEAN);
+        let logits = (possible.clone() / (possible.neg() + 1.0)).log();
+        Decoded { logits, mean, ln_grain }
+    }
+
+    pub(super) fn with_lapped_transform(self, selection: &LappedSelection, device: &B::Device) -> Self {
+        let shape: [usize; 2] = self.transform.dims();
+        let [_, back] = transforms(self.net.grid, shape[0], selection);
+        Self { transform: self.transform.map(|_| matrix(back, shape, device)), ..self }
+    }
+}

@@ -1,0 +1,261 @@
+//! What a model and a training run consist of, as data, and the presets.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::ConfigError;
+use crate::gaussian::CHANNELS;
+use crate::tokens::Grid;
+
+mod preset;
+mod training;
+
+pub use preset::Preset;
+pub use training::{ComputePrecision, ObjectiveWeights, OptimizerKind, Stage, TrainingConfig};
+
+/// Everything that the shape of a model depends on. It travels in the weights file, and between page and worker in a
+/// format that names no fields: none may be left out when it is absent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// Image height in pixels.
+    pub height: usize,
+    /// Image width in pixels.
+    pub width: usize,
+    /// Dimension of the latent f.
+    pub latent_dim: usize,
+    /// Side in pixels of the patches that the networks see an image as; where absent they see it whole, as in the
+    /// paper. The latent then holds `latent_dim` over the number of patches for each of them.
+    #[serde(default)]
+    pub patch: Option<usize>,
+    /// Whether the decoder gives the strength of grain beside the mean image (see [`grain`](crate::grain)); with
+    /// patches only.
+    #[serde(default)]
+    pub grain: bool,
+    /// Labels that the model can be conditioned on; 0 for an unconditional model.
+    pub classes: usize,
+    /// The encoder.
+    pub encoder: ResNetConfig,
+    /// The decoder.
+    pub decoder: ResNetConfig,
+    /// The ScoreNet.
+    pub score_net: ScoreNetConfig,
+    /// The noise schedule.
+    pub schedule: ScheduleConfig,
+}
+
+/// A stack of residual blocks between two dense layers, on the whole image or latent or, with patches, on each of them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResNetConfig {
+    /// Features of the residual stream.
+    pub width: usize,
+    /// Residual blocks.
+    pub layers: usize,
+    /// Layer normalisation at the start of each block; blocks on patches always have a norm of their own.
+    pub layer_norm: bool,
+    /// Heads of the attention among patches; 0 for none.
+    #[serde(default)]
+    pub heads: usize,
+}
+
+/// The network that predicts the noise.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScoreNetConfig {
+    /// Dimension of the time embedding, of the class embedding and of the condition.
+    pub embedding_dim: usize,
+    /// Features of the residual stream.
+    pub width: usize,
+    /// Residual blocks.
+    pub layers: usize,
+    /// Layer normalisation at the start of each block; blocks on patches always have a norm of their own.
+    pub layer_norm: bool,
+    /// Heads of the attention among patches; 0 for none.
+    #[serde(default)]
+    pub heads: usize,
+    /// Principal components of the latents in the [Gaussian prediction](crate::gaussian) that the ScoreNet starts from;
+    /// 0 for none; with patches only.
+    #[serde(default)]
+    pub gaussian_rank: usize,
+}
+
+impl ScoreNetConfig {
+    /// Its residual blocks.
+    pub fn blocks(&self) -> ResNetConfig {
+        ResNetConfig { width: self.width, layers: self.layers, layer_norm: self.layer_norm, heads: self.heads }
+    }
+}
+
+/// The noise schedule: its form and where its endpoints are, or start.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScheduleConfig {
+    /// The form.
+    pub kind: ScheduleKind,
+    /// γ(0). The presets' −5 leaves z_0 ≈ f (α_0² = 0.993). Lower values cost nats of diffusion loss for digits of f
+    /// that the decoder has no use for.
+    pub gamma_min: f64,
+    /// γ(1). The presets' 5 leaves z_1 ≈ N(0, I) (α_1² = 0.007). The paper's range 0.1–1.0 can do neither: at γ = 0.1
+    /// half of the variance is noise already, and at γ = 1 a quarter is still signal.
+    pub gamma_max: f64,
+}
+
+/// The form of γ(t).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum ScheduleKind {
+    /// Linear, endpoints fixed.
+    Linear,
+    /// Linear, both endpoints learned.
+    LearnedLinear,
+    /// A monotone network.
+    Monotonic {
+        /// Hidden units H.
+        hidden: usize,
+        /// Whether the endpoints are learned too.
+        learn_endpoints: bool,
+    },
+}
+
+impl ScheduleKind {
+    /// Whether γ_min and γ_max are trained.
+    pub fn learns_endpoints(&self) -> bool {
+        matches!(self, ScheduleKind::LearnedLinear | ScheduleKind::Monotonic { learn_endpoints: true, .. })
+    }
+}
+
+impl ModelConfig {
+    /// Pixels of an image, the dimensions that bits per dimension are counted over.
+    pub fn pixels(&self) -> usize {
+        self.height * self.width
+    }
+
+    /// How an image is cut, with patches.
+    pub fn grid(&self) -> Option<Grid> {
+        let patch = self.patch?;
+        Some(Grid { rows: self.height / patch, columns: self.width / patch, patch })
+    }
+
+    /// Checks that every size can be built and that the schedule increases.
+    ///
+    /// # Errors
+    /// The first field out of its range, with the range.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        within("height", self.height, 2, 4096)?;
+        within("width", self.width, 2, 4096)?;
+        within("latent_dim", self.latent_dim, 1, 65_536)?;
+        within("classes", self.classes, 0, 10_000)?;
+        within("encoder.width", self.encoder.width, 1, 16_384)?;
+        within("encoder.layers", self.encoder.layers, 0, 256)?;
+        within("decoder.width", self.decoder.width, 1, 16_384)?;
+        within("decoder.layers", self.decoder.layers, 0, 256)?;
+        within("score_net.width", self.score_net.width, 1, 16_384)?;
+        within("score_net.layers", self.score_net.layers, 0, 256)?;
+        within("score_net.embedding_dim", self.score_net.embedding_dim, 4, 16_384)?;
+        if !self.score_net.embedding_dim.is_multiple_of(2) {
+            return Err(refuse("score_net.embedding_dim", self.score_net.embedding_dim, "an even number is accepted"));
+        }
+        self.validate_patches()?;
+        if let ScheduleKind::Monotonic { hidden, .. } = self.schedule.kind {
+            within("schedule.hidden", hidden, 1, 65_536)?;
+        }
+        let ScheduleConfig { gamma_min, gamma_max, .. } = self.schedule;
+        let bounds = "numbers from -30 to 30 with gamma_min < gamma_max are accepted";
+        if !(-30.0..=30.0).contains(&gamma_min) {
+            return Err(refuse("schedule.gamma_min", gamma_min, bounds));
+        }
+        if !(-30.0..=30.0).contains(&gamma_max) || gamma_max <= gamma_min {
+            return Err(refuse("schedule.gamma_max", gamma_max, bounds));
+        }
+        Ok(())
+    }
+
+    fn validate_patches(&self) -> Result<(), ConfigError> {
+        let stacks = [
+            ("encoder.heads", self.encoder.heads, self.encoder.width),
+            ("decoder.heads", self.decoder.heads, self.decoder.width),
+            ("score_net.heads", self.score_net.heads, self.score_net.width),
+        ];
+        let Some(patch) = self.patch else {
+            let only = "0 is accepted where the model has no patches";
+            for (field, heads, _) in stacks {
+                if heads > 0 {
+                    return Err(refuse(field, heads, only));
+                }
+            }
+            if self.score_net.gaussian_rank > 0 {
+                return Err(refuse("score_net.gaussian_rank", self.score_net.gaussian_rank, only));
+            }
+            if self.grain {
+                return Err(refuse("grain", true, "false is accepted where the model has no patches"));
+            }
+            return Ok(());
+        };
+        within("patch", patch, 2, 64)?;
+        if !patch.is_multiple_of(2) || !self.height.is_multiple_of(patch) || !self.width.is_multiple_of(patch) {
+            let accepted = format!("an even divisor of {} and {} is accepted", self.height, self.width);
+            return Err(refuse("patch", patch, &accepted));
+        }
+        let tokens = self.height * self.width / (patch * patch);
+        if !self.latent_dim.is_multiple_of(tokens) {
+            return Err(refuse(
+                "latent_dim",
+                self.latent_dim,
+                &format!("a multiple of the {tokens} patches is accepted"),
+            ));
+        }
+        for (field, heads, width) in stacks {
+            if heads > 0 && !width.is_multiple_of(heads) {
+                return Err(refuse(field, heads, &format!("a divisor of the width {width} is accepted")));
+            }
+        }
+        let coarse = tokens * CHANNELS.min(self.latent_dim / tokens);
+        within("score_net.gaussian_rank", self.score_net.gaussian_rank, 0, coarse)
+    }
+}
+
+fn refuse(field: &'static str, value: impl std::fmt::Display, accepted: &str) -> ConfigError {
+    ConfigError { field, value: value.to_string(), accepted: accepted.to_owned() }
+}
+
+fn within(field: &'static str, value: usize, low: usize, high: usize) -> Result<(), ConfigError> {
+    if (low..=high).contains(&value) {
+        return Ok(());
+    }
+    Err(refuse(field, value, &format!("{low} to {high} is accepted")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn presets_are_valid_and_survive_json() {
+        for preset in Preset::ALL {
+            let model = preset.model();
+            assert_eq!(model.validate(), Ok(()), "{}", preset.name());
+            for stage in [None, Some(Stage::Joint), Some(Stage::Autoencoder), Some(Stage::Diffusion)] {
+                let training = preset.training(stage);
+                assert_eq!(training.validate(), Ok(()), "{}", preset.name());
+                assert!(stage.is_none_or(|stage| stage == training.stage), "{}", preset.name());
+            }
+            let text = serde_json::to_string(&model).expect("a configuration is JSON");
+            assert_eq!(model, serde_json::from_str(&text).expect(&text));
+        }
+    }
+
+    #[test]
+    fn absurd_sizes_are_refused_by_name() {
+        let mut config = Preset::Paper.model();
+        config.decoder.width = usize::MAX;
+        let error = config.validate().expect_err("too wide");
+        assert!(error.to_string().contains("decoder.width"), "{error}");
+        config = Preset::Sharp.model();
+        config.score_net.gaussian_rank = 16 * 256 + 1;
+        let error = config.validate().expect_err("more components than coarse numbers");
+        assert!(error.to_string().contains("gaussian_rank"), "{error}");
+        config = Preset::Paper.model();
+        config.schedule.gamma_max = f64::NAN;
+        assert!(config.validate().is_err());
+    }
+}

@@ -1,0 +1,199 @@
+//! How a model is trained.
+
+use serde::{Deserialize, Serialize};
+
+use super::{refuse, within};
+use crate::error::ConfigError;
+
+/// Precision of the matrix products in training.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ComputePrecision {
+    /// float32, or what the backend takes for it (TensorFloat-32 on recent NVIDIA GPUs).
+    #[default]
+    F32,
+    /// bfloat16: the range of float32 with 8 significant bits.
+    Bf16,
+    /// float16: 11 significant bits; its small range asks for a scaled loss.
+    F16,
+}
+
+impl ComputePrecision {
+    /// The name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            ComputePrecision::F32 => "f32",
+            ComputePrecision::Bf16 => "bf16",
+            ComputePrecision::F16 => "f16",
+        }
+    }
+}
+
+/// What turns gradients into steps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OptimizerKind {
+    /// AdamW for all parameters (Loshchilov and Hutter 2019).
+    #[default]
+    AdamW,
+    /// Muon for the weights of the residual blocks (Jordan et al. 2024), AdamW for the rest.
+    Muon,
+}
+
+/// What a run trains.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// Everything at once, as in the paper.
+    #[default]
+    Joint,
+    /// Encoder and decoder. The bound has z_0 ~ N(0, I) in the place of the diffusion: KL(q(z_0|x) ‖ N(0, I)) stands as
+    /// the latent term, and there is no diffusion term.
+    Autoencoder,
+    /// ScoreNet and noise schedule, on the latents of a trained encoder.
+    Diffusion,
+}
+
+impl Stage {
+    /// The name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Stage::Joint => "joint",
+            Stage::Autoencoder => "autoencoder",
+            Stage::Diffusion => "diffusion",
+        }
+    }
+}
+
+/// How a model is trained: the loss, the optimizer and its schedule.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainingConfig {
+    /// What is trained.
+    pub stage: Stage,
+    /// What turns gradients into steps.
+    #[serde(default)]
+    pub optimizer: OptimizerKind,
+    /// Optimizer steps.
+    pub steps: u64,
+    /// Images a step, over all devices.
+    pub batch: usize,
+    /// Parts that a device takes its share of a batch in, one after another: the same gradient in less memory.
+    pub accumulation: usize,
+    /// Precision of the matrix products.
+    pub precision: ComputePrecision,
+    /// Half-lives, in images, of the averages of the weights that are kept (Karras et al. 2022, 2024).
+    pub ema_half_lives: Vec<u64>,
+    /// A half-life is at most this fraction of the images seen so far, so that an average forgets the start.
+    pub ema_rampup: f64,
+    /// Diffusion times drawn an image and step.
+    pub times_per_image: usize,
+    /// Peak learning rate.
+    pub learning_rate: f64,
+    /// Steps of linear warmup from zero.
+    pub warmup_steps: u64,
+    /// Learning rate at the end, as a fraction of the peak.
+    pub final_fraction: f64,
+    /// AdamW's β_1.
+    pub beta_1: f64,
+    /// AdamW's β_2.
+    pub beta_2: f64,
+    /// AdamW's ε.
+    pub epsilon: f64,
+    /// Decoupled weight decay.
+    pub weight_decay: f64,
+    /// Largest norm of the gradient of the whole objective, in nats a pixel; larger ones are scaled down.
+    pub clip_norm: f64,
+    /// Discrete time of so many steps in the diffusion loss; continuous time where absent.
+    pub diffusion_steps: Option<u32>,
+    /// Weights of the loss terms.
+    pub objective: ObjectiveWeights,
+    /// Probability that a label is hidden, so that guidance has an unconditional prediction.
+    pub label_dropout: f64,
+}
+
+/// The trained objective: reconstruction + rate · (latent + diffusion) + the paper's two auxiliary losses.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ObjectiveWeights {
+    /// Weight of latent + diffusion; 1 trains the variational bound itself.
+    pub rate: f64,
+    /// Weight of the mean squared error between x and the decoder's mean.
+    pub mse: f64,
+    /// Weight of the gradient difference between x and the decoder's mean.
+    pub gradient_difference: f64,
+    /// Weight of the grain's −log density, where the decoder has grain.
+    pub grain: f64,
+    /// b of the weight sigmoid(γ + b) of the diffusion loss at γ, which spends less on the last digits of f
+    /// (Hoogeboom et al., *Simpler diffusion*, 2024); the bound's own loss where absent. What is reported is the bound.
+    #[serde(default)]
+    pub sigmoid_bias: Option<f64>,
+}
+
+impl TrainingConfig {
+    /// Checks the ranges.
+    ///
+    /// # Errors
+    /// The first field out of its range, with the range.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        if self.steps == 0 {
+            return Err(refuse("steps", 0, "at least 1 is accepted"));
+        }
+        within("batch", self.batch, 1, 65_536)?;
+        within("accumulation", self.accumulation, 1, 65_536)?;
+        if !self.batch.is_multiple_of(self.accumulation) {
+            return Err(refuse("accumulation", self.accumulation, &format!("a divisor of the batch {}", self.batch)));
+        }
+        within("times_per_image", self.times_per_image, 1, 1024)?;
+        if let Some(0) = self.ema_half_lives.iter().find(|&&images| images == 0) {
+            return Err(refuse("ema_half_lives", 0, "numbers of images from 1 are accepted"));
+        }
+        let fraction = "a number from 0 to 1 is accepted";
+        for (field, value) in [
+            ("learning_rate", self.learning_rate),
+            ("final_fraction", self.final_fraction),
+            ("beta_1", self.beta_1),
+            ("beta_2", self.beta_2),
+            ("label_dropout", self.label_dropout),
+            ("ema_rampup", self.ema_rampup),
+        ] {
+            if !(0.0..=1.0).contains(&value) {
+                return Err(refuse(field, value, fraction));
+            }
+        }
+        for (field, value) in [
+            ("epsilon", self.epsilon),
+            ("weight_decay", self.weight_decay),
+            ("objective.rate", self.objective.rate),
+            ("objective.mse", self.objective.mse),
+            ("objective.gradient_difference", self.objective.gradient_difference),
+            ("objective.grain", self.objective.grain),
+        ] {
+            if !(value >= 0.0 && value.is_finite()) {
+                return Err(refuse(field, value, "a number of at least 0 is accepted"));
+            }
+        }
+        if self.clip_norm.is_nan() || self.clip_norm <= 0.0 {
+            return Err(refuse("clip_norm", self.clip_norm, "a number above 0 is accepted"));
+        }
+        if self.diffusion_steps == Some(0) {
+            return Err(refuse("diffusion_steps", 0, "at least 1 is accepted"));
+        }
+        Ok(())
+    }
+
+    /// What an average keeps of itself in a step, for a half-life in images, when `images` have been seen.
+    pub fn ema_decay(&self, half_life: u64, images: u64) -> f64 {
+        let half_life = (half_life as f64).min(self.ema_rampup * images as f64);
+        if half_life > 0.0 { 0.5f64.powf(self.batch as f64 / half_life) } else { 0.0 }
+    }
+
+    /// Learning rate of a step: linear warmup from zero times a cosine from the peak to `final_fraction` of it.
+    pub fn learning_rate_at(&self, step: u64) -> f64 {
+        let (step, warmup, total) = (step as f64, self.warmup_steps as f64, self.steps as f64);
+        let warm = if warmup > 0.0 { (step / warmup).min(1.0) } else { 1.0 };
+        let progress = if total > warmup { ((step - warmup) / (total - warmup)).clamp(0.0, 1.0) } else { 0.0 };
+        let cosine = 0.5 * (1.0 + (std::f64::consts::PI * progress).cos());
+        self.learning_rate * warm * (self.final_fraction + (1.0 - self.final_fraction) * cosine)
+    }
+}
