@@ -20,6 +20,11 @@ pub const TO_SAMPLE: Duration = Duration::from_secs(300);
 /// What needs no computing.
 pub const SOON: Duration = Duration::from_secs(20);
 
+const MANIFEST: &str = "weights/manifest.json";
+const WORKER: &str = "sw.js";
+/// The model that takes the least time for an image.
+const QUICKEST: &str = "paper";
+
 /// A page that is served, and a browser to open it.
 pub struct Page {
     /// The server.
@@ -30,11 +35,37 @@ pub struct Page {
 }
 
 impl Page {
-    /// A served page that is not open yet.
+    /// A served page that is not open yet. It opens with the quickest model, so that what is not about models takes
+    /// seconds in software too.
     pub async fn new(gpu: Gpu) -> Self {
+        let page = Self::as_it_is(gpu).await;
+        page.opens_with(QUICKEST);
+        page
+    }
+
+    /// A served page that is not open yet, with all as it is built.
+    pub async fn as_it_is(gpu: Gpu) -> Self {
         let dist = dist();
         let turn = ONE_AT_A_TIME.lock().await;
         Self { site: Site::serve(&dist).await, browser: Browser::start(gpu).await, _turn: turn }
+    }
+
+    /// Lets the page open with this model.
+    pub fn opens_with(&self, model: &str) {
+        let mut manifest = self.manifest();
+        manifest["default"] = model.into();
+        let bytes = manifest.to_string().into_bytes();
+        // The service worker takes files by their hashes only.
+        let [before, now] = [self.site.file(MANIFEST), bytes.clone()].map(|bytes| vdm::weights::sha256_hex(&bytes));
+        let worker = String::from_utf8(self.site.file(WORKER)).expect("text");
+        self.site.replace(WORKER, worker.replace(&before, &now).into_bytes());
+        self.site.replace(MANIFEST, bytes);
+    }
+
+    /// The names of the models.
+    pub fn models(&self) -> Vec<String> {
+        let name = |model: &Value| model["name"].as_str().expect("a name").to_owned();
+        self.manifest()["models"].as_array().expect("models").iter().map(name).collect()
     }
 
     /// Opens the page with a query and a view, such as `?backend=cpu#about`.
@@ -86,7 +117,7 @@ impl Page {
 
     /// The list of weights.
     pub fn manifest(&self) -> Value {
-        serde_json::from_slice(&self.site.file("weights/manifest.json")).expect("JSON")
+        serde_json::from_slice(&self.site.file(MANIFEST)).expect("JSON")
     }
 
     /// A file of the model that the page opens with, from the root of the site: `sampling` or `encoder`.

@@ -33,6 +33,7 @@ pub enum Answer {
 #[derive(Debug)]
 struct Shared {
     dist: PathBuf,
+    replaced: Mutex<HashMap<String, Vec<u8>>>,
     answers: Mutex<HashMap<String, Answer>>,
     asked: Mutex<Vec<String>>,
     stopped: AtomicBool,
@@ -52,6 +53,7 @@ impl Site {
         assert!(index.exists(), "{} is missing: `cargo xtask build` makes it", index.display());
         let shared = Arc::new(Shared {
             dist: dist.to_path_buf(),
+            replaced: Mutex::default(),
             answers: Mutex::default(),
             asked: Mutex::default(),
             stopped: AtomicBool::new(false),
@@ -68,7 +70,12 @@ impl Site {
         format!("http://{}{FOLDER}{query}", self.address)
     }
 
-    /// Serves a file differently from now on.
+    /// Makes a file of the page another one.
+    pub fn replace(&self, file: &str, bytes: Vec<u8>) {
+        self.shared.replaced.lock().expect("no test panicked here").insert(file.to_owned(), bytes);
+    }
+
+    /// Serves a file differently from now on, until all is healed.
     pub fn answer(&self, file: &str, answer: Answer) {
         self.shared.answers.lock().expect("no test panicked here").insert(file.to_owned(), answer);
     }
@@ -90,8 +97,16 @@ impl Site {
 
     /// The bytes of a file of the page.
     pub fn file(&self, file: &str) -> Vec<u8> {
-        let path = self.shared.dist.join(file);
-        std::fs::read(&path).unwrap_or_else(|e| panic!("cannot read {}: {e}", path.display()))
+        self.shared.read(file).unwrap_or_else(|e| panic!("cannot read {file} of the page: {e}"))
+    }
+}
+
+impl Shared {
+    fn read(&self, file: &str) -> std::io::Result<Vec<u8>> {
+        match self.replaced.lock().expect("no test panicked here").get(file) {
+            Some(bytes) => Ok(bytes.clone()),
+            None => std::fs::read(self.dist.join(file)),
+        }
     }
 }
 
@@ -109,7 +124,7 @@ async fn answer(State(shared): State<Arc<Shared>>, uri: Uri) -> Response {
         return StatusCode::NOT_FOUND.into_response();
     }
     let answer = shared.answers.lock().expect("no test panicked here").get(file).cloned();
-    let body = match (answer, std::fs::read(shared.dist.join(path))) {
+    let body = match (answer, shared.read(file)) {
         (Some(Answer::Bytes(bytes)), _) => Body::from(bytes),
         (Some(Answer::Missing), _) | (_, Err(_)) => return StatusCode::NOT_FOUND.into_response(),
         (Some(Answer::Slowly(pause)), Ok(bytes)) => in_pieces(&bytes, pause),

@@ -49,6 +49,31 @@ async fn the_page_generates_on_webgpu_what_the_trainer_draws() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn every_model_of_the_page_draws_what_the_trainer_draws() {
+    if skipped() {
+        return;
+    }
+    // Grain and textures have more values between two grey levels than a smooth image; a GPU's roots and exponentials
+    // are some units in the last place away from a CPU's.
+    for (gpu, name, steps, most) in [(Gpu::None, "CPU", "4", 1), (Gpu::SwiftShader, "WebGPU", "2", 2)] {
+        let page = Page::as_it_is(gpu).await;
+        for model in page.models() {
+            page.opens_with(&model);
+            // It would keep the list of models.
+            page.site.answer("sw.js", Answer::Missing);
+            page.open("").await;
+            page.browser.wait_for_state("ready", TO_LOAD).await;
+            page.generate("11", steps, "dpmpp-2m").await;
+            let native = natively(&page.weights_path(), "11", steps, "dpmpp-2m");
+            assert_same(&format!("{model} on {name}"), &page.pixels("canvas").await, &native, most);
+            let emptied = "for (const name of await caches.keys()) await caches.delete(name); return true";
+            page.browser.wait_until(emptied, SOON).await;
+        }
+        page.browser.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn loading_shows_how_far_it_is() {
     if skipped() {
         return;

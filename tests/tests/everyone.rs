@@ -205,7 +205,9 @@ async fn the_speed_is_measured_beside_a_matrix_product() {
         return;
     }
     for (gpu, name) in [(Gpu::None, "CPU"), (Gpu::SwiftShader, "WebGPU on SwiftShader")] {
-        let page = Page::ready(gpu, "").await;
+        let page = Page::as_it_is(gpu).await;
+        page.open("").await;
+        page.browser.wait_for_state("ready", TO_LOAD).await;
         page.go("about").await;
         page.browser.click("measure-speed").await;
         page.browser.wait_for_text("diagnostics", "an image in 25 steps", Duration::from_secs(120)).await;
@@ -224,7 +226,7 @@ async fn opening_to_first_image_is_timed() {
         return;
     }
     for (gpu, name) in [(Gpu::None, "CPU"), (Gpu::SwiftShader, "WebGPU on SwiftShader")] {
-        let page = Page::new(gpu).await;
+        let page = Page::as_it_is(gpu).await;
         let browser = &page.browser;
         for visit in ["first", "second"] {
             if visit == "second" {

@@ -169,7 +169,7 @@ impl<B: Backend> Engine<B> {
             return Err(Problem::NotFinite.into());
         };
         Ok(Outcome::Moment(Moment {
-            index: moment as u32,
+            index,
             t: recording.times[moment],
             gamma: recording.gammas[moment],
             latent: recording.latent(row, moment).to_vec(),
@@ -270,8 +270,8 @@ impl<B: Backend> Engine<B> {
     ) -> Result<Vec<(GreyImage, GreyImage)>, Halt> {
         let recording = self.recorded(run, host).await?;
         let mut film = Vec::new();
-        for index in files::evenly(recording.steps(), frames) {
-            let (row, moment) = recording.place(image, index as u32)?;
+        let (row, _) = recording.place(image, 0)?;
+        for moment in files::evenly(recording.last(), frames) {
             let latents = [recording.noisy(row, moment), recording.predicted(row, moment)];
             let seeds = [recording.seeds[row]; 2];
             let mut pictures = self.decode_rows(&latents, &seeds).await?.into_iter().map(GreyImage::from);
@@ -279,7 +279,7 @@ impl<B: Backend> Engine<B> {
                 film.push((noisy, predicted));
             }
             if !host.goes_on().await {
-                return Err(Halt::Stopped { step: index as u32 });
+                return Err(Halt::Stopped { step: recording.kept[moment] as u32 });
             }
         }
         Ok(film)
@@ -296,7 +296,7 @@ impl<B: Backend> Engine<B> {
             Subject::Sample(settings) => {
                 let run = Run { start: Start::Noise, seeds: vec![settings.seed], settings: settings.clone() };
                 let recording = self.recorded(&run, host).await?;
-                recording.noisy(0, recording.steps())
+                recording.noisy(0, recording.last())
             }
             Subject::Image { picture, .. } => {
                 self.check_size(picture)?;

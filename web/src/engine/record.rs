@@ -1,8 +1,18 @@
-//! A run as its latents: small enough to keep, and any moment of it can be decoded again.
+//! A run as its latents: its moments, or as many of them as memory allows, can be decoded again.
 
 use vdm::math::alpha_squared;
 
 use crate::protocol::{Problem, Run};
+
+/// The most bytes of latents that are kept: all of a run, but for hundreds of steps of many images of large latents.
+const MOST_BYTES: usize = 128 << 20;
+
+/// How many steps lie between the moments that are kept of a run.
+pub(super) fn stride(steps: usize, rows: usize, dim: usize) -> usize {
+    // A latent and its prediction a moment.
+    let bytes = (steps + 1) * rows * dim * 2 * size_of::<f32>();
+    bytes.div_ceil(MOST_BYTES).max(1)
+}
 
 /// The latents of a run, on the host.
 #[derive(Clone, Debug, PartialEq)]
@@ -11,7 +21,9 @@ pub(super) struct Recording {
     pub(super) run: Run,
     /// The seed of each image.
     pub(super) seeds: Vec<u64>,
-    /// The times that it passed, one more than steps.
+    /// The steps whose latents are kept, from 0 to the last.
+    pub(super) kept: Vec<usize>,
+    /// The times of these.
     pub(super) times: Vec<f64>,
     /// γ at these times.
     pub(super) gammas: Vec<f64>,
@@ -24,8 +36,9 @@ pub(super) struct Recording {
 }
 
 impl Recording {
-    pub(super) fn steps(&self) -> usize {
-        self.times.len() - 1
+    /// The place of the last moment among those that are kept.
+    pub(super) fn last(&self) -> usize {
+        self.kept.len() - 1
     }
 
     fn start(&self, row: usize, moment: usize) -> usize {
@@ -47,21 +60,53 @@ impl Recording {
 
     /// f̂, predicted from the latent of this moment; at the end there is no prediction, but the image.
     pub(super) fn predicted(&self, row: usize, moment: usize) -> Vec<f32> {
-        if moment >= self.steps() {
+        if moment >= self.last() {
             return self.noisy(row, moment);
         }
         let start = self.start(row, moment);
         self.f_hat[start..start + self.dim].to_vec()
     }
 
-    /// Row and moment that a request names.
+    /// Row and kept moment that a request for a step is answered by: the nearest.
     pub(super) fn place(&self, image: u32, index: u32) -> Result<(usize, usize), Problem> {
-        let (row, moment) = (image as usize, index as usize);
-        if row < self.run.count() && moment <= self.steps() {
-            return Ok((row, moment));
+        let (row, step) = (image as usize, index as usize);
+        let steps = self.kept[self.last()];
+        if row < self.run.count() && step <= steps {
+            let after = self.kept.partition_point(|&kept| kept < step);
+            let nearer_before = after > 0 && step - self.kept[after - 1] < self.kept[after] - step;
+            return Ok((row, if nearer_before { after - 1 } else { after }));
         }
-        let (images, steps) = (self.run.count(), self.steps());
+        let images = self.run.count();
         let detail = format!("image {image} of {images}, moment {index} of {steps}: there is no such moment");
         Err(Problem::Settings { detail })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::Start;
+    use crate::settings::Settings;
+
+    #[test]
+    fn a_long_run_of_large_latents_keeps_the_nearest_moments() {
+        assert_eq!((stride(1000, 16, 64), stride(25, 16, 16_384), stride(1000, 1, 16_384)), (1, 1, 1));
+        assert_eq!(stride(1000, 16, 16_384), 16);
+        let run = Run { start: Start::Noise, seeds: vec![1, 2], settings: Settings::default() };
+        let kept = vec![0, 4, 8, 9];
+        let recording = Recording {
+            run,
+            seeds: vec![1, 2],
+            times: vec![1.0, 0.6, 0.2, 0.0],
+            gammas: vec![0.0; 4],
+            dim: 1,
+            z: (0..8).map(|v| v as f32).collect(),
+            f_hat: (0..6).map(|v| v as f32).collect(),
+            kept,
+        };
+        let moment = |step| recording.place(1, step).map(|(_, moment)| moment);
+        assert_eq!([0, 1, 2, 3, 7, 9].map(|step| moment(step).expect("a step")), [0, 0, 1, 1, 2, 3]);
+        assert_eq!(recording.latent(1, 2), [5.0]);
+        assert!(moment(10).is_err() && recording.place(2, 0).is_err());
     }
 }

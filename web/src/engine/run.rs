@@ -7,14 +7,14 @@ use vdm::math::alpha_squared;
 use vdm::noise::Purpose;
 use vdm::sampler::{Trajectory, seeded_noise};
 
-use super::record::Recording;
+use super::record::{Recording, stride};
 use super::{Engine, Halt, Host, StepTaken};
 use crate::protocol::{Outcome, Picture, Problem, Run, Start};
 
 /// The most images that one run makes.
 const MAX_IMAGES: usize = 64;
-/// Latents are read back in blocks: each reading makes a GPU's queue run dry.
-const BLOCK: usize = 32;
+/// Latents are read back in blocks of so many numbers: each reading makes a GPU's queue run dry.
+const BLOCK: usize = 1 << 20;
 
 /// Chooses the steps that are shown: each one where a picture costs little, else so many that about half of the time
 /// goes into pictures.
@@ -49,8 +49,9 @@ impl<B: Backend> Reel<B> {
     }
 
     async fn push(&mut self, engine: &Engine<B>, latent: Tensor<B, 2>) -> Result<(), Problem> {
+        let numbers = latent.shape().num_elements();
         self.pending.push(latent);
-        if self.pending.len() >= BLOCK { self.flush(engine).await } else { Ok(()) }
+        if self.pending.len() * numbers >= BLOCK { self.flush(engine).await } else { Ok(()) }
     }
 
     async fn flush(&mut self, engine: &Engine<B>) -> Result<(), Problem> {
@@ -65,7 +66,7 @@ impl<B: Backend> Reel<B> {
 impl<B: Backend> Engine<B> {
     pub(super) async fn run(&self, run: &Run, host: &impl Host) -> Result<Outcome, Halt> {
         let recording = self.record(run, Some(host), host).await?;
-        let last: Vec<Vec<f32>> = (0..run.count()).map(|row| recording.noisy(row, recording.steps())).collect();
+        let last: Vec<Vec<f32>> = (0..run.count()).map(|row| recording.noisy(row, recording.last())).collect();
         Ok(Outcome::Pictures(self.decode_rows(&last, &recording.seeds).await?))
     }
 
@@ -86,8 +87,13 @@ impl<B: Backend> Engine<B> {
             Start::Noise | Start::Between { .. } => None,
         };
         let mut trajectory = self.start(run, clean.as_deref().map(Vec::as_slice))?;
-        let (times, gammas) = (trajectory.times().to_vec(), trajectory.gammas().to_vec());
         let seeds = trajectory.seeds().to_vec();
+        let (dim, steps) = (self.model.config.latent_dim, trajectory.steps());
+        let every = stride(steps, run.count(), dim);
+        let keeps = |step: usize| step.is_multiple_of(every) || step == steps;
+        let kept: Vec<usize> = (0..=steps).filter(|&step| keeps(step)).collect();
+        let times = kept.iter().map(|&step| trajectory.times()[step]).collect();
+        let gammas = kept.iter().map(|&step| trajectory.gammas()[step]).collect();
         let (mut z, mut f_hat) = (Reel::new(), Reel::new());
         let mut pace = PreviewPace::default();
         let mut taken = 0;
@@ -98,8 +104,12 @@ impl<B: Backend> Engine<B> {
             }
             let Some(step) = trajectory.step(&self.model) else { break };
             taken = step.number as u32;
-            z.push(self, trajectory.z().clone()).await?;
-            if let Some(predicted) = trajectory.f_hat() {
+            if keeps(step.number) {
+                z.push(self, trajectory.z().clone()).await?;
+            }
+            if let Some(predicted) = trajectory.f_hat()
+                && keeps(step.number - 1)
+            {
                 f_hat.push(self, predicted.clone()).await?;
             }
             let Some(host) = shown else { continue };
@@ -113,8 +123,7 @@ impl<B: Backend> Engine<B> {
         }
         z.flush(self).await?;
         f_hat.flush(self).await?;
-        let dim = self.model.config.latent_dim;
-        let recording = Recording { run: run.clone(), seeds, times, gammas, dim, z: z.read, f_hat: f_hat.read };
+        let recording = Recording { run: run.clone(), seeds, kept, times, gammas, dim, z: z.read, f_hat: f_hat.read };
         let recording = Rc::new(recording);
         *self.recording.borrow_mut() = Some(Rc::clone(&recording));
         Ok(recording)

@@ -27,7 +27,7 @@ const MEND: Duration = Duration::from_secs(12);
 /// A step that takes longer than this hangs.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Steps an image.
-const STEPS: u32 = 40;
+const STEPS: u32 = 25;
 
 /// A large picture, what happens in a sentence, the warning.
 #[component]
