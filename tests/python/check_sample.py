@@ -26,6 +26,8 @@ def main(weights, reference):
     check("gamma", gamma)
     check("epsilon", [model.epsilon(np.array(z), g, label) for z, g, label in zip(reference["z"], gamma, labels)])
     check("mean", [model.decode(np.array(f)) for f in reference["f"]])
+    if "image" in reference:
+        check("image", [model.decode(np.array(f), np.array(n)) for f, n in zip(reference["f"], reference["noise"])])
     print(json.dumps(differences))
 
 

@@ -8,6 +8,43 @@ from safetensors import safe_open
 LABEL = "SYNTHETIC - NOT FOR DIAGNOSIS"
 sigmoid = lambda x: 1 / (1 + np.exp(-x))
 silu = lambda x: x * sigmoid(x)
+relu = lambda x: np.maximum(x, 0)
+rms_norm = lambda x: x / np.sqrt((x**2).mean(-1, keepdims=True) + 1e-6)
+
+
+class Grid:  # an image as patches
+    def __init__(self, height, width, patch):
+        self.rows, self.columns, self.patch = height // patch, width // patch, patch
+
+    def place(self, window):  # where the quarters of a window are in the image, which goes on at its opposite side
+        patch, (row, column) = self.patch, divmod(window, self.columns)
+        for quarter in range(4):
+            y, x = (np.arange(patch) - patch // 2 + patch * shift for shift in (row + quarter // 2, column + quarter % 2))
+            yield np.ix_(y % (self.rows * patch), x % (self.columns * patch))
+
+    def overlap_add(self, windows):  # [patches, 4 patch²] -> image
+        image = np.zeros((self.rows * self.patch, self.columns * self.patch))
+        for i, window in enumerate(windows):
+            for place, quarter in zip(self.place(i), window.reshape(4, self.patch, self.patch)):
+                image[place] += quarter
+        return image
+
+    def shift(self, x):  # an eighth of the features from each of the four neighbours
+        part, x = x.shape[1] // 8, x.reshape(self.rows, self.columns, -1)
+        y = x.copy()
+        for i, (to, of) in enumerate([(np.s_[:-1], np.s_[1:]), (np.s_[1:], np.s_[:-1])]):
+            for j, axes in enumerate([lambda s: (s,), lambda s: (np.s_[:], s)]):
+                group = np.s_[..., (i + 2 * j) * part : (i + 2 * j + 1) * part]
+                moved = np.zeros_like(x[group])
+                moved[axes(to)] = x[group][axes(of)]
+                y[group] = moved
+        return y.reshape(self.rows * self.columns, -1)
+
+    def synthesis(self):  # the lapped transform's coefficients to windows, [patch², 4 patch²]
+        m, n, k = self.patch, np.arange(2 * self.patch), np.arange(self.patch)[:, None]
+        one = np.sqrt(2 / m) * np.sin(np.pi * (n + 0.5) / (2 * m)) * np.cos(np.pi / m * (n + (m + 1) / 2) * (k + 0.5))
+        one = one.reshape(m, 2, m)
+        return np.einsum("aiy,bjx->abijyx", one, one).reshape(m * m, 4 * m * m)
 
 
 class Model:
@@ -15,6 +52,8 @@ class Model:
         with safe_open(path, "numpy") as file:
             self.p = {name: file.get_tensor(name).astype(float) for name in file.keys()}
             self.config = json.loads(file.metadata()["medical-vdm"])["config"]
+        c = self.config
+        self.grid = Grid(c["height"], c["width"], c["patch"]) if c.get("patch") else None
         self.low, self.high = self.p["schedule.gamma_min"], self.p["schedule.gamma_max"]
 
     def dense(self, x, name):
@@ -35,6 +74,42 @@ class Model:
             x = x + self.dense(silu(h), block + ".dense_2")
         return self.dense(x, name + ".output")
 
+    def modulated(self, x, name, condition):
+        scale, shift = (0, 0) if condition is None else np.split(self.dense(condition, name), 2)
+        return rms_norm(x) * (1 + scale) + shift
+
+    def attention(self, x, name, heads, condition):
+        x = self.dense(self.modulated(x, name + ".film", condition), name + ".input")
+        q, k, v = x.reshape(len(x), 3, heads, -1).transpose(1, 2, 0, 3)
+        weights = np.exp(rms_norm(q) @ rms_norm(k).transpose(0, 2, 1) / np.sqrt(q.shape[-1]))
+        mixed = (weights / weights.sum(-1, keepdims=True)) @ v
+        return self.dense(mixed.transpose(1, 0, 2).reshape(len(x), -1), name + ".output")
+
+    def features(self, x, name, config, condition=None):  # a network on patches, without its last layer
+        x = self.dense(x, name + ".input") + self.p[name + ".position"]
+        for block in (f"{name}.blocks.{i}" for i in range(config["layers"])):
+            if config["heads"] > 0:
+                x = x + self.attention(x, block + ".attention", config["heads"], condition)
+            h = self.grid.shift(self.modulated(x, block + ".film", condition))
+            x = x + self.dense(relu(self.dense(h, block + ".dense_1")), block + ".dense_2")
+        return self.modulated(x, name + ".film", condition)
+
+    def gaussian(self, z, gamma):  # the noise in z if latents were normally distributed
+        mean, rest, variances, components = (self.p["score_net.gaussian." + name]
+                                             for name in ("mean", "rest", "variances", "components"))
+        patches = self.grid.rows * self.grid.columns
+        first = np.s_[:, : len(components) // patches]  # of each patch's numbers
+        x = z - np.sqrt(sigmoid(-gamma)) * mean
+        scores = x.reshape(patches, -1)[first].ravel() @ components
+
+        def spread(scores):
+            full = np.zeros((patches, len(z) // patches))
+            full[first] = (components @ scores).reshape(patches, -1)
+            return full.ravel()
+
+        inside, outside = (1 / (v * sigmoid(-gamma) + sigmoid(gamma)) for v in (variances, rest))
+        return np.sqrt(sigmoid(gamma)) * (spread(scores * inside) + (x - spread(scores)) * outside)
+
     def gamma(self, t):  # -log of the signal-to-noise ratio at time t
         def raw(t):
             if "schedule.monotonic.linear_weight" not in self.p:
@@ -54,23 +129,44 @@ class Model:
         for i in (1, 2):
             condition = silu(self.dense(condition, f"score_net.condition_{i}"))
         condition = self.dense(condition, "score_net.condition_3")
-        return z + self.net(z, "score_net.net", config, condition)
+        if self.grid is None:
+            return z + self.net(z, "score_net.net", config, condition)
+        alpha, sigma = np.sqrt(sigmoid(-gamma)), np.sqrt(sigmoid(gamma))
+        tokens, start = z.reshape(self.grid.rows * self.grid.columns, -1), sigma * z
+        x = tokens
+        if config["gaussian_rank"] > 0:
+            start = self.gaussian(z, gamma)
+            x = np.concatenate([tokens, ((z - sigma * start) / (alpha + 0.1)).reshape(tokens.shape)], 1)
+        velocity = self.dense(self.features(x, "score_net.net", config, condition), "score_net.net.output")
+        return start + alpha * velocity.ravel()
 
-    def decode(self, f):  # the mean image
-        return sigmoid(self.net(f, "decoder.net", self.config["decoder"]))
+    def decode(self, f, noise=None):  # the mean image; with standard noise for grain, where there is grain, an image
+        if self.grid is None:
+            return sigmoid(self.net(f, "decoder.net", self.config["decoder"]))
+        tokens = f.reshape(self.grid.rows * self.grid.columns, -1)
+        h = self.features(tokens, "decoder.net", self.config["decoder"])
+        windows = tokens @ self.p["decoder.transform"] + 0.02 * self.dense(h, "decoder.net.output")
+        image = self.grid.overlap_add(windows) + self.p["decoder.mean"].reshape(self.grid.rows * self.grid.patch, -1)
+        if noise is not None and self.config["grain"]:
+            ln_s = self.dense(relu(self.dense(h, "decoder.grain.dense_1")), "decoder.grain.dense_2")
+            drawn = np.exp(np.clip(ln_s, -6.93, -0.69)) * noise.reshape(ln_s.shape)
+            image = image + self.grid.overlap_add(drawn @ self.grid.synthesis())
+        return np.clip(image, 0, 1).ravel()
 
-    def sample(self, z, steps=50):
+    def sample(self, z, grain, steps=50):
         for i in range(steps, 0, -1):
             t, s = self.gamma(i / steps), self.gamma((i - 1) / steps)
             noise = self.epsilon(z, t)
             f = (z - np.sqrt(sigmoid(t)) * noise) / np.sqrt(sigmoid(-t))
             z = np.sqrt(sigmoid(-s)) * f + np.sqrt(sigmoid(s)) * noise
-        return self.decode(z / np.sqrt(sigmoid(-s)))
+        return self.decode(z / np.sqrt(sigmoid(-s)), grain)
 
 
 if __name__ == "__main__":
     model, seed = Model(sys.argv[1]), int((sys.argv + [0])[3])
-    image = model.sample(np.random.default_rng(seed).normal(size=model.config["latent_dim"]))
+    draw = np.random.default_rng(seed).normal
+    pixels = model.config["height"] * model.config["width"]
+    image = model.sample(draw(size=model.config["latent_dim"]), draw(size=pixels))
     image = np.rint(255 * image).astype(np.uint8).reshape(model.config["height"], model.config["width"])
     canvas = Image.new("L", (max(image.shape[1], 180), image.shape[0] + 12))  # the label stands below
     canvas.paste(Image.fromarray(image))

@@ -119,7 +119,7 @@ fn onnx_runtime_computes_what_the_trainer_computes() {
 
 #[test]
 fn the_file_of_weights_is_what_the_readme_and_its_script_say() {
-    for make in [|_: &Path| trained(), unusual as fn(&Path) -> PathBuf] {
+    for make in [|_: &Path| trained(), unusual as fn(&Path) -> PathBuf, on_patches] {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let weights = make(folder.path());
         export(folder.path(), &weights);

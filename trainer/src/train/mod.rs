@@ -71,7 +71,14 @@ pub fn command(args: TrainArgs) -> Result<()> {
     })
     .context("cannot listen for signals")?;
     let network = args.nodes.connect()?;
-    let job = Train { data: Arc::new(data), folder, device_name, stop, time_limit: args.time_limit };
+    let job = Train {
+        data: Arc::new(data),
+        folder,
+        device_name,
+        stop,
+        time_limit: args.time_limit,
+        measured: start::Measured::default(),
+    };
     device::run_team(device, &args.devices, (job, network))
 }
 
@@ -82,6 +89,7 @@ struct Train {
     device_name: String,
     stop: Arc<AtomicBool>,
     time_limit: Option<Duration>,
+    measured: start::Measured,
 }
 
 impl TeamJob for (Train, Option<Network>) {

@@ -122,7 +122,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         let mut state = match checkpoint::load(&job.folder, &training.ema_half_lives, optimizer.clone(), device)? {
             Some(state) => state,
             None => {
-                let networks = start::networks(&job.data, device)?;
+                let networks = start::networks(&job.data, &job.measured, device)?;
                 let average = |&half_life: &u64| Average { half_life, networks: networks.valid() };
                 let averages = training.ema_half_lives.iter().map(average).collect();
                 Checkpoint { position: Position::default(), averages, networks, optimizer }

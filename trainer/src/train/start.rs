@@ -1,6 +1,8 @@
 //! The networks that a run starts from.
 
-use anyhow::{Context, Result, ensure};
+use std::sync::OnceLock;
+
+use anyhow::{Context, Result, anyhow, ensure};
 use burn::module::AutodiffModule;
 use burn::tensor::{Tensor, TensorData, backend::AutodiffBackend, backend::Backend};
 use vdm::config::{ModelConfig, Stage};
@@ -20,8 +22,19 @@ const BATCH: usize = 64;
 /// Least variance that is left to a latent number beside the components.
 const LEAST_REST: f32 = 1e-4;
 
+/// What the devices of a machine measure once, for all of them.
+#[derive(Debug, Default)]
+pub struct Measured(OnceLock<Result<LatentStatistics, String>>);
+
+impl Measured {
+    fn latents(&self, measure: impl FnOnce() -> Result<LatentStatistics>) -> Result<LatentStatistics> {
+        let measured = self.0.get_or_init(|| measure().map_err(|error| format!("{error:#}")));
+        measured.clone().map_err(|error| anyhow!(error))
+    }
+}
+
 /// Fresh networks, with the parts of the weights that the run starts from.
-pub fn networks<B: AutodiffBackend>(data: &RunData, device: &B::Device) -> Result<Networks<B>> {
+pub fn networks<B: AutodiffBackend>(data: &RunData, once: &Measured, device: &B::Device) -> Result<Networks<B>> {
     let settings = &data.settings;
     let config = &settings.model;
     let mut networks =
@@ -54,7 +67,7 @@ pub fn networks<B: AutodiffBackend>(data: &RunData, device: &B::Device) -> Resul
         ensure!(same_codec || same_prior, "{}: no part of it is built as this run's networks are", path.display());
     }
     if settings.training.stage == Stage::Diffusion && config.score_net.gaussian_rank > 0 && !measured {
-        let statistics = statistics(&networks.valid(), config, &data.train, settings.seed, device)?;
+        let statistics = once.latents(|| statistics(&networks.valid(), config, &data.train, settings.seed, device))?;
         networks = networks.with_latent_statistics(statistics, device);
     }
     Ok(networks)
