@@ -4,6 +4,7 @@
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 use serde::{Deserialize, Serialize};
 
+use crate::codec::tokens::GRAIN_LAYERS;
 use crate::config::{ModelConfig, ResNetConfig};
 use crate::error::BackendError;
 use crate::gaussian;
@@ -41,8 +42,9 @@ impl Cost {
         let stack = |of: &ResNetConfig, inputs, outputs, condition| token_net(of, tokens, inputs, outputs, condition);
         let rank = score.gaussian_rank;
         let gaussian = 3 * dense(tokens * gaussian::CHANNELS.min(channels), rank);
-        let grain = dense(config.decoder.width, config.decoder.width) + dense(config.decoder.width, area);
-        let grain = if config.grain { tokens as u64 * (grain + dense(area, window)) } else { 0 };
+        let head = ResNetConfig { layers: GRAIN_LAYERS, heads: 0, ..config.decoder.clone() };
+        let grain = stack(&head, channels, area, 0) + tokens as u64 * dense(area, window);
+        let grain = if config.grain { grain } else { 0 };
         let score_inputs = if rank > 0 { 2 * channels } else { channels };
         let transform = tokens as u64 * dense(window, channels);
         Self {

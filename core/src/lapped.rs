@@ -6,7 +6,11 @@ use std::f64::consts::PI;
 
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 
+use crate::grain::LN_DEVIATION;
 use crate::tokens::{Border, Grid};
+
+/// ln of half a grey level of 255.
+const LN_HELD: f32 = -6.234;
 
 /// Basis k at place n of a window of 2 M: √(2/M) sin(π (n + ½) / 2M) cos(π/M (n + (M + 1)/2)(k + ½)).
 fn basis(m: usize, n: usize, k: usize) -> f64 {
@@ -52,6 +56,9 @@ pub struct LappedSelection {
     pub coefficients: Vec<usize>,
     /// What each is multiplied by.
     pub scales: Vec<f32>,
+    /// How strong what a latent leaves is: for each of a patch's coefficients the natural logarithm of its root mean
+    /// square, within [`LN_DEVIATION`]; half a grey level of 255 for those that a latent holds.
+    pub ln_left: Vec<f32>,
 }
 
 impl LappedSelection {
@@ -66,7 +73,11 @@ impl LappedSelection {
         let root = |&k: &usize| mean_squares[k].max(1e-12).sqrt();
         let mean = coefficients.iter().map(root).sum::<f64>() / coefficients.len() as f64;
         let scales = coefficients.iter().map(|k| (1.0 / (root(k) * mean)).sqrt() as f32).collect();
-        Self { coefficients, scales }
+        let (low, high) = LN_DEVIATION;
+        let mut ln_left: Vec<f32> =
+            mean_squares.iter().map(|square| (0.5 * square.max(1e-12).ln()).clamp(low, high) as f32).collect();
+        coefficients.iter().for_each(|&k| ln_left[k] = LN_HELD);
+        Self { coefficients, scales, ln_left }
     }
 }
 

@@ -197,7 +197,7 @@ impl<B: Backend> Networks<B> {
     ///
     /// `encoder` is passed apart because [`Networks::encoder`] may be absent. The diffusion loss may be drawn at K
     /// times an image, since the ScoreNet can cost little beside encoder and decoder: times and noise then hold K·B
-    /// rows, row k·B + i for image i. In the stage of the autoencoder the bound is that of [`Stage::Autoencoder`].
+    /// rows, row k·B + i for image i. In a stage without diffusion the bound is that of [`Stage::Autoencoder`].
     #[expect(clippy::too_many_arguments, reason = "each is one thing that the loss depends on")]
     pub fn losses(
         &self,
@@ -209,14 +209,29 @@ impl<B: Backend> Networks<B> {
         gammas: BatchGammas<B>,
         noise: LatentNoise<B>,
     ) -> LossTerms<B> {
-        let f = encoder.forward(x.clone()); // [B, D]
+        let f = encoder.forward(x.clone());
+        self.losses_of_latents(config, stage, f, x, classes, gammas, noise)
+    }
+
+    /// The loss terms for latents f `[B, D]` of images x.
+    #[expect(clippy::too_many_arguments, reason = "each is one thing that the loss depends on")]
+    pub(crate) fn losses_of_latents(
+        &self,
+        config: &ModelConfig,
+        stage: Stage,
+        f: Tensor<B, 2>,
+        x: Tensor<B, 2>,
+        classes: Option<Tensor<B, 1, Int>>,
+        gammas: BatchGammas<B>,
+        noise: LatentNoise<B>,
+    ) -> LossTerms<B> {
         let LatentNoise { at_zero, at_t } = noise;
         let CodecTerms { reconstruction, mse, gradient_difference, grain } =
             self.codec_losses(config, f.clone(), x, gammas.min.clone(), at_zero);
-        let (latent, diffusion_draws) = if stage == Stage::Autoencoder {
-            (loss::latent_kl(f, gammas.min.clone()), gammas.at_t.zeros_like())
-        } else {
+        let (latent, diffusion_draws) = if stage.has_diffusion() {
             (loss::latent_kl(f.clone(), gammas.max.clone()), self.diffusion_draws(config, f, classes, &gammas, at_t))
+        } else {
+            (loss::latent_kl(f, gammas.min.clone()), gammas.at_t.zeros_like())
         };
         let [batch] = latent.dims();
         LossTerms {

@@ -56,6 +56,11 @@ pub fn gradients<B: AutodiffBackend>(
         Stage::Joint | Stage::Autoencoder => {
             networks.losses(config, *stage, encoder, batch.x, batch.classes, leaves.clone(), batch.noise)
         }
+        Stage::Decoder => {
+            let Batch { x, classes, noise, .. } = batch;
+            let f = Tensor::from_inner(encoder.valid().forward(x.clone().inner()));
+            networks.losses_of_latents(config, *stage, f, x, classes, leaves.clone(), noise)
+        }
     };
     let [images] = terms.latent.dims();
     let draws = match weights.sigmoid_bias {
@@ -76,13 +81,14 @@ pub fn gradients<B: AutodiffBackend>(
     }
     let mut grads = (per_image.sum() * loss_scale).backward();
 
-    let trains_schedule = config.schedule.kind != ScheduleKind::Linear && *stage != Stage::Autoencoder;
+    let trains_schedule = config.schedule.kind != ScheduleKind::Linear && stage.has_diffusion();
     let schedule = trains_schedule
         .then(|| schedule_gradients(networks, config, *diffusion_steps, &times, &leaves, &draws, &grads));
     // In a stage of its own, a part of the networks is trained and the others stay as they are.
     let mut gradients = match stage {
         Stage::Joint => GradientsParams::from_module(&mut grads, networks),
         Stage::Diffusion => GradientsParams::from_module(&mut grads, &networks.score_net),
+        Stage::Decoder => GradientsParams::from_module(&mut grads, &networks.decoder),
         Stage::Autoencoder => {
             let mut of_both = GradientsParams::from_module(&mut grads, &networks.decoder);
             let mut of_encoder = GradientsParams::from_module(&mut grads, encoder);

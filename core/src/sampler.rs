@@ -9,6 +9,7 @@ use crate::error::ConfigError;
 use crate::math::{alpha_squared, sigma_squared};
 use crate::model::{Condition, Vdm};
 use crate::noise::{NoiseStream, Purpose, slerp};
+use crate::schedule::NoiseSchedule;
 
 /// How z_s follows from z_t.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,7 +19,8 @@ pub enum Sampler {
     Ancestral,
     /// Deterministic (Song et al. 2021).
     Ddim,
-    /// Second-order multistep solver (Lu et al. 2022): the fewest steps.
+    /// Second-order multistep solver (Lu et al. 2022): the fewest steps. They are equal in γ, as its authors take them;
+    /// those of the other samplers are equal in t.
     #[default]
     #[serde(rename = "dpmpp-2m")]
     DpmSolver2M,
@@ -40,6 +42,20 @@ impl Sampler {
     /// The sampler of this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|sampler| sampler.name() == name)
+    }
+
+    /// The times that a run from `t` passes, from `t` itself to 0: one more than steps.
+    pub fn times(self, schedule: &NoiseSchedule, t: f64, steps: usize) -> Vec<f64> {
+        let left = |i: usize| 1.0 - i as f64 / steps as f64;
+        let equal_in_gamma = |i: usize| match left(i) {
+            1.0 => t,
+            0.0 => 0.0,
+            left => schedule.time(schedule.gamma_min + (schedule.gamma(t) - schedule.gamma_min) * left),
+        };
+        match self {
+            Sampler::DpmSolver2M => (0..=steps).map(equal_in_gamma).collect(),
+            Sampler::Ancestral | Sampler::Ddim => (0..=steps).map(|i| t * left(i)).collect(),
+        }
     }
 }
 
@@ -260,7 +276,7 @@ impl<B: Backend> Trajectory<B> {
             });
         }
         let steps = ((options.steps as f64 * t).ceil() as usize).max(1);
-        let times: Vec<f64> = (0..=steps).map(|i| t * (1.0 - i as f64 / steps as f64)).collect();
+        let times = options.sampler.times(&model.schedule, t, steps);
         let gammas = times.iter().map(|&t| model.schedule.gamma(t)).collect();
         Ok(Self { options, seeds: seeds.to_vec(), times, gammas, position: 0, z, f_hat: None })
     }

@@ -81,6 +81,17 @@ impl NoiseSchedule {
         (self.gamma_max - self.gamma_min) * slope / (end - start)
     }
 
+    /// The time t ∈ [0, 1] of a γ between the endpoints, to float64's precision.
+    pub fn time(&self, gamma: f64) -> f64 {
+        let (mut low, mut high) = (0.0, 1.0);
+        // Each halving gives a bit.
+        for _ in 0..60 {
+            let middle = 0.5 * (low + high);
+            if self.gamma(middle) < gamma { low = middle } else { high = middle }
+        }
+        0.5 * (low + high)
+    }
+
     /// τ = (γ − γ_min) / (γ_max − γ_min), what the ScoreNet is told of the time.
     pub fn tau(&self, gamma: f64) -> f64 {
         (gamma - self.gamma_min) / (self.gamma_max - self.gamma_min)
@@ -239,6 +250,7 @@ mod tests {
             assert!(difference > 0.0);
             // Central differences in float64 at h = 1e-6: error about 1e-9 of the value.
             assert!((difference / schedule.gamma_prime(t) - 1.0).abs() < 1e-6);
+            assert!((schedule.time(schedule.gamma(t)) - t).abs() < 1e-12);
         }
     }
 }

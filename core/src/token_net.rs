@@ -171,12 +171,6 @@ impl<B: Backend> TokenNet<B> {
 
     /// Tokens `[B·T, inputs]`, conditions `[B or 1, features]` → `[B·T, outputs]`.
     pub(crate) fn forward(&self, tokens: Tensor<B, 2>, condition: Option<&Tensor<B, 2>>) -> Tensor<B, 2> {
-        let h = self.features(tokens, condition);
-        dense(&self.output, h, self.compute)
-    }
-
-    /// What the last layer sees, `[B·T, width]`.
-    pub(crate) fn features(&self, tokens: Tensor<B, 2>, condition: Option<&Tensor<B, 2>>) -> Tensor<B, 2> {
         let [count, _] = tokens.dims();
         let h = dense(&self.input, tokens, self.compute);
         let [_, width] = h.dims();
@@ -186,11 +180,7 @@ impl<B: Backend> TokenNet<B> {
         for block in &self.blocks {
             h = block.forward(h, condition, self.grid, self.compute);
         }
-        modulated(h, self.film.as_ref(), condition, self.grid, self.compute)
-    }
-
-    /// The last layer, on its own.
-    pub(crate) fn output(&self, features: Tensor<B, 2>) -> Tensor<B, 2> {
-        dense(&self.output, features, self.compute)
+        let h = modulated(h, self.film.as_ref(), condition, self.grid, self.compute);
+        dense(&self.output, h, self.compute)
     }
 }

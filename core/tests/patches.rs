@@ -176,6 +176,11 @@ fn a_selection_keeps_the_strongest_and_evens_them_out() {
     // Proportional to √λ, 1 in the mean.
     assert!((squares[0] / squares[2] - 4.0).abs() < 1e-5 && (squares[1] / squares[2] - 2.0).abs() < 1e-5);
     assert!((squares.iter().sum::<f64>() / 3.0 - 1.0).abs() < 1e-5);
+    // What is left is coefficient 2, of which half the range is the most; half a grey level is said of the others.
+    let half_a_level = (0.5f32 / 255.0).ln();
+    for (found, expected) in selection.ln_left.iter().zip([half_a_level, half_a_level, -0.69, half_a_level]) {
+        assert!((found - expected).abs() < 0.01, "{found} for {expected}");
+    }
 }
 
 #[test]
@@ -189,6 +194,22 @@ fn grain_has_the_strength_that_the_decoder_gives() {
     assert!((deviation / (-4.2f64).exp() - 1.0).abs() < 0.01, "{deviation}");
     let again = values(model.decode_with_grain(f.clone(), &seeds) - model.decode(f));
     assert_eq!(difference, again, "a seed draws the same grain");
+}
+
+#[test]
+fn grain_starts_as_strong_as_what_a_latent_leaves() {
+    let mut mean_squares = vec![0.02f64.powi(2); 256];
+    mean_squares[..8].fill(1.0);
+    let selection = LappedSelection::of_mean_squares(&mean_squares, 8);
+    let model = model();
+    let networks = model.networks.clone().with_lapped_transform(&selection, &FlexDevice);
+    let model = ready(Vdm::new(model.config, networks)).expect("the CPU can be read");
+    let f = Tensor::zeros([64, model.config.latent_dim], &FlexDevice);
+    let seeds: Vec<u64> = (0..64).collect();
+    let difference = values(model.decode_with_grain(f.clone(), &seeds) - model.decode(f));
+    let mean_square = inner(&difference, &difference) / difference.len() as f64;
+    let expected = (248.0 * 0.02f64.powi(2) + 8.0 * (0.5f64 / 255.0).powi(2)) / 256.0;
+    assert!((mean_square / expected - 1.0).abs() < 0.02, "{mean_square} for {expected}");
 }
 
 #[test]

@@ -307,6 +307,23 @@ fn a_schedule_reads_back_as_its_tensors_compute() {
 }
 
 #[test]
+fn steps_are_equal_in_time_and_those_of_the_solver_in_gamma() {
+    let model = shaken(0);
+    let schedule = &model.schedule;
+    for t in [1.0, 0.3] {
+        for sampler in Sampler::ALL {
+            let times = sampler.times(schedule, t, 8);
+            assert_eq!((times.len(), times[0], times[8]), (9, t, 0.0));
+            let of = |time: f64| if sampler == Sampler::DpmSolver2M { schedule.gamma(time) } else { time };
+            for (i, &time) in times.iter().enumerate() {
+                let expected = of(0.0) + (of(t) - of(0.0)) * (8 - i) as f64 / 8.0;
+                assert!((of(time) - expected).abs() < 1e-9, "{sampler:?} from {t}, {i}: {} for {expected}", of(time));
+            }
+        }
+    }
+}
+
+#[test]
 fn between_two_seeds_lie_their_own_samples_at_the_ends() {
     let model = shaken(0);
     for sampler in [Sampler::DpmSolver2M, Sampler::Ddim] {

@@ -144,11 +144,12 @@ class Model:
         if self.grid is None:
             return sigmoid(self.net(f, "decoder.net", self.config["decoder"]))
         tokens = f.reshape(self.grid.rows * self.grid.columns, -1)
-        h = self.features(tokens, "decoder.net", self.config["decoder"])
-        windows = tokens @ self.p["decoder.transform"] + 0.02 * self.dense(h, "decoder.net.output")
+        h = self.dense(self.features(tokens, "decoder.net", self.config["decoder"]), "decoder.net.output")
+        windows = tokens @ self.p["decoder.transform"] + 0.02 * h
         image = self.grid.overlap_add(windows) + self.p["decoder.mean"].reshape(self.grid.rows * self.grid.patch, -1)
         if noise is not None and self.config["grain"]:
-            ln_s = self.dense(relu(self.dense(h, "decoder.grain.dense_1")), "decoder.grain.dense_2")
+            h = self.features(np.log(tokens**2 + 0.01), "decoder.grain.net", {"layers": 1, "heads": 0})
+            ln_s = self.p["decoder.grain.start"] + self.dense(h, "decoder.grain.net.output")
             drawn = np.exp(np.clip(ln_s, -6.93, -0.69)) * noise.reshape(ln_s.shape)
             image = image + self.grid.overlap_add(drawn @ self.grid.synthesis())
         return np.clip(image, 0, 1).ravel()

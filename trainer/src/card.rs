@@ -56,7 +56,8 @@ fn flatten(name: &str, value: &Value, into: &mut Vec<(String, String)>) {
         Value::Null => {}
         // Of a path, the last part: where a disk is mounted is nobody's business.
         Value::String(text)
-            if text.contains(['/', '\\']) && matches!(name, "data.path" | "data.validation" | "data.cache") =>
+            if text.contains(['/', '\\'])
+                && matches!(name, "from" | "data.path" | "data.validation" | "data.cache") =>
         {
             let last = text.rsplit(['/', '\\']).find(|part| !part.is_empty()).unwrap_or(text);
             into.push((name.to_owned(), last.to_owned()));
@@ -470,8 +471,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let said = format!("{:#}", read_run(folder.path()).expect_err("no run"));
         assert!(said.contains("no run's folder"), "{said}");
-        let settings =
-            "[data]\npath = \"/home/me/chests\"\ncache = \"/home/me/c\"\n[training]\nbatch = 8\n[model]\nheight = 64\n";
+        let settings = "from = \"/home/me/codec.safetensors\"\n[data]\npath = \"/home/me/chests\"\ncache = \"/home/me/c\"\n[training]\nbatch = 8\n[model]\nheight = 64\n";
         fs::write(folder.path().join("run.toml"), settings).expect("writes");
         fs::write(folder.path().join("log.jsonl"), "{\"seconds\":1}\n{\"seconds\":90.5}\n{\"sec").expect("writes");
         let run = read_run(folder.path()).expect("a run");

@@ -74,8 +74,8 @@ pub struct TrainArgs {
     /// Model and training settings [default: paper on a GPU, quick on the CPU]
     #[arg(long, value_parser = preset)]
     pub preset: Option<Preset>,
-    /// What to train: joint, autoencoder or diffusion; sharp models take the last two, one after the other [default:
-    /// the preset's]
+    /// What to train: joint, autoencoder, decoder or diffusion; sharp models take an autoencoder, then diffusion
+    /// [default: the preset's]
     #[arg(long, value_parser = stage)]
     pub stage: Option<Stage>,
     /// Weights to start from, with the encoder's file beside them; each part that is built alike is taken
@@ -402,10 +402,10 @@ fn compute_precision(name: &str) -> Result<ComputePrecision, String> {
 }
 
 fn stage(name: &str) -> Result<Stage, String> {
-    [Stage::Joint, Stage::Autoencoder, Stage::Diffusion]
+    Stage::ALL
         .into_iter()
         .find(|stage| stage.name() == name)
-        .ok_or_else(|| "joint, autoencoder and diffusion are accepted".to_owned())
+        .ok_or_else(|| "joint, autoencoder, decoder and diffusion are accepted".to_owned())
 }
 
 #[cfg(test)]

@@ -193,8 +193,9 @@ impl RunSettings {
             ensure!(value != Some(0), "--{} is 0: at least 1 is accepted", name.replace('_', "-"));
         }
         ensure!(
-            self.training.stage != Stage::Diffusion || self.from.is_some(),
-            "--stage diffusion needs --from FILE: the weights of a run with --stage autoencoder"
+            !self.training.stage.keeps_encoder() || self.from.is_some(),
+            "--stage {} needs --from FILE: the weights of a run with --stage autoencoder",
+            self.training.stage.name()
         );
         self.augmentation.validate()?;
         self.data.validate()

@@ -113,7 +113,7 @@ impl<B: Backend> Decoder<B> {
     pub(crate) fn set_compute(&mut self, compute: ComputePrecision) {
         match self {
             Decoder::Dense(decoder) => decoder.net.compute = compute,
-            Decoder::Tokens(decoder) => decoder.net.compute = compute,
+            Decoder::Tokens(decoder) => decoder.set_compute(compute),
         }
     }
 
@@ -124,6 +124,17 @@ impl<B: Backend> Decoder<B> {
             Decoder::Tokens(decoder) => {
                 Decoder::Tokens(TokenDecoder { mean: decoder.mean.map(|_| vector(mean, device)), ..decoder })
             }
+        }
+    }
+
+    /// Takes the grain of another decoder on patches, or has none where that has none.
+    #[must_use]
+    pub fn with_grain_of(self, other: Self) -> Self {
+        match (self, other) {
+            (Decoder::Tokens(decoder), Decoder::Tokens(other)) => {
+                Decoder::Tokens(TokenDecoder { grain: other.grain, ..decoder })
+            }
+            (decoder, _) => decoder,
         }
     }
 

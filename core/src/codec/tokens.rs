@@ -1,16 +1,13 @@
 //! Encoder and decoder on patches: a fixed lapped transform, and networks that add to it.
 
 use burn::module::{Module, Param};
-use burn::nn::Linear;
-use burn::tensor::activation::relu;
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 
 use super::Decoded;
-use crate::config::{ComputePrecision, ModelConfig};
+use crate::config::{ComputePrecision, ModelConfig, ResNetConfig};
 use crate::error::WeightsError;
 use crate::grain::LN_DEVIATION;
 use crate::lapped::{self, LappedSelection};
-use crate::nn::dense;
 use crate::params::{Init, ParamBuilder};
 use crate::token_net::TokenNet;
 use crate::tokens::{Border, Grid};
@@ -22,14 +19,18 @@ pub const INPUT_SCALE: f64 = 5.0;
 pub const ENCODER_RESIDUAL: f64 = 0.1;
 /// What the decoder's network counts beside the lapped transform, in grey values.
 pub const DECODER_RESIDUAL: f64 = 0.02;
-/// ln 0.015, four grey levels.
+/// What is added to the squares of latent numbers before their logarithm.
+pub const LEAST_ENERGY: f64 = 0.01;
+/// ln 0.015, four grey levels: what grain starts from where no data were seen.
 const FIRST_LN_GRAIN: f32 = -4.2;
+/// Residual blocks of the grain's network.
+pub const GRAIN_LAYERS: usize = 1;
 /// Half a grey level of 255: the least and, from 1, the greatest mean of a pixel's Bernoulli.
 pub const LEAST_MEAN: f64 = 0.002;
 
 /// The lapped transform to latents, `[window, channels]`, and back, `[channels, window]`, as values row by row.
 fn transforms(grid: Grid, channels: usize, selection: &LappedSelection) -> [Vec<f32>; 2] {
-    let LappedSelection { coefficients, scales } = selection;
+    let LappedSelection { coefficients, scales, .. } = selection;
     let (kept, window) = (coefficients.len(), grid.window());
     let columns = lapped::columns(grid.patch, coefficients);
     let (mut to, mut back) = (vec![0.0; window * channels], vec![0.0; window * channels]);
@@ -46,7 +47,7 @@ fn transforms(grid: Grid, channels: usize, selection: &LappedSelection) -> [Vec<
 fn first_transforms(grid: Grid, channels: usize) -> [Vec<f32>; 2] {
     let coefficients = lapped::lowest(grid.patch, channels);
     let scales = vec![1.0; coefficients.len()];
-    transforms(grid, channels, &LappedSelection { coefficients, scales })
+    transforms(grid, channels, &LappedSelection { coefficients, scales, ln_left: Vec::new() })
 }
 
 fn matrix<B: Backend>(values: Vec<f32>, shape: [usize; 2], device: &B::Device) -> Tensor<B, 2> {
@@ -91,31 +92,31 @@ impl<B: Backend> TokenEncoder<B> {
     }
 }
 
-/// Says how strong grain is. It looks at what the decoder looks at, and does not change it.
+/// Says how strong grain is: a network on the logarithms of the squares of latent numbers, since the strength of what is
+/// finer than a latent follows that of the finest that it holds. It does not change the latent.
 #[derive(Module, Debug)]
 pub struct GrainHead<B: Backend> {
-    dense_1: Linear<B>,
-    dense_2: Linear<B>,
+    /// Natural logarithms of standard deviations `[patch²]` that the network adds to; not trained.
+    start: Param<Tensor<B, 1>>,
+    net: TokenNet<B>,
 }
 
 impl<B: Backend> GrainHead<B> {
-    fn build(width: usize, area: usize, p: &mut ParamBuilder<'_, B>) -> Result<Self, WeightsError> {
+    fn build(config: &ModelConfig, grid: Grid, p: &mut ParamBuilder<'_, B>) -> Result<Self, WeightsError> {
+        let blocks = ResNetConfig { layers: GRAIN_LAYERS, heads: 0, ..config.decoder.clone() };
+        let area = grid.patch * grid.patch;
         Ok(Self {
-            dense_1: p.dense("dense_1", width, width, 1.4)?,
-            dense_2: p.scope("dense_2", |p| {
-                Ok(Linear {
-                    weight: p.param("weight", [width, area], Init::Constant(0.0))?,
-                    bias: Some(p.param("bias", [area], Init::Constant(FIRST_LN_GRAIN))?),
-                })
-            })?,
+            start: p.param("start", [area], Init::Constant(FIRST_LN_GRAIN))?,
+            net: p
+                .scope("net", |p| TokenNet::build(&blocks, [config.latent_dim / grid.tokens(), area], None, grid, p))?,
         })
     }
 
-    /// Features `[B·tokens, width]` → ln of the standard deviations `[B·tokens, patch²]`.
-    fn forward(&self, features: Tensor<B, 2>, compute: ComputePrecision) -> Tensor<B, 2> {
+    /// Numbers of patches `[B·tokens, channels]` → ln of the standard deviations `[B·tokens, patch²]`.
+    fn forward(&self, tokens: Tensor<B, 2>) -> Tensor<B, 2> {
         let (low, high) = LN_DEVIATION;
-        let h = relu(dense(&self.dense_1, features.detach(), compute));
-        dense(&self.dense_2, h, compute).clamp(low, high)
+        let energies = (tokens.detach().square() + LEAST_ENERGY).log();
+        (self.net.forward(energies, None) + self.start.val().detach().unsqueeze::<2>()).clamp(low, high)
     }
 }
 
@@ -134,8 +135,7 @@ impl<B: Backend> TokenDecoder<B> {
     pub(super) fn build(config: &ModelConfig, grid: Grid, p: &mut ParamBuilder<'_, B>) -> Result<Self, WeightsError> {
         let sizes = [config.latent_dim / grid.tokens(), grid.window()];
         let [_, back] = first_transforms(grid, sizes[0]);
-        let area = grid.patch * grid.patch;
-        let grain = |p: &mut ParamBuilder<'_, B>| p.scope("grain", |p| GrainHead::build(config.decoder.width, area, p));
+        let grain = |p: &mut ParamBuilder<'_, B>| p.scope("grain", |p| GrainHead::build(config, grid, p));
         Ok(Self {
             net: p.scope("net", |p| TokenNet::build(&config.decoder, sizes, None, grid, p))?,
             mean: p.param("mean", [config.pixels()], Init::Constant(0.5))?,
@@ -148,20 +148,29 @@ impl<B: Backend> TokenDecoder<B> {
         let grid = self.net.grid;
         let [batch, dim] = f.dims();
         let tokens = f.reshape([batch * grid.tokens(), dim / grid.tokens()]);
-        let features = self.net.features(tokens.clone(), None);
-        let residual = self.net.output(features.clone()) * DECODER_RESIDUAL;
+        let ln_grain = self.grain.as_ref().map(|head| head.forward(tokens.clone()));
+        let residual = self.net.forward(tokens.clone(), None) * DECODER_RESIDUAL;
         let windows = tokens.matmul(self.transform.val().detach()) + residual;
         let mean = grid.overlap_add(windows, Border::Wrap) + self.mean.val().detach().unsqueeze::<2>();
-        let ln_grain = self.grain.as_ref().map(|head| head.forward(features, self.net.compute));
         // A mean beyond what a Bernoulli can have still has a squared error to learn from.
         let possible = mean.clone().clamp(LEAST_MEAN, 1.0 - LEAST_MEAN);
         let logits = (possible.clone() / (possible.neg() + 1.0)).log();
         Decoded { logits, mean, ln_grain }
     }
 
+    pub(super) fn set_compute(&mut self, compute: ComputePrecision) {
+        self.net.compute = compute;
+        if let Some(head) = &mut self.grain {
+            head.net.compute = compute;
+        }
+    }
+
     pub(super) fn with_lapped_transform(self, selection: &LappedSelection, device: &B::Device) -> Self {
         let shape: [usize; 2] = self.transform.dims();
         let [_, back] = transforms(self.net.grid, shape[0], selection);
-        Self { transform: self.transform.map(|_| matrix(back, shape, device)), ..self }
+        let left = &selection.ln_left;
+        let start = || Tensor::<B, 1>::from_data(TensorData::new(left.clone(), [left.len()]), device).require_grad();
+        let grain = self.grain.map(|head| GrainHead { start: head.start.map(|_| start()), ..head });
+        Self { transform: self.transform.map(|_| matrix(back, shape, device)), grain, ..self }
     }
 }

@@ -234,7 +234,7 @@ mod tests {
         for preset in Preset::ALL {
             let model = preset.model();
             assert_eq!(model.validate(), Ok(()), "{}", preset.name());
-            for stage in [None, Some(Stage::Joint), Some(Stage::Autoencoder), Some(Stage::Diffusion)] {
+            for stage in Stage::ALL.map(Some).into_iter().chain([None]) {
                 let training = preset.training(stage);
                 assert_eq!(training.validate(), Ok(()), "{}", preset.name());
                 assert!(stage.is_none_or(|stage| stage == training.stage), "{}", preset.name());

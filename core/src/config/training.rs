@@ -50,16 +50,32 @@ pub enum Stage {
     /// Encoder and decoder. The bound has z_0 ~ N(0, I) in the place of the diffusion: KL(q(z_0|x) ‖ N(0, I)) stands as
     /// the latent term, and there is no diffusion term.
     Autoencoder,
+    /// The decoder, on the latents of a trained encoder; the bound is that of [`Stage::Autoencoder`].
+    Decoder,
     /// ScoreNet and noise schedule, on the latents of a trained encoder.
     Diffusion,
 }
 
 impl Stage {
+    /// All stages.
+    pub const ALL: [Stage; 4] = [Stage::Joint, Stage::Autoencoder, Stage::Decoder, Stage::Diffusion];
+
+    /// Whether ScoreNet and noise schedule are trained, and the bound has a diffusion.
+    pub fn has_diffusion(self) -> bool {
+        matches!(self, Stage::Joint | Stage::Diffusion)
+    }
+
+    /// Whether the encoder stays as the weights that the run starts from have it.
+    pub fn keeps_encoder(self) -> bool {
+        matches!(self, Stage::Decoder | Stage::Diffusion)
+    }
+
     /// The name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Stage::Joint => "joint",
             Stage::Autoencoder => "autoencoder",
+            Stage::Decoder => "decoder",
             Stage::Diffusion => "diffusion",
         }
     }

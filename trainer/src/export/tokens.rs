@@ -4,7 +4,7 @@
 use anyhow::{Context, Result};
 use burn::backend::Flex;
 use burn::tensor::{Tensor, TensorData};
-use vdm::codec::tokens::{DECODER_RESIDUAL, ENCODER_RESIDUAL, INPUT_SCALE, LEAST_MEAN};
+use vdm::codec::tokens::{DECODER_RESIDUAL, ENCODER_RESIDUAL, GRAIN_LAYERS, INPUT_SCALE, LEAST_ENERGY, LEAST_MEAN};
 use vdm::config::{ModelConfig, ResNetConfig};
 use vdm::gaussian::CHANNELS;
 use vdm::grain::LN_DEVIATION;
@@ -184,8 +184,7 @@ pub fn decoder(
 ) -> Result<[Name; 3]> {
     let mut on = Tokens { graph, grid };
     let tokens = on.reshape(f, &[config.latent_dim / grid.tokens()], "decoder.tokens");
-    let features = on.features(&tokens, None, &config.decoder, "decoder.net")?;
-    let residual = on.graph.dense(&features, "decoder.net.output")?;
+    let residual = on.net(&tokens, None, &config.decoder, "decoder.net")?;
     let residual = on.scaled(&residual, DECODER_RESIDUAL, "decoder.residual")?;
     let transform = on.graph.parameter("decoder.transform")?;
     let windows = on.graph.node("MatMul", &[&tokens, &transform], "decoder.transformed");
@@ -202,9 +201,14 @@ pub fn decoder(
     let zero = on.scalar("zero", 0.0)?;
     let shown = on.graph.node("Clip", &[&mean, &zero, &one], "decoder.shown");
     let Some(noise) = noise else { return Ok([logits, shown.clone(), shown]) };
-    let h = on.graph.dense(&features, "decoder.grain.dense_1")?;
-    let h = on.graph.node("Relu", &[&h], "decoder.grain.relu");
-    let ln_s = on.graph.dense(&h, "decoder.grain.dense_2")?;
+    let squares = on.graph.node("Mul", &[&tokens, &tokens], "decoder.grain.squares");
+    let least = on.scalar("grain.least_energy", LEAST_ENERGY)?;
+    let energies = on.graph.node("Add", &[&squares, &least], "decoder.grain.energies");
+    let energies = on.graph.node("Log", &[&energies], "decoder.grain.ln_energies");
+    let head = ResNetConfig { layers: GRAIN_LAYERS, heads: 0, ..config.decoder.clone() };
+    let change = on.net(&energies, None, &head, "decoder.grain.net")?;
+    let start = on.graph.parameter("decoder.grain.start")?;
+    let ln_s = on.graph.node("Add", &[&change, &start], "decoder.grain.sum");
     let (low, high) = (on.scalar("grain.low", LN_DEVIATION.0)?, on.scalar("grain.high", LN_DEVIATION.1)?);
     let ln_s = on.graph.node("Clip", &[&ln_s, &low, &high], "decoder.grain.ln_s");
     let s = on.graph.node("Exp", &[&ln_s], "decoder.grain.s");

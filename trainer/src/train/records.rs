@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow};
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 use serde::Serialize;
-use vdm::config::Stage;
 use vdm::image::{GreyImage, to_unit};
 use vdm::model::{Condition, Networks, Vdm};
 use vdm::sampler::{Sampler, SamplingOptions};
@@ -229,7 +228,7 @@ impl Records {
         board.flush()?;
         eprintln!("best validation at step {} ({}): {}", best.step, best.series, weights.display());
         // Without a ScoreNet there is nothing to draw but noise.
-        if settings.training.stage != Stage::Autoencoder {
+        if settings.training.stage.has_diffusion() {
             figures::draw_all::<B>(&folder, weights, validation, device)?;
         }
         write_report(&folder)

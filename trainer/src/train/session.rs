@@ -7,7 +7,7 @@ use burn::module::AutodiffModule;
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{DType, Tensor, backend::AutodiffBackend, backend::Backend};
 use vdm::bound::ImageTerms;
-use vdm::config::{ComputePrecision, Stage, TrainingConfig};
+use vdm::config::{ComputePrecision, TrainingConfig};
 use vdm::loss::LossTerms;
 use vdm::math;
 use vdm::model::Networks;
@@ -193,7 +193,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
             if samples && let Some(records) = &mut self.records {
                 let networks = self.state.averages.last().map_or(self.state.networks.valid(), |a| a.networks.clone());
                 let networks = networks.with_compute(ComputePrecision::F32);
-                if self.training.stage == Stage::Autoencoder {
+                if !self.training.stage.has_diffusion() {
                     records.reconstructions::<B::InnerBackend>(
                         next,
                         networks,

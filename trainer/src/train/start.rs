@@ -48,13 +48,16 @@ pub fn networks<B: AutodiffBackend>(data: &RunData, once: &Measured, device: &B:
         let (theirs, from) = (&loaded.header.config, loaded.model.networks);
         let same_codec = codec(theirs) == codec(config);
         ensure!(
-            same_codec || settings.training.stage != Stage::Diffusion,
+            same_codec || !settings.training.stage.keeps_encoder(),
             "{} has another encoder or decoder than the run (its configuration is {})",
             path.display(),
             serde_json::to_string(theirs)?
         );
         if same_codec {
-            (networks.encoder, networks.decoder) = (from.encoder, from.decoder);
+            let fresh = networks.decoder;
+            networks.encoder = from.encoder;
+            networks.decoder =
+                if theirs.grain == config.grain { from.decoder } else { from.decoder.with_grain_of(fresh) };
         }
         let same_prior = theirs.score_net == config.score_net
             && theirs.schedule == config.schedule
@@ -73,10 +76,10 @@ pub fn networks<B: AutodiffBackend>(data: &RunData, once: &Measured, device: &B:
     Ok(networks)
 }
 
-/// What encoder and decoder are built from.
+/// What encoder and decoder are built from, but for grain, which one may have and the other not.
 fn codec(config: &ModelConfig) -> impl PartialEq + use<> {
-    let ModelConfig { height, width, latent_dim, patch, grain, .. } = *config;
-    ([height, width, latent_dim], patch, grain, config.encoder.clone(), config.decoder.clone())
+    let ModelConfig { height, width, latent_dim, patch, .. } = *config;
+    ([height, width, latent_dim], patch, config.encoder.clone(), config.decoder.clone())
 }
 
 /// The coefficients of the lapped transform that hold most of the training images.
