@@ -99,6 +99,18 @@ fn a_stage_goes_on_where_it_stopped() {
 }
 
 #[test]
+fn a_stage_brings_its_settings_wherever_it_is_named() {
+    let folder = scratch();
+    std::fs::write(folder.path().join("my.toml"), "from = \"ae.safetensors\"\n[training]\nstage = \"diffusion\"\n")
+        .expect("writes");
+    let named = ["--stage diffusion --from ae.safetensors", "--set training.stage=diffusion --from ae.safetensors"];
+    for how in named.into_iter().chain(["--config my.toml"]) {
+        let settings = run(folder.path(), &format!("train --preset sharp-small {how} --print-config")).ok().stdout;
+        assert!(settings.contains("optimizer = \"muon\""), "{how}: {settings}");
+    }
+}
+
+#[test]
 fn what_does_not_fit_together_is_refused() {
     let folder = scratch();
     let refusal = |ended: Ended, word: &str| {

@@ -171,7 +171,7 @@ pub fn load<B: AutodiffBackend>(
             .map_err(|error| anyhow!("{error}"))?;
         Ok(Checkpoint { position, networks, averages, optimizer: optimizer.load_record(record) })
     };
-    read().map(Some).with_context(|| format!("the checkpoint {} is damaged", folder.display()))
+    read().map(Some).with_context(|| format!("the checkpoint {} is damaged, or another version's", folder.display()))
 }
 
 /// Writes a model's two files: the encoder's first, so that a sampling file always finds its own beside it.

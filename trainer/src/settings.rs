@@ -134,7 +134,11 @@ impl RunSettings {
         };
         let preset = args.preset.or(named).unwrap_or(default_preset);
         let origin = args.config.as_ref().map_or_else(String::new, |path| path.display().to_string());
-        let mut settings = Self::of(preset, args.stage).with(file, &origin)?;
+        let stage = match args.stage {
+            None => stage_of(&assignments(args)?)?.or(stage_of(&file)?),
+            given => given,
+        };
+        let mut settings = Self::of(preset, stage).with(file, &origin)?;
         settings.preset = preset;
         settings.finish(args)
     }
@@ -169,11 +173,7 @@ impl RunSettings {
     }
 
     fn finish(self, args: &TrainArgs) -> Result<Self> {
-        let mut sets = Table::new();
-        for assignment in &args.set {
-            overlay_path(&mut sets, assignment)?;
-        }
-        let mut settings = self.with(sets, "--set")?;
+        let mut settings = self.with(assignments(args)?, "--set")?;
         settings.apply(args)?;
         settings.validate()?;
         Ok(settings)
@@ -319,6 +319,21 @@ fn section_of<'a>(table: &'a mut Table, name: &str) -> Option<&'a mut Table> {
         section = section.get_mut(key)?.as_table_mut()?;
     }
     Some(section)
+}
+
+/// What `--set` says.
+fn assignments(args: &TrainArgs) -> Result<Table> {
+    let mut sets = Table::new();
+    for assignment in &args.set {
+        overlay_path(&mut sets, assignment)?;
+    }
+    Ok(sets)
+}
+
+/// The stage that a table sets, on which a preset's training depends.
+fn stage_of(table: &Table) -> Result<Option<Stage>> {
+    let stage = table.get("training").and_then(|training| training.get("stage"));
+    stage.map(|stage| stage.clone().try_into().context("training.stage")).transpose()
 }
 
 fn read_table(path: &Path) -> Result<Table> {

@@ -196,6 +196,19 @@ impl ModelConfig {
             let accepted = format!("an even divisor of {} and {} is accepted", self.height, self.width);
             return Err(refuse("patch", patch, &accepted));
         }
+        // What is shifted between patches goes to a neighbour, an eighth of the features each way.
+        if self.height < 2 * patch || self.width < 2 * patch {
+            return Err(refuse("patch", patch, "two patches down and two across, or more, are accepted"));
+        }
+        for (field, width) in [
+            ("encoder.width", self.encoder.width),
+            ("decoder.width", self.decoder.width),
+            ("score_net.width", self.score_net.width),
+        ] {
+            if width < 8 {
+                return Err(refuse(field, width, "at least 8 is accepted on patches"));
+            }
+        }
         let tokens = self.height * self.width / (patch * patch);
         if !self.latent_dim.is_multiple_of(tokens) {
             return Err(refuse(
@@ -254,6 +267,15 @@ mod tests {
         config.score_net.gaussian_rank = 16 * 256 + 1;
         let error = config.validate().expect_err("more components than coarse numbers");
         assert!(error.to_string().contains("gaussian_rank"), "{error}");
+        for (field, change) in [
+            ("patch", (|config| (config.height, config.patch) = (64, Some(64))) as fn(&mut ModelConfig)),
+            ("decoder.width", |config| config.decoder.width = 4),
+        ] {
+            let mut config = Preset::SharpSmall.model();
+            change(&mut config);
+            let error = config.validate().expect_err("what cannot be shifted");
+            assert!(error.to_string().contains(field), "{error}");
+        }
         config = Preset::Paper.model();
         config.schedule.gamma_max = f64::NAN;
         assert!(config.validate().is_err());

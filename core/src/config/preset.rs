@@ -15,7 +15,7 @@ pub enum Preset {
     Paper,
     /// A small model at 64×64 for a first run and for tests: trains in about a minute on a CPU.
     Quick,
-    /// Sharp images at 256×256: networks on patches, in 27 MB. Trained in two stages, on a GPU.
+    /// Sharp images at 256×256: networks on patches, in 28 MB. Trained in two stages, on a GPU.
     Sharp,
     /// The same in 11 MB, for a CPU.
     SharpSmall,

@@ -36,7 +36,8 @@ pub enum OptimizerKind {
     /// AdamW for all parameters (Loshchilov and Hutter 2019).
     #[default]
     AdamW,
-    /// Muon for the weights of the residual blocks (Jordan et al. 2024), AdamW for the rest.
+    /// Muon for the weights of the residual blocks (Jordan et al. 2024), with its momentum of 0.95, AdamW for the rest;
+    /// β and ε are AdamW's.
     Muon,
 }
 

@@ -48,26 +48,23 @@ pub fn networks<B: AutodiffBackend>(data: &RunData, once: &Measured, device: &B:
         let (theirs, from) = (&loaded.header.config, loaded.model.networks);
         let same_codec = codec(theirs) == codec(config);
         ensure!(
-            same_codec || !settings.training.stage.keeps_encoder(),
+            same_codec,
             "{} has another encoder or decoder than the run (its configuration is {})",
             path.display(),
             serde_json::to_string(theirs)?
         );
-        if same_codec {
-            let fresh = networks.decoder;
-            networks.encoder = from.encoder;
-            networks.decoder =
-                if theirs.grain == config.grain { from.decoder } else { from.decoder.with_grain_of(fresh) };
-        }
+        let fresh = networks.decoder;
+        networks.encoder = from.encoder;
+        networks.decoder = if theirs.grain == config.grain { from.decoder } else { from.decoder.with_grain_of(fresh) };
         let same_prior = theirs.score_net == config.score_net
             && theirs.schedule == config.schedule
             && theirs.classes == config.classes
             && theirs.latent_dim == config.latent_dim;
-        if same_codec && same_prior {
+        // Another encoder will come of this stage, for whose latents a ScoreNet starts anew.
+        if same_prior && settings.training.stage != Stage::Autoencoder {
             (networks.score_net, networks.schedule) = (from.score_net, from.schedule);
             measured = files::block_on(networks.has_latent_statistics())?;
         }
-        ensure!(same_codec || same_prior, "{}: no part of it is built as this run's networks are", path.display());
     }
     if settings.training.stage == Stage::Diffusion && config.score_net.gaussian_rank > 0 && !measured {
         let statistics = once.latents(|| statistics(&networks.valid(), config, &data.train, settings.seed, device))?;

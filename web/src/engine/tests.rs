@@ -141,7 +141,9 @@ fn any_moment_of_a_run_can_be_looked_at_by_any_worker() {
     let noise = vdm::noise::NoiseStream::new(4, Purpose::Prior, 0).normals(engine.model.config.latent_dim);
     assert_eq!((start.latent, start.t), (noise, 1.0), "it starts from the seed's noise");
     let middle = look(&engine, &run, 2, 17);
-    assert!((middle.t - (1.0 - 17.0 / 40.0)).abs() < 1e-12 && middle.gamma == engine.schedule().gamma(middle.t));
+    let schedule = engine.schedule();
+    assert_eq!(middle.t, Sampler::default().times(schedule, 1.0, 40)[17]);
+    assert_eq!(middle.gamma, schedule.gamma(middle.t));
     assert_ne!(middle.noisy, middle.predicted);
     assert_eq!(look(&other, &run, 2, 17), middle);
     for (image, index) in [(4, 0), (0, 41)] {
