@@ -117,7 +117,7 @@ fn an_image_emerges_and_can_be_kept() {
     assert_eq!(session.state_name(), "sampling");
     assert!(session.can_cancel() && !session.can_save(Slot::Generate) && !session.is_idle());
     assert_eq!(session.panel(Slot::Generate).map(|panel| (panel.step, panel.noisy.is_some())), Some((1, true)));
-    assert_eq!(session.progress(), Some(0.02));
+    assert_eq!(session.progress(), Some(1.0 / f64::from(Settings::default().steps)));
     session = drawn();
     assert_eq!((session.state_name(), session.is_whole(Slot::Generate)), ("done", true));
     let (job, task) = started(&session.apply(Event::Save(Slot::Generate, Keep::Pictures { image: None })));
@@ -152,7 +152,10 @@ fn a_cancelled_job_leaves_its_picture() {
     assert_eq!(commands, [Command::Send(cancel), Command::ExpectEnd { job: 1 }]);
     assert!(!session.can_cancel(), "once is enough");
     session.apply(Event::Worker(1, Response::Stopped { job: 1, step: 3 }));
-    assert_eq!((session.state_name(), &session.notice), ("ready", &Some(Notice::Cancelled { step: 3, of: 50 })));
+    assert_eq!(
+        (session.state_name(), &session.notice),
+        ("ready", &Some(Notice::Cancelled { step: 3, of: Settings::default().steps }))
+    );
     assert!(session.panel(Slot::Generate).is_some() && !session.can_save(Slot::Generate));
     assert_eq!(session.apply(Event::Overdue(1)), [], "it did end");
 }
