@@ -73,6 +73,25 @@ async fn every_model_of_the_page_draws_what_the_trainer_draws() {
     }
 }
 
+/// The 64 samples of the README. Their tolerance is that of one grey level, as for any other image on the CPU.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes four minutes; the README says how to run it"]
+async fn the_64_samples_of_the_readme_are_drawn_alike() {
+    if skipped() {
+        return;
+    }
+    let page = Page::as_it_is(Gpu::None).await;
+    page.opens_with("sharp-small");
+    page.open("").await;
+    page.browser.wait_for_state("ready", TO_LOAD).await;
+    for seed in (0..64).map(|seed: u64| seed.to_string()) {
+        page.generate(&seed, "25", "dpmpp-2m").await;
+        let native = natively(&page.weights_path(), &seed, "25", "dpmpp-2m");
+        assert_same(&format!("seed {seed}"), &page.pixels("canvas").await, &native, 1);
+    }
+    page.browser.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn loading_shows_how_far_it_is() {
     if skipped() {
