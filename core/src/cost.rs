@@ -4,7 +4,6 @@
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 use serde::{Deserialize, Serialize};
 
-use crate::codec::tokens::GRAIN_LAYERS;
 use crate::config::{ModelConfig, ResNetConfig};
 use crate::error::BackendError;
 use crate::gaussian;
@@ -42,8 +41,7 @@ impl Cost {
         let stack = |of: &ResNetConfig, inputs, outputs, condition| token_net(of, tokens, inputs, outputs, condition);
         let rank = score.gaussian_rank;
         let gaussian = 3 * dense(tokens * gaussian::CHANNELS.min(channels), rank);
-        let head = ResNetConfig { layers: GRAIN_LAYERS, heads: 0, ..config.decoder.clone() };
-        let grain = stack(&head, channels, area, 0) + tokens as u64 * dense(area, window);
+        let grain = stack(&config.grain_blocks(), channels, area, 0) + tokens as u64 * dense(area, window);
         let grain = if config.grain { grain } else { 0 };
         let score_inputs = if rank > 0 { 2 * channels } else { channels };
         let transform = tokens as u64 * dense(window, channels);

@@ -4,7 +4,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 
 use super::Decoded;
-use crate::config::{ComputePrecision, ModelConfig, ResNetConfig};
+use crate::config::{ComputePrecision, ModelConfig};
 use crate::error::WeightsError;
 use crate::grain::LN_DEVIATION;
 use crate::lapped::{self, LappedSelection};
@@ -23,8 +23,6 @@ pub const DECODER_RESIDUAL: f64 = 0.02;
 pub const LEAST_ENERGY: f64 = 0.01;
 /// ln 0.015, four grey levels: what grain starts from where no data were seen.
 const FIRST_LN_GRAIN: f32 = -4.2;
-/// Residual blocks of the grain's network.
-pub const GRAIN_LAYERS: usize = 1;
 /// Half a grey level of 255: the least and, from 1, the greatest mean of a pixel's Bernoulli.
 pub const LEAST_MEAN: f64 = 0.002;
 
@@ -103,12 +101,12 @@ pub struct GrainHead<B: Backend> {
 
 impl<B: Backend> GrainHead<B> {
     fn build(config: &ModelConfig, grid: Grid, p: &mut ParamBuilder<'_, B>) -> Result<Self, WeightsError> {
-        let blocks = ResNetConfig { layers: GRAIN_LAYERS, heads: 0, ..config.decoder.clone() };
         let area = grid.patch * grid.patch;
         Ok(Self {
             start: p.param("start", [area], Init::Constant(FIRST_LN_GRAIN))?,
-            net: p
-                .scope("net", |p| TokenNet::build(&blocks, [config.latent_dim / grid.tokens(), area], None, grid, p))?,
+            net: p.scope("net", |p| {
+                TokenNet::build(&config.grain_blocks(), [config.latent_dim / grid.tokens(), area], None, grid, p)
+            })?,
         })
     }
 

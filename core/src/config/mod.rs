@@ -125,6 +125,11 @@ impl ScheduleKind {
 }
 
 impl ModelConfig {
+    /// The blocks of the grain's network: one of the decoder's width, without attention.
+    pub fn grain_blocks(&self) -> ResNetConfig {
+        ResNetConfig { layers: 1, heads: 0, ..self.decoder.clone() }
+    }
+
     /// Pixels of an image, the dimensions that bits per dimension are counted over.
     pub fn pixels(&self) -> usize {
         self.height * self.width

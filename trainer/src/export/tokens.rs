@@ -4,7 +4,7 @@
 use anyhow::{Context, Result};
 use burn::backend::Flex;
 use burn::tensor::{Tensor, TensorData};
-use vdm::codec::tokens::{DECODER_RESIDUAL, ENCODER_RESIDUAL, GRAIN_LAYERS, INPUT_SCALE, LEAST_ENERGY, LEAST_MEAN};
+use vdm::codec::tokens::{DECODER_RESIDUAL, ENCODER_RESIDUAL, INPUT_SCALE, LEAST_ENERGY, LEAST_MEAN};
 use vdm::config::{ModelConfig, ResNetConfig};
 use vdm::gaussian::CHANNELS;
 use vdm::grain::LN_DEVIATION;
@@ -205,8 +205,7 @@ pub fn decoder(
     let least = on.scalar("grain.least_energy", LEAST_ENERGY)?;
     let energies = on.graph.node("Add", &[&squares, &least], "decoder.grain.energies");
     let energies = on.graph.node("Log", &[&energies], "decoder.grain.ln_energies");
-    let head = ResNetConfig { layers: GRAIN_LAYERS, heads: 0, ..config.decoder.clone() };
-    let change = on.net(&energies, None, &head, "decoder.grain.net")?;
+    let change = on.net(&energies, None, &config.grain_blocks(), "decoder.grain.net")?;
     let start = on.graph.parameter("decoder.grain.start")?;
     let ln_s = on.graph.node("Add", &[&change, &start], "decoder.grain.sum");
     let (low, high) = (on.scalar("grain.low", LN_DEVIATION.0)?, on.scalar("grain.high", LN_DEVIATION.1)?);
