@@ -41,13 +41,17 @@ impl Cost {
         let stack = |of: &ResNetConfig, inputs, outputs, condition| token_net(of, tokens, inputs, outputs, condition);
         let rank = score.gaussian_rank;
         let gaussian = 3 * dense(tokens * gaussian::CHANNELS.min(channels), rank);
+        let coarse = config.coarse().map_or(0, |config| {
+            let blocks = config.score_net.blocks();
+            condition + resnet(&blocks, rank, rank, embedding)
+        });
         let grain = stack(&config.grain_blocks(), channels, area, 0) + tokens as u64 * dense(area, window);
         let grain = if config.grain { grain } else { 0 };
         let score_inputs = if rank > 0 { 2 * channels } else { channels };
         let transform = tokens as u64 * dense(window, channels);
         Self {
             encode: transform + stack(&config.encoder, window, channels, 0),
-            evaluate: condition + gaussian + stack(&score.blocks(), score_inputs, channels, embedding),
+            evaluate: condition + coarse + gaussian + stack(&score.blocks(), score_inputs, channels, embedding),
             decode: transform + stack(&config.decoder, channels, window, 0) + grain,
         }
     }
@@ -186,6 +190,7 @@ mod tests {
         let blocks = 256 * 2 * (8 * 8 * 192 * 192 + 192 * (128 + 64));
         let gaussian = 3 * 2 * 4096 * 256;
         let modulation = 9 * 2 * 128 * 384 + 2 * 3 * 128 * 128;
-        assert_eq!(cost.evaluate, blocks + gaussian + modulation);
+        let coarse = 2 * (3 * 128 * 128 + 10 * 256 * 256 + 4 * 128 * 512);
+        assert_eq!(cost.evaluate, blocks + gaussian + coarse + modulation);
     }
 }

@@ -64,9 +64,33 @@ impl<B: Backend> GaussianNoise<B> {
         })
     }
 
+    /// The principal components of latents f `[B, D]`, `[B, R]`.
+    pub fn scores(&self, f: Tensor<B, 2>) -> Tensor<B, 2> {
+        self.scores_of_centred(f - self.mean.val().detach().unsqueeze::<2>())
+    }
+
+    /// λ, `[1, R]`.
+    pub fn variances(&self) -> Tensor<B, 2> {
+        self.variances.val().detach().unsqueeze()
+    }
+
+    fn scores_of_centred(&self, f: Tensor<B, 2>) -> Tensor<B, 2> {
+        let [batch, dim] = f.dims();
+        let first = f.reshape([batch, self.tokens, dim / self.tokens]).narrow(2, 0, self.channels);
+        first.reshape([batch, self.tokens * self.channels]).matmul(self.components.val().detach())
+    }
+
     /// ε̂ = σ (α² (U diag(λ) Uᵀ + diag(ν)) + σ²)⁻¹ (z − α μ) for z `[B, D]` and γ `[B]` or `[1]`, taking U to be
     /// orthogonal to what is beside it.
-    pub fn predict(&self, z: Tensor<B, 2>, gamma: Tensor<B, 1>) -> Tensor<B, 2> {
+    ///
+    /// `velocity` may say more of the components: it is given them at unit variance, `[B, R]`, and gives their velocity,
+    /// see [`coarse`](crate::coarse).
+    pub fn predict(
+        &self,
+        z: Tensor<B, 2>,
+        gamma: Tensor<B, 1>,
+        velocity: Option<impl FnOnce(Tensor<B, 2>) -> Tensor<B, 2>>,
+    ) -> Tensor<B, 2> {
         let gamma = gamma.unsqueeze_dim::<2>(1); // [B, 1]
         let (alpha_2, sigma_2) = (sigmoid(gamma.clone().neg()), sigmoid(gamma));
         let row = |param: &Param<Tensor<B, 1>>| param.val().detach().unsqueeze::<2>(); // [1, ·]
@@ -76,9 +100,7 @@ impl<B: Backend> GaussianNoise<B> {
         let centred = z - row(&self.mean) * alpha_2.clone().sqrt();
         let [batch, dim] = centred.dims();
         let (all, some) = (dim / self.tokens, self.channels);
-        let first = centred.clone().reshape([batch, self.tokens, all]).narrow(2, 0, some);
-        let first = first.reshape([batch, self.tokens * some]);
-        let scores = first.matmul(components.clone()); // [B, R]
+        let scores = self.scores_of_centred(centred.clone());
         let back = components.transpose();
         let spread = |x: Tensor<B, 2>| {
             let x = x.reshape([batch, self.tokens, some]);
@@ -87,6 +109,12 @@ impl<B: Backend> GaussianNoise<B> {
             x.reshape([batch, dim])
         };
         let explained = spread(scores.clone().matmul(back.clone()));
-        (spread((scores * inside).matmul(back)) + (centred - explained) * outside) * sigma_2.sqrt()
+        let sigma = sigma_2.sqrt();
+        let mut of_components = scores.clone() * inside.clone() * sigma.clone();
+        if let Some(velocity) = velocity {
+            let signal = (row(&self.variances) * alpha_2 * inside.clone()).sqrt();
+            of_components = of_components + velocity(scores * inside.sqrt()) * signal;
+        }
+        spread(of_components.matmul(back)) + (centred - explained) * outside * sigma
     }
 }

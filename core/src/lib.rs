@@ -26,7 +26,7 @@
 //! noise), [`model`] (all of it put together), [`objective`] (a training step's gradient), [`sampler`] (the reverse
 //! process), [`bound`] (the bound of images, measured), [`noise`] (where randomness comes from), [`config`] (sizes and
 //! presets), [`weights`] (the file format), [`image`] (pictures that say that they are synthetic). For images on patches
-//! also [`tokens`], [`lapped`], [`grain`] and [`gaussian`].
+//! also [`tokens`], [`lapped`], [`grain`], [`gaussian`] and [`coarse`].
 //!
 //! # Example
 //!
@@ -64,6 +64,7 @@
 //! ```
 
 pub mod bound;
+pub mod coarse;
 pub mod codec;
 pub mod config;
 pub mod cost;

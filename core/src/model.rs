@@ -25,6 +25,8 @@ pub struct Networks<B: Backend> {
     pub schedule: ScheduleParams<B>,
     /// Predicts the noise.
     pub score_net: ScoreNet<B>,
+    /// Predicts that of the principal components of latents, see [`coarse`](crate::coarse).
+    pub coarse: Option<ScoreNet<B>>,
     /// Latents to images.
     pub decoder: Decoder<B>,
     /// Images to latents; sampling does without it.
@@ -93,6 +95,7 @@ impl<B: Backend> Networks<B> {
         Ok(Self {
             schedule: p.scope("schedule", |p| ScheduleParams::build(&config.schedule, p))?,
             score_net: p.scope("score_net", |p| ScoreNet::build(config, p))?,
+            coarse: config.coarse().map(|config| p.scope("coarse", |p| ScoreNet::build(&config, p))).transpose()?,
             decoder: p.scope("decoder", |p| Decoder::build(config, p))?,
             encoder: None,
         })
@@ -193,6 +196,17 @@ impl<B: Backend> Networks<B> {
         BatchGammas { min, max, at_t: at_t.gamma, rate }
     }
 
+    /// ε̂ by ScoreNet and coarse network, see [`ScoreNet::forward`].
+    pub fn predict_noise(
+        &self,
+        z: Tensor<B, 2>,
+        gamma: Tensor<B, 1>,
+        embedded_time: Tensor<B, 2>,
+        classes: Option<Tensor<B, 1, Int>>,
+    ) -> Tensor<B, 2> {
+        self.score_net.forward(z, gamma, embedded_time, classes, self.coarse.as_ref())
+    }
+
     /// The loss terms of images x `[B, H·W]` in [0, 1].
     ///
     /// `encoder` is passed apart because [`Networks::encoder`] may be absent. The diffusion loss may be drawn at K
@@ -288,7 +302,7 @@ impl<B: Backend> Networks<B> {
         let z_t = loss::diffuse(repeated, noise.clone(), at_t.clone());
         let tau = (at_t.clone() - min.clone()) / (max - min);
         let embedded = time_embedding(tau, config.score_net.embedding_dim);
-        let predicted = self.score_net.forward(z_t, at_t.clone(), embedded, classes);
+        let predicted = self.predict_noise(z_t, at_t.clone(), embedded, classes);
         let weight = match rate {
             DiffusionRate::Continuous { gamma_prime } => gamma_prime * 0.5,
             DiffusionRate::Discrete { gamma_s, steps } => expm1(at_t - gamma_s) * (0.5 * f64::from(steps)),
@@ -396,14 +410,14 @@ impl<B: Backend> Vdm<B> {
         let embedded = Tensor::from_data(TensorData::new(embedded, [1, dim]), &device);
         let gamma = Tensor::<B, 1>::from_floats([gamma as f32], &device);
         let labels = |class: usize| Some(Tensor::<B, 1, Int>::full([batch], class as i64, &device));
-        let net = &self.networks.score_net;
+        let net = &self.networks;
         match condition.class {
-            None => net.forward(z, gamma, embedded, None),
-            Some(class) if condition.guidance == 0.0 => net.forward(z, gamma, embedded, labels(class)),
+            None => net.predict_noise(z, gamma, embedded, None),
+            Some(class) if condition.guidance == 0.0 => net.predict_noise(z, gamma, embedded, labels(class)),
             Some(class) => {
                 let w = condition.guidance;
-                let with = net.forward(z.clone(), gamma.clone(), embedded.clone(), labels(class));
-                with * (1.0 + w) - net.forward(z, gamma, embedded, None) * w
+                let with = net.predict_noise(z.clone(), gamma.clone(), embedded.clone(), labels(class));
+                with * (1.0 + w) - net.predict_noise(z, gamma, embedded, None) * w
             }
         }
     }

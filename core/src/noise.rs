@@ -41,6 +41,8 @@ pub enum Purpose {
     Augmentation = 9,
     /// Grain of a sample.
     Grain = 10,
+    /// A training step of the coarse network; the index is the number of the step.
+    Coarse = 11,
 }
 
 /// A stream of random numbers for one seed, purpose and index.

@@ -85,20 +85,46 @@ impl<B: Backend> ScoreNet<B> {
         self.class_embedding.as_ref().map_or(0, |e| e.dims()[0] - 1)
     }
 
+    /// The Gaussian prediction that it starts from.
+    pub fn gaussian(&self) -> Option<&GaussianNoise<B>> {
+        self.gaussian.as_ref()
+    }
+
+    /// Dimension of the embedded time.
+    pub(crate) fn embedding_dim(&self) -> usize {
+        self.condition_2.weight.dims()[0]
+    }
+
+    /// What a ScoreNet on the whole latent adds to z, `[B, latent_dim]`: as a coarse one it is a
+    /// [velocity](crate::coarse).
+    pub(crate) fn velocity(
+        &self,
+        z: Tensor<B, 2>,
+        embedded_time: Tensor<B, 2>,
+        classes: Option<Tensor<B, 1, Int>>,
+    ) -> Tensor<B, 2> {
+        let condition = self.condition(&z, embedded_time, classes);
+        match &self.net {
+            Body::Dense(net) => net.forward(z, Some(&condition)),
+            Body::Tokens(_) => z.zeros_like(),
+        }
+    }
+
     /// z `[B, latent_dim]`, γ `[B]` or `[1]`, embedded times `[B or 1, embedding_dim]` → ε̂ `[B, latent_dim]`.
     ///
     /// `classes` `[B]` holds labels, [`classes`](Self::classes) itself standing for "no class"; it is ignored by an
     /// unconditional model. On the whole latent ε̂ is z and the network's output, as in the paper. On patches the
     /// network's output F is a velocity α ε − σ f (Salimans and Ho 2022), or what is left of one beside the Gaussian
-    /// prediction: ε̂ = σ z + α F, or ε̂ = ε̂_Gauss + α F.
+    /// prediction, which the network of the `coarse` structure may improve: ε̂ = σ z + α F, or ε̂ = ε̂_Gauss + α F.
     pub fn forward(
         &self,
         z: Tensor<B, 2>,
         gamma: Tensor<B, 1>,
         embedded_time: Tensor<B, 2>,
         classes: Option<Tensor<B, 1, Int>>,
+        coarse: Option<&Self>,
     ) -> Tensor<B, 2> {
-        let condition = self.condition(&z, embedded_time, classes);
+        let condition = self.condition(&z, embedded_time.clone(), classes.clone());
         let net = match &self.net {
             Body::Dense(net) => return z.clone() + net.forward(z, Some(&condition)),
             Body::Tokens(net) => net,
@@ -111,7 +137,8 @@ impl<B: Backend> ScoreNet<B> {
         let (start, input) = match &self.gaussian {
             None => (z.clone() * sigma, tokens(z)),
             Some(gaussian) => {
-                let predicted = gaussian.predict(z.clone(), gamma);
+                let velocity = coarse.map(|coarse| move |s: Tensor<B, 2>| coarse.velocity(s, embedded_time, classes));
+                let predicted = gaussian.predict(z.clone(), gamma, velocity);
                 // Not divided by a small α, which would leave nothing but rounding.
                 let clean = z.clone() - predicted.clone() * sigma;
                 (predicted, Tensor::cat(vec![tokens(z), tokens(clean / (alpha.clone() + LEAST_ALPHA))], 1))

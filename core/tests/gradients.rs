@@ -42,6 +42,9 @@ fn config(kind: ScheduleKind) -> ModelConfig {
             layer_norm: false,
             heads: 0,
             gaussian_rank: 0,
+            coarse_width: 0,
+            coarse_layers: 0,
+            gamma_offset: 0.0,
         },
         // A mild range: the float32 losses stay small enough for differences of them.
         schedule: ScheduleConfig { kind, gamma_min: -3.0, gamma_max: 2.0 },
@@ -59,7 +62,14 @@ fn config_on_patches(kind: ScheduleKind) -> ModelConfig {
         grain: true,
         encoder: blocks.clone(),
         decoder: blocks,
-        score_net: ScoreNetConfig { width: 8, heads: 2, gaussian_rank: 2, ..plain.score_net.clone() },
+        score_net: ScoreNetConfig {
+            width: 8,
+            heads: 2,
+            gaussian_rank: 2,
+            coarse_width: 4,
+            coarse_layers: 1,
+            ..plain.score_net.clone()
+        },
         ..plain
     }
 }
@@ -360,7 +370,7 @@ fn a_stage_trains_its_own_networks_only() {
     assert_eq!(parts(Stage::Autoencoder), set(&["encoder", "decoder"]));
     assert_eq!(parts(Stage::Decoder), set(&["decoder"]));
     assert_eq!(parts(Stage::Diffusion), set(&["score_net", "schedule"]));
-    assert_eq!(parts(Stage::Joint), set(&["encoder", "decoder", "score_net", "schedule"]));
+    assert_eq!(parts(Stage::Joint), set(&["encoder", "decoder", "score_net", "coarse", "schedule"]));
     // What it trains, it trains as all together do.
     let of = |stage, part: &str| {
         let fixture = Fixture::of(config_on_patches(MONOTONIC), stage, WEIGHTS, None);

@@ -1,9 +1,10 @@
 //! Networks on patches: their geometry, the lapped transform under the grain, and the Gaussian prediction, against what
 //! they stand for.
 
-use burn::module::{AutodiffModule, Module};
+use burn::module::{AutodiffModule, Module, ModuleMapper, Param};
 use burn::tensor::{Tensor, TensorData};
 use burn_flex::{Flex, FlexDevice};
+use vdm::coarse::{self, Components};
 use vdm::config::{ModelConfig, Preset, ResNetConfig};
 use vdm::gaussian::LatentStatistics;
 use vdm::lapped::LappedSelection;
@@ -146,6 +147,84 @@ fn a_fresh_score_net_predicts_the_noise_of_gaussian_latents() {
             let expected = sigma * (expected[d] + left[d] / (alpha * alpha * f64::from(rest[d]) + sigma * sigma));
             // float32 sums of 32 numbers of up to about 20.
             assert!((f64::from(predicted) - expected).abs() < 1e-4, "γ {gamma}: {predicted} for {expected}");
+        }
+    }
+}
+
+/// Moves each parameter by noise of its own.
+struct Stir(u64);
+
+impl ModuleMapper<Flex> for Stir {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<Flex, D>>) -> Param<Tensor<Flex, D>> {
+        self.0 += 1;
+        let seed = self.0;
+        param.map(|tensor| {
+            let shape = tensor.dims();
+            let values = NoiseStream::new(seed, Purpose::Evaluation, 0).normals(shape.iter().product());
+            tensor + Tensor::<Flex, D>::from_data(TensorData::new(values, shape), &FlexDevice) * 0.3
+        })
+    }
+}
+
+#[test]
+fn the_coarse_network_is_trained_on_its_errors_in_the_score_nets_prediction() {
+    let mut model = model();
+    let fresh = model.networks.coarse.clone().expect("a coarse network");
+    model.networks.coarse = Some(fresh.clone().map(&mut Stir(0)));
+    let (dim, rank) = (model.config.latent_dim, model.config.score_net.gaussian_rank);
+    let gaussian = model.networks.score_net.gaussian().expect("a Gaussian prediction");
+    let (f, noise) = (normals(20, [1, dim]) * 2.0, normals(21, [1, dim]));
+    // Of the components' directions only: scores measure from the mean.
+    let along = |x: Tensor<Flex, 2>| gaussian.scores(x) - gaussian.scores(Tensor::zeros([1, dim], &FlexDevice));
+    for gamma in [-3.0, 0.5, 6.0] {
+        let (alpha, sigma) = (alpha_squared(gamma).sqrt(), sigma_squared(gamma).sqrt());
+        let z = f.clone() * alpha + noise.clone() * sigma;
+        let error_of = |model: &Vdm<Flex>| {
+            let error = model.predict_noise(z.clone(), gamma, Condition::default()) - noise.clone();
+            values(along(error)).iter().map(|v| f64::from(*v).powi(2)).sum::<f64>()
+        };
+        let error = error_of(&model);
+        let at = |v: f64| Tensor::<Flex, 1>::from_floats([v as f32], &FlexDevice);
+        let components =
+            Components { scores: gaussian.scores(f.clone()), variances: gaussian.variances(), classes: None };
+        let net = model.networks.coarse.as_ref().expect("a coarse network");
+        let loss = coarse::loss(net, components, at(gamma), at(model.schedule.tau(gamma)), along(noise.clone()));
+        let shares = values(gaussian.variances()).into_iter().map(|v| {
+            let signal = alpha * alpha * f64::from(v);
+            signal / (signal + sigma * sigma)
+        });
+        let expected = error / (shares.sum::<f64>() / rank as f64 + 0.02);
+        let loss = f64::from(loss.into_scalar());
+        assert!((loss - expected).abs() < 1e-3 * expected, "γ {gamma}: {loss} for {expected}");
+
+        let mut plain = model.clone();
+        plain.networks.coarse = Some(fresh.clone());
+        assert!((error_of(&plain) - error).abs() > 1e-3 * error, "γ {gamma}: it changes the prediction");
+    }
+}
+
+#[test]
+fn sampling_tells_the_score_net_of_less_noise() {
+    let (plain, mut model) = (model(), model());
+    let options = SamplingOptions { sampler: Sampler::Ddim, steps: 1, condition: Condition::default() };
+    let (dim, schedule) = (model.config.latent_dim, model.schedule.clone());
+    let mut step = |offset: f64| {
+        model.config.score_net.gamma_offset = offset;
+        let z = normals(30, [1, dim]);
+        let mut trajectory = Trajectory::from_latent(&model, options, &[0], z.clone(), 0.5).expect("valid");
+        trajectory.step(&model);
+        (values(trajectory.z().clone()), z)
+    };
+    for offset in [0.0, 0.7, 5.0] {
+        let (taken, z) = step(offset);
+        let (gamma_t, gamma_s) = (schedule.gamma(0.5), schedule.gamma_min);
+        let told = (gamma_t - offset).max(gamma_s);
+        let noise = plain.predict_noise(z.clone(), told, Condition::default());
+        let (alpha, sigma) = (alpha_squared(gamma_t).sqrt(), sigma_squared(gamma_t).sqrt());
+        let clean = (z - noise.clone() * sigma) / alpha;
+        let expected = values(clean * alpha_squared(gamma_s).sqrt() + noise * sigma_squared(gamma_s).sqrt());
+        for (a, b) in taken.iter().zip(&expected) {
+            assert!((a - b).abs() < 1e-4, "offset {offset}: {a} for {b}");
         }
     }
 }

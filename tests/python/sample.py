@@ -94,7 +94,7 @@ class Model:
             x = x + self.dense(relu(self.dense(h, block + ".dense_1")), block + ".dense_2")
         return self.modulated(x, name + ".film", condition)
 
-    def gaussian(self, z, gamma):  # the noise in z if latents were normally distributed
+    def gaussian(self, z, gamma, label):  # the noise in z if latents were normally distributed, or what is known better
         mean, rest, variances, components = (self.p["score_net.gaussian." + name]
                                              for name in ("mean", "rest", "variances", "components"))
         patches = self.grid.rows * self.grid.columns
@@ -108,7 +108,13 @@ class Model:
             return full.ravel()
 
         inside, outside = (1 / (v * sigmoid(-gamma) + sigmoid(gamma)) for v in (variances, rest))
-        return np.sqrt(sigmoid(gamma)) * (spread(scores * inside) + (x - spread(scores)) * outside)
+        sigma = np.sqrt(sigmoid(gamma))
+        of_components = sigma * scores * inside
+        if layers := self.config["score_net"].get("coarse_layers"):
+            coarse, condition = {"layers": layers, "layer_norm": True}, self.condition("coarse", gamma, label)
+            velocity = self.net(scores * np.sqrt(inside), "coarse.net", coarse, condition)
+            of_components += velocity * np.sqrt(variances * sigmoid(-gamma) * inside)
+        return spread(of_components) + (x - spread(scores)) * outside * sigma
 
     def gamma(self, t):  # -log of the signal-to-noise ratio at time t
         def raw(t):
@@ -119,23 +125,26 @@ class Model:
             return abs(a) * t + np.mean(abs(c) * (2 * sigmoid(abs(b) * (2 * t - 1) + d) - 1))
         return self.low + (self.high - self.low) * (raw(t) - raw(0)) / (raw(1) - raw(0))
 
-    def epsilon(self, z, gamma, label=-1):  # the noise in z; the last label stands for "no class"
+    def condition(self, of, gamma, label):  # noise and class
         config = self.config["score_net"]
         k = np.arange(config["embedding_dim"] // 2)
         angles = 1000 * (gamma - self.low) / (self.high - self.low) * 10000 ** (-k / k[-1])
         condition = np.concatenate([np.sin(angles), np.cos(angles)])
         if self.config["classes"] > 0:
-            condition = np.concatenate([condition, self.p["score_net.class_embedding"][label]])
+            condition = np.concatenate([condition, self.p[of + ".class_embedding"][label]])
         for i in (1, 2):
-            condition = silu(self.dense(condition, f"score_net.condition_{i}"))
-        condition = self.dense(condition, "score_net.condition_3")
+            condition = silu(self.dense(condition, f"{of}.condition_{i}"))
+        return self.dense(condition, of + ".condition_3")
+
+    def epsilon(self, z, gamma, label=-1):  # the noise in z; the last label stands for "no class"
+        config, condition = self.config["score_net"], self.condition("score_net", gamma, label)
         if self.grid is None:
             return z + self.net(z, "score_net.net", config, condition)
         alpha, sigma = np.sqrt(sigmoid(-gamma)), np.sqrt(sigmoid(gamma))
         tokens, start = z.reshape(self.grid.rows * self.grid.columns, -1), sigma * z
         x = tokens
         if config["gaussian_rank"] > 0:
-            start = self.gaussian(z, gamma)
+            start = self.gaussian(z, gamma, label)
             x = np.concatenate([tokens, ((z - sigma * start) / (alpha + 0.1)).reshape(tokens.shape)], 1)
         velocity = self.dense(self.features(x, "score_net.net", config, condition), "score_net.net.output")
         return start + alpha * velocity.ravel()
@@ -157,7 +166,7 @@ class Model:
     def sample(self, z, grain, steps=50):
         for i in range(steps, 0, -1):
             t, s = self.gamma(i / steps), self.gamma((i - 1) / steps)
-            noise = self.epsilon(z, t)
+            noise = self.epsilon(z, np.maximum(t - self.config["score_net"].get("gamma_offset", 0), self.low))
             f = (z - np.sqrt(sigmoid(t)) * noise) / np.sqrt(sigmoid(-t))
             z = np.sqrt(sigmoid(-s)) * f + np.sqrt(sigmoid(s)) * noise
         return self.decode(z / np.sqrt(sigmoid(-s)), grain)

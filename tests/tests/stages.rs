@@ -11,7 +11,8 @@ use tests::runs::{decode, json_lines, run, scratch, tensors};
 const SMALL: &str = "--preset sharp-small --device cpu --seed 5 --batch 4 --max-images 40 --set model.height=64 \
                      --set model.width=64 --set model.latent_dim=1024 --set model.encoder.width=16 \
                      --set model.decoder.width=16 --set model.score_net.width=16 --set model.score_net.layers=1 \
-                     --set model.score_net.gaussian_rank=8 --steps 4 --validate-every 4 --sample-every 4";
+                     --set model.score_net.gaussian_rank=8 --set model.score_net.coarse_width=16 \
+                     --set training.coarse_steps=20 --steps 4 --validate-every 4 --sample-every 4";
 
 fn first(folder: &Path) {
     run(folder, &format!("train {SMALL} --stage autoencoder --out ae")).ok();
@@ -37,6 +38,13 @@ fn two_stages_make_one_model() {
     assert!(decode(&folder.path().join("ae/samples/step-00000004.png")).width() > 64, "reconstructions are shown");
     let said = second(folder.path(), "").ok().stderr;
     assert!(said.contains("measuring the latents of 40 images"), "{said}");
+    assert!(said.contains("training the coarse network on 40 images for 20 steps"), "{said}");
+    let from = "--from dm/sharp-small.safetensors --out further";
+    let said = run(folder.path(), &format!("train {SMALL} --stage diffusion {from}")).ok().stderr;
+    assert!(!said.contains("coarse network") && !said.contains("measuring the latents"), "{said}");
+    let (first, further) = (by_name(folder.path(), "dm"), by_name(folder.path(), "further"));
+    let coarse: Vec<_> = first.keys().filter(|name| name.starts_with("coarse.")).collect();
+    assert!(coarse.len() > 10 && coarse.iter().all(|name| first[*name] == further[*name]), "{coarse:?}");
 
     let (before, after) = (by_name(folder.path(), "ae"), by_name(folder.path(), "dm"));
     let mut moved = 0;

@@ -201,12 +201,22 @@ impl<'a> Card<'a> {
             0 => String::new(),
             rank => format!(", beside the prediction for Gaussian latents of {rank} principal components"),
         };
+        let coarse = match config.coarse().map(|config| config.score_net) {
+            None => "none".to_owned(),
+            Some(of) => format!("{} residual blocks of {} features on these components", of.layers, of.width),
+        };
+        let offset = match config.score_net.gamma_offset {
+            0.0 => "the γ that there is".to_owned(),
+            offset => format!("the γ that there is, less {offset}"),
+        };
         let rows = [
             ("latent", latent),
             ("encoder", stack(&config.encoder)),
             ("decoder", stack(&config.decoder)),
             ("ScoreNet", stack(&config.score_net.blocks()) + &gaussian),
+            ("coarse network", coarse),
             ("embedding of time and class", format!("{} features", config.score_net.embedding_dim)),
+            ("what the ScoreNet is told when sampling", offset),
             ("noise schedule", schedule),
             ("γ at t = 0 and t = 1", format!("{} and {}", config.schedule.gamma_min, config.schedule.gamma_max)),
             (

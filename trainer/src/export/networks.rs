@@ -54,6 +54,21 @@ fn dense_encoder(graph: &mut Graph<'_>, config: &ModelConfig, x: &str) -> Result
     graph.res_net(&config.encoder, &scaled, None, "encoder.net")
 }
 
+/// What modulates the network `of`: its embedded time and class, through three dense layers.
+fn condition(graph: &mut Graph<'_>, time: &str, classes: Option<&str>, of: &str) -> Result<Name> {
+    let mut condition = time.to_owned();
+    if let Some(classes) = classes {
+        let table = graph.parameter(&format!("{of}.class_embedding"))?;
+        let embedded = graph.rows(&table, classes, &format!("{of}.class.embedded"));
+        condition = graph.concat(&condition, &embedded, &format!("{of}.condition.input")); // [batch, 2E]
+    }
+    for i in [1, 2] {
+        condition = graph.dense(&condition, &format!("{of}.condition_{i}"))?;
+        condition = graph.silu(&condition, &format!("{of}.condition_{i}.silu"));
+    }
+    graph.dense(&condition, &format!("{of}.condition_3"))
+}
+
 /// z `[batch, D]`, γ `[batch]` and, with classes, a label `[batch]` → ε̂ `[batch, D]`.
 pub fn score_net(config: &ModelConfig, schedule: &NoiseSchedule, parameters: &Parameters) -> Result<GraphProto> {
     let mut graph = Graph::new("score-net", parameters);
@@ -76,23 +91,14 @@ pub fn score_net(config: &ModelConfig, schedule: &NoiseSchedule, parameters: &Pa
     let arguments = graph.node("Mul", &[&tau, &frequencies], "time.arguments"); // [batch, E/2]
     let sines = graph.node("Sin", &[&arguments], "time.sines");
     let cosines = graph.node("Cos", &[&arguments], "time.cosines");
-    let mut condition = graph.concat(&sines, &cosines, "time"); // [batch, E]
-
-    if let Some(classes) = classes {
-        let table = graph.parameter("score_net.class_embedding")?;
-        let embedded = graph.rows(&table, &classes, "class.embedded");
-        condition = graph.concat(&condition, &embedded, "condition.input"); // [batch, 2E]
-    }
-    for i in [1, 2] {
-        condition = graph.dense(&condition, &format!("score_net.condition_{i}"))?;
-        condition = graph.silu(&condition, &format!("score_net.condition_{i}.silu"));
-    }
-    condition = graph.dense(&condition, "score_net.condition_3")?;
+    let time = graph.concat(&sines, &cosines, "time"); // [batch, E]
+    let of_score_net = condition(&mut graph, &time, classes.as_deref(), "score_net")?;
+    let of_coarse = config.coarse().map(|_| condition(&mut graph, &time, classes.as_deref(), "coarse")).transpose()?;
 
     let epsilon = match config.grid() {
-        Some(grid) => tokens::score_net(&mut graph, config, grid, &z, &gamma, &condition)?,
+        Some(grid) => tokens::score_net(&mut graph, config, grid, [&z, &gamma, &of_score_net], of_coarse.as_deref())?,
         None => {
-            let change = graph.res_net(&config.score_net.blocks(), &z, Some(&condition), "score_net.net")?;
+            let change = graph.res_net(&config.score_net.blocks(), &z, Some(&of_score_net), "score_net.net")?;
             graph.node("Add", &[&z, &change], "score_net.epsilon")
         }
     };

@@ -241,14 +241,14 @@ pub fn encoder(graph: &mut Graph<'_>, config: &ModelConfig, grid: Grid, x: &str)
     Ok(on.reshape(&tokens, &[config.latent_dim], "encoder.f"))
 }
 
-/// z `[batch, D]`, γ `[batch, 1]` and the condition → ε̂ `[batch, D]`.
+/// z `[batch, D]`, γ `[batch, 1]` and the conditions of the ScoreNet and, where there is one, of the coarse network → ε̂
+/// `[batch, D]`.
 pub fn score_net(
     graph: &mut Graph<'_>,
     config: &ModelConfig,
     grid: Grid,
-    z: &str,
-    gamma: &str,
-    condition: &str,
+    [z, gamma, condition]: [&str; 3],
+    of_coarse: Option<&str>,
 ) -> Result<Name> {
     let mut on = Tokens { graph, grid };
     let channels = config.latent_dim / grid.tokens();
@@ -261,7 +261,7 @@ pub fn score_net(
     let (start, input) = if config.score_net.gaussian_rank == 0 {
         (on.graph.node("Mul", &[z, &sigma], "start"), tokens)
     } else {
-        let predicted = gaussian(&mut on, config, z, [&alpha_2, &sigma_2, &alpha, &sigma])?;
+        let predicted = gaussian(&mut on, config, z, [&alpha_2, &sigma_2, &alpha, &sigma], of_coarse)?;
         let noise = on.graph.node("Mul", &[&predicted, &sigma], "clean.noise");
         let clean = on.graph.node("Sub", &[z, &noise], "clean.scaled");
         let least = on.scalar("alpha.least", LEAST_ALPHA)?;
@@ -282,6 +282,7 @@ fn gaussian(
     config: &ModelConfig,
     z: &str,
     [alpha_2, sigma_2, alpha, sigma]: [&str; 4],
+    of_coarse: Option<&str>,
 ) -> Result<Name> {
     let dim = config.latent_dim;
     let all = dim / on.grid.tokens();
@@ -313,8 +314,19 @@ fn gaussian(
     let explained = spread(on, &scores, "gaussian.explained");
     let rest = on.graph.node("Sub", &[&centred, &explained], "gaussian.rest");
     let rest = on.graph.node("Mul", &[&rest, &outside], "gaussian.rest.weighed");
+    let rest = on.graph.node("Mul", &[&rest, sigma], "gaussian.rest.epsilon");
     let weighed = on.graph.node("Mul", &[&scores, &inside], "gaussian.scores.weighed");
-    let coarse = spread(on, &weighed, "gaussian.kept");
-    let sum = on.graph.node("Add", &[&coarse, &rest], "gaussian.sum");
-    Ok(on.graph.node("Mul", &[&sum, sigma], "gaussian.epsilon"))
+    let mut of_components = on.graph.node("Mul", &[&weighed, sigma], "gaussian.scores.epsilon");
+    if let (Some(condition), Some(coarse)) = (of_coarse, config.coarse()) {
+        let deviation = on.graph.node("Sqrt", &[&inside], "coarse.deviation");
+        let unit = on.graph.node("Mul", &[&scores, &deviation], "coarse.unit");
+        let velocity = on.graph.res_net(&coarse.score_net.blocks(), &unit, Some(condition), "coarse.net")?;
+        let signal = on.graph.node("Mul", &[&variances, alpha_2], "coarse.signal.squared");
+        let signal = on.graph.node("Mul", &[&signal, &inside], "coarse.signal.share");
+        let signal = on.graph.node("Sqrt", &[&signal], "coarse.signal");
+        let change = on.graph.node("Mul", &[&velocity, &signal], "coarse.change");
+        of_components = on.graph.node("Add", &[&of_components, &change], "coarse.epsilon");
+    }
+    let coarse = spread(on, &of_components, "gaussian.kept");
+    Ok(on.graph.node("Add", &[&coarse, &rest], "gaussian.epsilon"))
 }

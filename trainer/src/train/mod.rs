@@ -1,6 +1,7 @@
 //! `trainer train`.
 
 mod average;
+mod coarse;
 mod loader;
 mod network;
 mod optimizer;

@@ -3,38 +3,48 @@
 use std::sync::OnceLock;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use burn::module::AutodiffModule;
+use burn::module::{AutodiffModule, Module};
+use burn::record::{FullPrecisionSettings, NamedMpkBytesRecorder, Recorder};
 use burn::tensor::{Tensor, TensorData, backend::AutodiffBackend, backend::Backend};
-use vdm::config::{ModelConfig, Stage};
+use vdm::config::{ModelConfig, ScoreNetConfig, Stage};
 use vdm::gaussian::{CHANNELS, LatentStatistics};
 use vdm::lapped::{LappedSelection, sum_of_squares};
 use vdm::model::Networks;
 
+use super::coarse;
 use crate::data::Dataset;
 use crate::files::{self, WithEncoder};
 use crate::measures::linear::{Components, principal_components};
 use crate::run_data::RunData;
 
 /// Images whose latents are measured, at most: they are held in memory.
-const MOST_IMAGES: usize = 20_000;
+pub const MOST_IMAGES: usize = 20_000;
 /// Images encoded at once.
-const BATCH: usize = 64;
+pub const BATCH: usize = 64;
 /// Least variance that is left to a latent number beside the components.
 const LEAST_REST: f32 = 1e-4;
 
+type CoarseRecorder = NamedMpkBytesRecorder<FullPrecisionSettings>;
+
 /// What the devices of a machine measure once, for all of them.
 #[derive(Debug, Default)]
-pub struct Measured(OnceLock<Result<LatentStatistics, String>>);
+pub struct Measured {
+    latents: OnceLock<Result<LatentStatistics, String>>,
+    /// The trained coarse network, as a record.
+    coarse: OnceLock<Result<Vec<u8>, String>>,
+}
 
-impl Measured {
-    fn latents(&self, measure: impl FnOnce() -> Result<LatentStatistics>) -> Result<LatentStatistics> {
-        let measured = self.0.get_or_init(|| measure().map_err(|error| format!("{error:#}")));
-        measured.clone().map_err(|error| anyhow!(error))
-    }
+fn once<T: Clone>(cell: &OnceLock<Result<T, String>>, measure: impl FnOnce() -> Result<T>) -> Result<T> {
+    let measured = cell.get_or_init(|| measure().map_err(|error| format!("{error:#}")));
+    measured.clone().map_err(|error| anyhow!(error))
 }
 
 /// Fresh networks, with the parts of the weights that the run starts from.
-pub fn networks<B: AutodiffBackend>(data: &RunData, once: &Measured, device: &B::Device) -> Result<Networks<B>> {
+pub fn networks<B: AutodiffBackend>(
+    data: &RunData,
+    measured_once: &Measured,
+    device: &B::Device,
+) -> Result<Networks<B>> {
     let settings = &data.settings;
     let config = &settings.model;
     let mut networks =
@@ -42,7 +52,7 @@ pub fn networks<B: AutodiffBackend>(data: &RunData, once: &Measured, device: &B:
     if let Some(selection) = lapped_selection::<B::InnerBackend>(config, &data.train, device)? {
         networks = networks.with_lapped_transform(&selection, device);
     }
-    let mut measured = false;
+    let (mut measured, mut coarse_trained) = (false, false);
     if let Some(path) = &settings.from {
         let loaded = files::load_model::<B>(path, WithEncoder::Yes, device)?;
         let (theirs, from) = (&loaded.header.config, loaded.model.networks);
@@ -56,7 +66,11 @@ pub fn networks<B: AutodiffBackend>(data: &RunData, once: &Measured, device: &B:
         let fresh = networks.decoder;
         networks.encoder = from.encoder;
         networks.decoder = if theirs.grain == config.grain { from.decoder } else { from.decoder.with_grain_of(fresh) };
-        let same_prior = theirs.score_net == config.score_net
+        let of_tokens = |config: &ModelConfig| {
+            let score_net = config.score_net.clone();
+            ScoreNetConfig { coarse_width: 0, coarse_layers: 0, gamma_offset: 0.0, ..score_net }
+        };
+        let same_prior = of_tokens(theirs) == of_tokens(config)
             && theirs.schedule == config.schedule
             && theirs.classes == config.classes
             && theirs.latent_dim == config.latent_dim;
@@ -64,11 +78,29 @@ pub fn networks<B: AutodiffBackend>(data: &RunData, once: &Measured, device: &B:
         if same_prior && settings.training.stage != Stage::Autoencoder {
             (networks.score_net, networks.schedule) = (from.score_net, from.schedule);
             measured = files::block_on(networks.has_latent_statistics())?;
+            if measured && theirs.coarse() == config.coarse() {
+                networks.coarse = from.coarse;
+                coarse_trained = true;
+            }
         }
     }
-    if settings.training.stage == Stage::Diffusion && config.score_net.gaussian_rank > 0 && !measured {
-        let statistics = once.latents(|| statistics(&networks.valid(), config, &data.train, settings.seed, device))?;
+    if settings.training.stage != Stage::Diffusion {
+        return Ok(networks);
+    }
+    if config.score_net.gaussian_rank > 0 && !measured {
+        let statistics =
+            once(&measured_once.latents, || statistics(&networks.valid(), config, &data.train, settings.seed, device))?;
         networks = networks.with_latent_statistics(statistics, device);
+    }
+    if let Some(net) = networks.coarse.clone()
+        && !coarse_trained
+    {
+        let record = once(&measured_once.coarse, || {
+            let trained = coarse::train(&networks, data, device)?;
+            CoarseRecorder::default().record(trained.into_record(), ()).context("cannot keep the coarse network")
+        })?;
+        let record = CoarseRecorder::default().load(record, device).context("cannot take the coarse network")?;
+        networks.coarse = Some(net.load_record(record));
     }
     Ok(networks)
 }
