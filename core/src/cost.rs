@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::{ModelConfig, ResNetConfig};
 use crate::error::BackendError;
 use crate::gaussian;
+use crate::grain;
 use crate::model::{Condition, Vdm};
 use crate::noise::{NoiseStream, Purpose};
 
@@ -46,6 +47,9 @@ impl Cost {
             condition + resnet(&blocks, rank, rank, embedding)
         });
         let grain = stack(&config.grain_blocks(), channels, area, 0) + tokens as u64 * dense(area, window);
+        let (down, across) = (grid.rows * grain::CELLS, grid.columns * grain::CELLS);
+        let unevenness = down as u64 * dense(across, config.width) + config.width as u64 * dense(down, config.height);
+        let grain = if config.grain_spread > 0.0 { grain + unevenness } else { grain };
         let grain = if config.grain { grain } else { 0 };
         let score_inputs = if rank > 0 { 2 * channels } else { channels };
         let transform = tokens as u64 * dense(window, channels);

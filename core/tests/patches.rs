@@ -87,6 +87,7 @@ fn config() -> ModelConfig {
         width: 32,
         latent_dim: 4 * 8,
         patch: Some(16),
+        grain_spread: 0.0,
         encoder: blocks.clone(),
         decoder: blocks,
         score_net,
@@ -273,6 +274,36 @@ fn grain_has_the_strength_that_the_decoder_gives() {
     assert!((deviation / (-4.2f64).exp() - 1.0).abs() < 0.01, "{deviation}");
     let again = values(model.decode_with_grain(f.clone(), &seeds) - model.decode(f));
     assert_eq!(difference, again, "a seed draws the same grain");
+}
+
+#[test]
+fn uneven_grain_has_the_same_power_in_fewer_places() {
+    let mut model = model();
+    let f = Tensor::zeros([256, model.config.latent_dim], &FlexDevice);
+    let seeds: Vec<u64> = (0..256).collect();
+    let mut moments = |spread: f64| {
+        model.config.grain_spread = spread;
+        let difference = values(model.decode_with_grain(f.clone(), &seeds) - model.decode(f.clone()));
+        let squares: Vec<f32> = difference.iter().map(|v| v * v).collect();
+        let count = squares.len() as f64;
+        let (second, fourth) = (inner(&difference, &difference) / count, inner(&squares, &squares) / count);
+        (second, fourth / second.powi(2), difference)
+    };
+    let (even, kurtosis, differences) = moments(0.0);
+    assert!((kurtosis / 3.0 - 1.0).abs() < 0.03, "a Gaussian's kurtosis is 3, not {kurtosis}");
+    let (uneven, kurtosis, of_uneven) = moments(0.25);
+    assert!((uneven / even - 1.0).abs() < 0.05, "{uneven} for {even}");
+    let expected = 3.0 * (4.0f64 * 0.25 * 0.25).exp();
+    assert!((kurtosis / expected - 1.0).abs() < 0.1, "{kurtosis} for {expected}");
+    // The strength is positive and smooth: what is drawn keeps its sign, and neighbours are as strong as each other.
+    let strengths: Vec<f64> = of_uneven.iter().zip(&differences).map(|(u, e)| f64::from(u / e).ln()).collect();
+    assert!(strengths.iter().filter(|s| s.is_finite()).count() > strengths.len() * 99 / 100);
+    let steps = strengths.chunks_exact(32).flat_map(|row| row.windows(2).map(|pair| (pair[1] - pair[0]).powi(2)));
+    let steps: Vec<f64> = steps.filter(|v| v.is_finite()).collect();
+    let step = (steps.iter().sum::<f64>() / steps.len() as f64).sqrt();
+    // n's correlation at a distance of δ cells is e^(−δ²/4); a pixel is a quarter of a cell.
+    let expected = 0.25 * (2.0 * (1.0 - (-1.0f64 / 64.0).exp())).sqrt();
+    assert!((step / expected - 1.0).abs() < 0.1, "{step} for {expected}");
 }
 
 #[test]

@@ -40,6 +40,12 @@ class Grid:  # an image as patches
                 y[group] = moved
         return y.reshape(self.rows * self.columns, -1)
 
+    def interpolation(self, patches):  # four numbers for each patch of a side to pixels
+        cells = np.arange(4 * patches)
+        apart = abs((np.arange(patches * self.patch)[:, None] + 0.5) * 4 / self.patch - 0.5 - cells)
+        weights = np.exp(-0.5 * np.minimum(apart, len(cells) - apart) ** 2)
+        return weights / np.sqrt((weights**2).sum(1, keepdims=True))
+
     def synthesis(self):  # the lapped transform's coefficients to windows, [patch², 4 patch²]
         m, n, k = self.patch, np.arange(2 * self.patch), np.arange(self.patch)[:, None]
         one = np.sqrt(2 / m) * np.sin(np.pi * (n + 0.5) / (2 * m)) * np.cos(np.pi / m * (n + (m + 1) / 2) * (k + 0.5))
@@ -159,8 +165,13 @@ class Model:
         if noise is not None and self.config["grain"]:
             h = self.features(np.log(tokens**2 + 0.01), "decoder.grain.net", {"layers": 1, "heads": 0})
             ln_s = self.p["decoder.grain.start"] + self.dense(h, "decoder.grain.net.output")
-            drawn = np.exp(np.clip(ln_s, -6.93, -0.69)) * noise.reshape(ln_s.shape)
-            image = image + self.grid.overlap_add(drawn @ self.grid.synthesis())
+            drawn = np.exp(np.clip(ln_s, -6.93, -0.69)) * noise[: ln_s.size].reshape(ln_s.shape)
+            grain = self.grid.overlap_add(drawn @ self.grid.synthesis())
+            if spread := self.config.get("grain_spread"):  # here stronger, there weaker
+                down, across = self.grid.interpolation(self.grid.rows), self.grid.interpolation(self.grid.columns)
+                n = down @ noise[ln_s.size :][: down.shape[1] * across.shape[1]].reshape(down.shape[1], -1) @ across.T
+                grain *= np.exp(spread * n - spread**2)
+            image = image + grain
         return np.clip(image, 0, 1).ravel()
 
     def sample(self, z, grain, steps=50):
@@ -176,7 +187,7 @@ if __name__ == "__main__":
     model, seed = Model(sys.argv[1]), int((sys.argv + [0])[3])
     draw = np.random.default_rng(seed).normal
     pixels = model.config["height"] * model.config["width"]
-    image = model.sample(draw(size=model.config["latent_dim"]), draw(size=pixels))
+    image = model.sample(draw(size=model.config["latent_dim"]), draw(size=2 * pixels))  # noise to spare for the grain
     image = np.rint(255 * image).astype(np.uint8).reshape(model.config["height"], model.config["width"])
     canvas = Image.new("L", (max(image.shape[1], 180), image.shape[0] + 12))  # the label stands below
     canvas.paste(Image.fromarray(image))

@@ -205,6 +205,11 @@ impl<'a> Card<'a> {
             None => "none".to_owned(),
             Some(of) => format!("{} residual blocks of {} features on these components", of.layers, of.width),
         };
+        let grain = match (config.grain, config.grain_spread) {
+            (false, _) => "none".to_owned(),
+            (true, 0.0) => "of the strength that the decoder gives, even within a patch".to_owned(),
+            (true, spread) => format!("of the strength that the decoder gives, uneven by a spread of {spread}"),
+        };
         let offset = match config.score_net.gamma_offset {
             0.0 => "the γ that there is".to_owned(),
             offset => format!("the γ that there is, less {offset}"),
@@ -213,6 +218,7 @@ impl<'a> Card<'a> {
             ("latent", latent),
             ("encoder", stack(&config.encoder)),
             ("decoder", stack(&config.decoder)),
+            ("grain", grain),
             ("ScoreNet", stack(&config.score_net.blocks()) + &gaussian),
             ("coarse network", coarse),
             ("embedding of time and class", format!("{} features", config.score_net.embedding_dim)),

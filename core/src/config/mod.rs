@@ -31,6 +31,10 @@ pub struct ModelConfig {
     /// patches only.
     #[serde(default)]
     pub grain: bool,
+    /// How unevenly grain is drawn within a patch (a of [`grain`](crate::grain)): the standard deviation of the natural
+    /// logarithm of its local strength; 0 for evenly.
+    #[serde(default)]
+    pub grain_spread: f64,
     /// Labels that the model can be conditioned on; 0 for an unconditional model.
     pub classes: usize,
     /// The encoder.
@@ -148,6 +152,7 @@ impl ModelConfig {
             latent_dim: score.gaussian_rank,
             patch: None,
             grain: false,
+            grain_spread: 0.0,
             score_net: ScoreNetConfig {
                 width: score.coarse_width,
                 layers: score.coarse_layers,
@@ -239,8 +244,14 @@ impl ModelConfig {
             if self.grain {
                 return Err(refuse("grain", true, "false is accepted where the model has no patches"));
             }
+            if self.grain_spread != 0.0 {
+                return Err(refuse("grain_spread", self.grain_spread, only));
+            }
             return Ok(());
         };
+        if !(0.0..=2.0).contains(&self.grain_spread) {
+            return Err(refuse("grain_spread", self.grain_spread, "a number from 0 to 2 is accepted"));
+        }
         within("patch", patch, 2, 64)?;
         if !patch.is_multiple_of(2) || !self.height.is_multiple_of(patch) || !self.width.is_multiple_of(patch) {
             let accepted = format!("an even divisor of {} and {} is accepted", self.height, self.width);

@@ -3,6 +3,7 @@
 use anyhow::Result;
 use vdm::codec::dense::INPUT_SCALE;
 use vdm::config::ModelConfig;
+use vdm::grain::noise_len;
 use vdm::math;
 use vdm::schedule::NoiseSchedule;
 
@@ -17,7 +18,7 @@ pub fn decoder(config: &ModelConfig, parameters: &Parameters) -> Result<GraphPro
     let pixels = config.pixels();
     if let Some(grid) = config.grid() {
         let doc = "Standard normal numbers that grain is drawn from.";
-        let noise = config.grain.then(|| graph.input("noise", ElementType::Float, Some(pixels), doc));
+        let noise = config.grain.then(|| graph.input("noise", ElementType::Float, Some(noise_len(config)), doc));
         let [logits, mean, image] = tokens::decoder(&mut graph, config, grid, &f, noise.as_deref())?;
         graph.output(&logits, "logits", pixels, LOGITS);
         graph.output(&mean, "mean", pixels, "The mean image: grey values in [0, 1].");

@@ -73,7 +73,8 @@ pub fn of<B: Backend>(model: &Vdm<B>, device: &B::Device) -> Result<Reference> {
     let (noise, image) = match decoded.ln_grain {
         None => (None, None),
         Some(_) => {
-            let noise = sampler::seeded_noise::<B>(&seeds, Purpose::Grain, 0, model.config.pixels(), device);
+            let noise =
+                sampler::seeded_noise::<B>(&seeds, Purpose::Grain, 0, vdm::grain::noise_len(&model.config), device);
             (Some(read(noise)?), Some(read(model.decode_with_grain(tensor(&f), &seeds))?))
         }
     };

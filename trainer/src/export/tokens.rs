@@ -7,7 +7,7 @@ use burn::tensor::{Tensor, TensorData};
 use vdm::codec::tokens::{DECODER_RESIDUAL, ENCODER_RESIDUAL, INPUT_SCALE, LEAST_ENERGY, LEAST_MEAN};
 use vdm::config::{ModelConfig, ResNetConfig};
 use vdm::gaussian::CHANNELS;
-use vdm::grain::LN_DEVIATION;
+use vdm::grain::{CELLS, LN_DEVIATION, interpolation, noise_len};
 use vdm::lapped;
 use vdm::score_net::LEAST_ALPHA;
 use vdm::token_net::RMS_EPSILON;
@@ -55,6 +55,30 @@ impl Tokens<'_, '_> {
         let padded = self.graph.node("Pad", &[x, &pads], &format!("{name}.padded"));
         let numbers = self.graph.integers(table, numbers);
         self.graph.node_with("Gather", &[&padded, &numbers], name, vec![AttributeProto::int("axis", 1)])
+    }
+
+    /// A range of the columns.
+    fn numbered(&mut self, x: &str, range: std::ops::Range<usize>, name: &str) -> Name {
+        let numbers: Vec<i64> = range.map(|i| i as i64).collect();
+        self.choose(x, &format!("table.{name}"), &numbers, name)
+    }
+
+    /// What grain is multiplied by, `[batch, H·W]`, of the numbers of n.
+    fn local_strength(&mut self, n: &str, spread: f64) -> Result<Name> {
+        let Grid { rows, columns, patch } = self.grid;
+        let (height, width, down, across) = (rows * patch, columns * patch, rows * CELLS, columns * CELLS);
+        let n = self.reshape(n, &[down, across], "grain.n.cells");
+        let to_rows = self.graph.constant("grain.to_rows", &[height, down], &interpolation(rows, patch))?;
+        let to_columns = self.graph.constant("grain.to_columns", &[width, across], &interpolation(columns, patch))?;
+        let order = vec![AttributeProto::ints("perm", &[1, 0])];
+        let to_columns = self.graph.node_with("Transpose", &[&to_columns], "grain.to_columns.transposed", order);
+        let n = self.graph.node("MatMul", &[&to_rows, &n], "grain.n.rows");
+        let n = self.graph.node("MatMul", &[&n, &to_columns], "grain.n.pixels");
+        let n = self.reshape(&n, &[height * width], "grain.n.image");
+        let n = self.scaled(&n, spread, "grain.ln_strength.part")?;
+        let mean = self.scalar("grain.ln_strength.mean", spread * spread)?;
+        let ln = self.graph.node("Sub", &[&n, &mean], "grain.ln_strength");
+        Ok(self.graph.node("Exp", &[&ln], "grain.strength"))
     }
 
     /// `[batch, H·W]` → `[batch·T, window]`.
@@ -173,7 +197,7 @@ impl Tokens<'_, '_> {
     }
 }
 
-/// f `[batch, D]` and standard noise for grain, if there is grain, `[batch, H·W]` → logits, mean image and image
+/// f `[batch, D]` and standard noise for grain, if there is grain, `[batch, noise_len]` → logits, mean image and image
 /// `[batch, H·W]`.
 pub fn decoder(
     graph: &mut Graph<'_>,
@@ -212,15 +236,22 @@ pub fn decoder(
     let ln_s = on.graph.node("Clip", &[&ln_s, &low, &high], "decoder.grain.ln_s");
     let s = on.graph.node("Exp", &[&ln_s], "decoder.grain.s");
     let area = grid.patch * grid.patch;
-    let noise = on.reshape(noise, &[area], "grain.noise");
-    let drawn = on.graph.node("Mul", &[&s, &noise], "grain.coefficients");
+    let (pixels, len) = (config.pixels(), noise_len(config));
+    let of_coefficients = on.numbered(noise, 0..pixels, "grain.noise");
+    let of_coefficients = on.reshape(&of_coefficients, &[area], "grain.noise.patches");
+    let drawn = on.graph.node("Mul", &[&s, &of_coefficients], "grain.coefficients");
     // `[window, area]`, transposed.
     let synthesis = lapped::matrix(grid.patch);
     let transposed: Vec<f32> =
         (0..area).flat_map(|k| synthesis.chunks_exact(area).map(move |row| row[k]).collect::<Vec<_>>()).collect();
     let synthesis = on.graph.constant("grain.synthesis", &[area, grid.window()], &transposed)?;
     let windows = on.graph.node("MatMul", &[&drawn, &synthesis], "grain.windows");
-    let grain = on.overlap_add(&windows, "grain.image")?;
+    let mut grain = on.overlap_add(&windows, "grain.image")?;
+    if len > pixels {
+        let n = on.numbered(noise, pixels..len, "grain.n");
+        let strength = on.local_strength(&n, config.grain_spread)?;
+        grain = on.graph.node("Mul", &[&grain, &strength], "grain.uneven");
+    }
     let image = on.graph.node("Add", &[&mean, &grain], "decoder.with_grain");
     let image = on.graph.node("Clip", &[&image, &zero, &one], "decoder.image");
     Ok([logits, shown, image])

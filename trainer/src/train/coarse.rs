@@ -4,13 +4,14 @@
 use anyhow::{Context, Result, anyhow};
 use burn::module::AutodiffModule;
 use burn::optim::{AdamWConfig, GradientsParams, Optimizer};
-use burn::tensor::{Int, Tensor, TensorData, backend::AutodiffBackend};
+use burn::tensor::{Tensor, TensorData, backend::AutodiffBackend, backend::Backend};
 use vdm::coarse::{Components, loss};
 use vdm::model::Networks;
 use vdm::noise::{NoiseStream, Purpose};
 use vdm::score_net::ScoreNet;
 
 use super::start::{BATCH, MOST_IMAGES};
+use crate::data::Dataset;
 use crate::files;
 use crate::run_data::RunData;
 
@@ -21,8 +22,10 @@ const WARMUP_STEPS: u64 = 100;
 const WEIGHT_DECAY: f32 = 0.01;
 /// Steps between lines.
 const LOG_EVERY: u64 = 500;
+/// Images validated on, at most.
+const MOST_VALIDATED: usize = 1024;
 
-/// A host's copy of the principal components of training images.
+/// A host's copy of the principal components of images.
 struct Scores {
     rank: usize,
     values: Vec<f32>,
@@ -30,76 +33,123 @@ struct Scores {
 }
 
 impl Scores {
-    fn of<B: AutodiffBackend>(networks: &Networks<B>, data: &RunData, device: &B::Device) -> Result<Self> {
+    fn of<B: AutodiffBackend>(networks: &Networks<B>, data: &Dataset, most: usize, device: &B::Device) -> Result<Self> {
         let networks = networks.valid();
         let gaussian = networks.score_net.gaussian().context("a coarse network needs a Gaussian prediction")?;
         let encoder = networks.encoder.as_ref().context("the encoder is missing")?;
-        let every = data.train.len().div_ceil(MOST_IMAGES);
-        let indices: Vec<usize> = (0..data.train.len()).step_by(every).collect();
+        let every = data.len().div_ceil(most).max(1);
+        let indices: Vec<usize> = (0..data.len()).step_by(every).collect();
         let mut values = Vec::new();
         for chunk in indices.chunks(BATCH) {
-            let scores = gaussian.scores(encoder.forward(data.train.batch(chunk, device)));
+            let scores = gaussian.scores(encoder.forward(data.batch(chunk, device)));
             let scores = scores.try_into_data().map_err(|e| anyhow!("cannot read from the device: {e:?}"))?;
             values.extend(scores.iter::<f32>());
         }
         let [_, rank] = gaussian.variances().dims();
-        let labels = data.train.labels.as_ref().map(|labels| indices.iter().map(|&i| labels[i]).collect());
+        let labels = data.labels.as_ref().map(|labels| indices.iter().map(|&i| labels[i]).collect());
         Ok(Self { rank, values, labels })
     }
 
     fn len(&self) -> usize {
         self.values.len() / self.rank
     }
+
+    /// The loss of some of them, in the mean; times and noise are drawn from the stream, and labels are taken for hidden
+    /// as often as `hidden` says.
+    fn loss<B: Backend>(
+        &self,
+        rows: &[usize],
+        net: &ScoreNet<B>,
+        of: &Fixed<B>,
+        hidden: f64,
+        stream: &mut NoiseStream,
+    ) -> Tensor<B, 1> {
+        let device = of.variances.device();
+        let start = stream.uniform();
+        let tau: Vec<f32> = (0..rows.len()).map(|i| ((start + i as f64 / rows.len() as f64) % 1.0) as f32).collect();
+        let labels: Option<Vec<i64>> = self.labels.as_ref().map(|labels| {
+            let mut label = |&row: &usize| (if stream.uniform() < hidden { of.classes } else { labels[row] }) as i64;
+            rows.iter().map(&mut label).collect()
+        });
+        let matrix =
+            |values: Vec<f32>| Tensor::<B, 2>::from_data(TensorData::new(values, [rows.len(), self.rank]), &device);
+        let values = rows.iter().flat_map(|row| &self.values[row * self.rank..(row + 1) * self.rank]).copied();
+        let components = Components {
+            scores: matrix(values.collect()),
+            variances: of.variances.clone(),
+            classes: labels.map(|labels| Tensor::from_data(TensorData::new(labels, [rows.len()]), &device)),
+        };
+        let noise = matrix(stream.normals(rows.len() * self.rank));
+        let tau = Tensor::<B, 1>::from_floats(tau.as_slice(), &device);
+        let gamma = tau.clone() * (of.gamma_max - of.gamma_min) + of.gamma_min;
+        loss(net, components, gamma, tau, noise).mean()
+    }
+}
+
+/// What does not change from step to step.
+struct Fixed<B: Backend> {
+    variances: Tensor<B, 2>,
+    gamma_min: f64,
+    gamma_max: f64,
+    classes: usize,
+}
+
+impl<B: AutodiffBackend> Fixed<B> {
+    fn valid(&self) -> Fixed<B::InnerBackend> {
+        let Self { gamma_min, gamma_max, classes, .. } = *self;
+        Fixed { variances: self.variances.clone().inner(), gamma_min, gamma_max, classes }
+    }
+}
+
+fn read<B: Backend>(loss: Tensor<B, 1>) -> Result<f64> {
+    let value = loss.try_into_data().map_err(|e| anyhow!("cannot read from the device: {e:?}"))?;
+    Ok(value.iter::<f64>().next().unwrap_or(f64::NAN))
 }
 
 /// The network of `networks`, trained.
 pub fn train<B: AutodiffBackend>(networks: &Networks<B>, data: &RunData, device: &B::Device) -> Result<ScoreNet<B>> {
     let mut net = networks.coarse.clone().context("the coarse network is missing")?;
     let settings = &data.settings;
-    let (steps, classes) = (settings.training.coarse_steps, settings.model.classes);
-    let scores = Scores::of(networks, data, device)?;
+    let steps = settings.training.coarse_steps;
+    let scores = Scores::of(networks, &data.train, MOST_IMAGES, device)?;
+    let held_out = Scores::of(networks, &data.validation, MOST_VALIDATED, device)?;
+    let validated: Vec<usize> = (0..held_out.len()).collect();
     let schedule = files::block_on(networks.schedule.valid().read())?;
     let variances = networks.score_net.gaussian().context("a coarse network needs a Gaussian prediction")?.variances();
-    let variances = Tensor::<B, 2>::from_inner(variances.inner());
+    let fixed = Fixed {
+        variances: Tensor::<B, 2>::from_inner(variances.inner()),
+        gamma_min: schedule.gamma_min,
+        gamma_max: schedule.gamma_max,
+        classes: settings.model.classes,
+    };
+    let fixed_inner = fixed.valid();
     eprintln!("training the coarse network on {} images for {steps} steps", scores.len());
     let mut optimizer = AdamWConfig::new().with_beta_2(0.99).with_weight_decay(WEIGHT_DECAY).init();
     for step in 0..steps {
         let mut stream = NoiseStream::new(settings.seed, Purpose::Coarse, step);
         let rows: Vec<usize> = (0..IMAGES).map(|_| stream.below(scores.len())).collect();
-        let start = stream.uniform();
-        let tau: Vec<f32> = (0..IMAGES).map(|i| ((start + i as f64 / IMAGES as f64) % 1.0) as f32).collect();
-        let labels: Option<Vec<i64>> = scores.labels.as_ref().map(|labels| {
-            let mut label = |&row: &usize| {
-                let hidden = stream.uniform() < settings.training.label_dropout;
-                (if hidden { classes } else { labels[row] }) as i64
-            };
-            rows.iter().map(&mut label).collect()
-        });
-        let matrix =
-            |values: Vec<f32>| Tensor::<B, 2>::from_data(TensorData::new(values, [IMAGES, scores.rank]), device);
-        let values = rows.iter().flat_map(|row| &scores.values[row * scores.rank..(row + 1) * scores.rank]).copied();
-        let components = Components {
-            scores: matrix(values.collect()),
-            variances: variances.clone(),
-            classes: labels.map(|labels| Tensor::<B, 1, Int>::from_data(TensorData::new(labels, [IMAGES]), device)),
-        };
-        let noise = matrix(stream.normals(IMAGES * scores.rank));
-        let tau = Tensor::<B, 1>::from_floats(tau.as_slice(), device);
-        let gamma = tau.clone() * (schedule.gamma_max - schedule.gamma_min) + schedule.gamma_min;
-        let mean = loss(&net, components, gamma, tau, noise).mean();
+        let mean = scores.loss(&rows, &net, &fixed, settings.training.label_dropout, &mut stream);
         let warm = ((step + 1) as f64 / WARMUP_STEPS as f64).min(1.0);
         let rate = LEARNING_RATE * warm * (1.0 - step as f64 / steps as f64);
         let gradients = GradientsParams::from_grads(mean.backward(), &net);
         net = optimizer.step(rate, net, gradients);
         if (step + 1) % LOG_EVERY == 0 || step + 1 == steps {
-            let value = mean.inner().try_into_data().map_err(|e| anyhow!("cannot read from the device: {e:?}"))?;
-            let value = value.iter::<f64>().next().unwrap_or(f64::NAN);
+            let value = read(mean.inner())?;
             anyhow::ensure!(
                 value.is_finite(),
                 "the coarse network's loss is no finite number after {} steps",
                 step + 1
             );
-            eprintln!("coarse network: step {} of {steps}, loss {value:.1}", step + 1);
+            // The same draws each time.
+            let mut stream = NoiseStream::new(settings.seed, Purpose::Evaluation, 0);
+            let held_out = match validated.len() {
+                0 => String::new(),
+                _ => {
+                    let loss = held_out.loss(&validated, &net.valid(), &fixed_inner, 0.0, &mut stream);
+                    format!(", {:.1} on validation images", read(loss)?)
+                }
+            };
+            eprintln!("coarse network: step {} of {steps}, loss {value:.1}{held_out}", step + 1);
         }
     }
     Ok(net)
