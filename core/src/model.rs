@@ -196,15 +196,16 @@ impl<B: Backend> Networks<B> {
         BatchGammas { min, max, at_t: at_t.gamma, rate }
     }
 
-    /// ε̂ by ScoreNet and coarse network, see [`ScoreNet::forward`].
+    /// ε̂ by ScoreNet and coarse network, see [`ScoreNet::forward`]; the bound is that of no autoguidance, 0.
     pub fn predict_noise(
         &self,
         z: Tensor<B, 2>,
         gamma: Tensor<B, 1>,
         embedded_time: Tensor<B, 2>,
         classes: Option<Tensor<B, 1, Int>>,
+        autoguidance: f64,
     ) -> Tensor<B, 2> {
-        self.score_net.forward(z, gamma, embedded_time, classes, self.coarse.as_ref())
+        self.score_net.forward(z, gamma, embedded_time, classes, self.coarse.as_ref(), autoguidance)
     }
 
     /// The loss terms of images x `[B, H·W]` in [0, 1].
@@ -302,7 +303,7 @@ impl<B: Backend> Networks<B> {
         let z_t = loss::diffuse(repeated, noise.clone(), at_t.clone());
         let tau = (at_t.clone() - min.clone()) / (max - min);
         let embedded = time_embedding(tau, config.score_net.embedding_dim);
-        let predicted = self.predict_noise(z_t, at_t.clone(), embedded, classes);
+        let predicted = self.predict_noise(z_t, at_t.clone(), embedded, classes, 0.0);
         let weight = match rate {
             DiffusionRate::Continuous { gamma_prime } => gamma_prime * 0.5,
             DiffusionRate::Discrete { gamma_s, steps } => expm1(at_t - gamma_s) * (0.5 * f64::from(steps)),
@@ -398,7 +399,8 @@ impl<B: Backend> Vdm<B> {
         f * math::alpha_squared(gamma).sqrt() + noise * math::sigma_squared(gamma).sqrt()
     }
 
-    /// ε̂ for z `[B, D]` at γ, with classifier-free guidance where a class is given.
+    /// ε̂ for z `[B, D]` at γ as sampling takes it: with the model's
+    /// [autoguidance](crate::config::ScoreNetConfig::autoguidance), and classifier-free guidance where a class is given.
     pub fn predict_noise(&self, z: Tensor<B, 2>, gamma: f64, condition: Condition) -> Tensor<B, 2> {
         let device = z.device();
         let [batch, _] = z.dims();
@@ -409,14 +411,16 @@ impl<B: Backend> Vdm<B> {
         let embedded = Tensor::from_data(TensorData::new(embedded, [1, dim]), &device);
         let gamma = Tensor::<B, 1>::from_floats([gamma as f32], &device);
         let labels = |class: usize| Some(Tensor::<B, 1, Int>::full([batch], class as i64, &device));
-        let net = &self.networks;
+        let predict = |z: &Tensor<B, 2>, labels| {
+            let autoguidance = self.config.score_net.autoguidance;
+            self.networks.predict_noise(z.clone(), gamma.clone(), embedded.clone(), labels, autoguidance)
+        };
         match condition.class {
-            None => net.predict_noise(z, gamma, embedded, None),
-            Some(class) if condition.guidance == 0.0 => net.predict_noise(z, gamma, embedded, labels(class)),
+            None => predict(&z, None),
+            Some(class) if condition.guidance == 0.0 => predict(&z, labels(class)),
             Some(class) => {
                 let w = condition.guidance;
-                let with = net.predict_noise(z.clone(), gamma.clone(), embedded.clone(), labels(class));
-                with * (1.0 + w) - net.predict_noise(z, gamma, embedded, None) * w
+                predict(&z, labels(class)) * (1.0 + w) - predict(&z, None) * w
             }
         }
     }

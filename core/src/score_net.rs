@@ -115,7 +115,8 @@ impl<B: Backend> ScoreNet<B> {
     /// `classes` `[B]` holds labels, [`classes`](Self::classes) itself standing for "no class"; it is ignored by an
     /// unconditional model. On the whole latent ε̂ is z and the network's output, as in the paper. On patches the
     /// network's output F is a velocity α ε − σ f (Salimans and Ho 2022), or what is left of one beside the Gaussian
-    /// prediction, which the network of the `coarse` structure may improve: ε̂ = σ z + α F, or ε̂ = ε̂_Gauss + α F.
+    /// prediction, which the network of the `coarse` structure may improve: ε̂ = σ z + α F, or ε̂ = ε̂_Gauss + α F. With
+    /// autoguidance w it is ε̂_Gauss + (1 + w) α F.
     pub fn forward(
         &self,
         z: Tensor<B, 2>,
@@ -123,6 +124,7 @@ impl<B: Backend> ScoreNet<B> {
         embedded_time: Tensor<B, 2>,
         classes: Option<Tensor<B, 1, Int>>,
         coarse: Option<&Self>,
+        autoguidance: f64,
     ) -> Tensor<B, 2> {
         let condition = self.condition(&z, embedded_time.clone(), classes.clone());
         let net = match &self.net {
@@ -144,7 +146,7 @@ impl<B: Backend> ScoreNet<B> {
                 (predicted, Tensor::cat(vec![tokens(z), tokens(clean / (alpha.clone() + LEAST_ALPHA))], 1))
             }
         };
-        start + net.forward(input, Some(&condition)).reshape([batch, dim]) * alpha
+        start + net.forward(input, Some(&condition)).reshape([batch, dim]) * (alpha * (1.0 + autoguidance))
     }
 
     /// `[B or 1, embedding_dim]`.

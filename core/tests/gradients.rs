@@ -32,6 +32,7 @@ fn config(kind: ScheduleKind) -> ModelConfig {
         latent_dim: 3,
         patch: None,
         grain: false,
+        grain_spread: 0.0,
         classes: 2,
         encoder: blocks.clone(),
         decoder: blocks,
@@ -45,6 +46,7 @@ fn config(kind: ScheduleKind) -> ModelConfig {
             coarse_width: 0,
             coarse_layers: 0,
             gamma_offset: 0.0,
+            autoguidance: 0.0,
         },
         // A mild range: the float32 losses stay small enough for differences of them.
         schedule: ScheduleConfig { kind, gamma_min: -3.0, gamma_max: 2.0 },

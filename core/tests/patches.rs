@@ -231,6 +231,25 @@ fn sampling_tells_the_score_net_of_less_noise() {
 }
 
 #[test]
+fn autoguidance_extrapolates_from_what_the_network_on_patches_adds_to() {
+    let mut bad = model();
+    bad.networks.coarse = bad.networks.coarse.map(|net| net.map(&mut Stir(0)));
+    let mut model = bad.clone();
+    let (dim, rank) = (model.config.latent_dim, model.config.score_net.gaussian_rank);
+    model.networks.score_net = model.networks.score_net.map(&mut Stir(50));
+    model.networks = model.networks.with_latent_statistics(statistics(dim, rank), &FlexDevice);
+    let z = normals(31, [2, dim]);
+    let predict = |model: &Vdm<Flex>| values(model.predict_noise(z.clone(), 1.0, Condition::default()));
+    let (bad, good) = (predict(&bad), predict(&model));
+    assert!(bad.iter().zip(&good).any(|(a, b)| (a - b).abs() > 0.1), "the network on patches counts");
+    model.config.score_net.autoguidance = 0.5;
+    for ((bad, good), guided) in bad.iter().zip(&good).zip(&predict(&model)) {
+        let expected = good + 0.5 * (good - bad);
+        assert!((guided - expected).abs() < 1e-3 * (1.0 + expected.abs()), "{guided} for {expected}");
+    }
+}
+
+#[test]
 fn a_fresh_codec_that_keeps_all_coefficients_loses_nothing() {
     // Before training, encoder and decoder are the transform and its inverse, whatever the order and the scales.
     let config = ModelConfig { latent_dim: 4 * 256, ..config() };

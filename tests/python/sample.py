@@ -153,7 +153,7 @@ class Model:
             start = self.gaussian(z, gamma, label)
             x = np.concatenate([tokens, ((z - sigma * start) / (alpha + 0.1)).reshape(tokens.shape)], 1)
         velocity = self.dense(self.features(x, "score_net.net", config, condition), "score_net.net.output")
-        return start + alpha * velocity.ravel()
+        return start + (1 + config.get("autoguidance", 0)) * alpha * velocity.ravel()
 
     def decode(self, f, noise=None):  # the mean image; with standard noise for grain, where there is grain, an image
         if self.grid is None:

@@ -214,6 +214,10 @@ impl<'a> Card<'a> {
             0.0 => "the γ that there is".to_owned(),
             offset => format!("the γ that there is, less {offset}"),
         };
+        let autoguidance = match config.score_net.autoguidance {
+            0.0 => "once".to_owned(),
+            w => format!("{} times", 1.0 + w),
+        };
         let rows = [
             ("latent", latent),
             ("encoder", stack(&config.encoder)),
@@ -223,6 +227,7 @@ impl<'a> Card<'a> {
             ("coarse network", coarse),
             ("embedding of time and class", format!("{} features", config.score_net.embedding_dim)),
             ("what the ScoreNet is told when sampling", offset),
+            ("what it adds to the other predictions counts then", autoguidance),
             ("noise schedule", schedule),
             ("γ at t = 0 and t = 1", format!("{} and {}", config.schedule.gamma_min, config.schedule.gamma_max)),
             (

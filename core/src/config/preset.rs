@@ -46,7 +46,7 @@ impl Preset {
             Preset::SharpSmall => {
                 let mut model = Self::patch_model([192, 2], [192, 3], [192, 8], 0, 4);
                 // Measured on the shipped weights: see their card.
-                model.score_net.gamma_offset = 0.2;
+                (model.score_net.gamma_offset, model.score_net.autoguidance) = (0.1, 0.1);
                 model
             }
         }
@@ -82,6 +82,7 @@ impl Preset {
                 coarse_width: 0,
                 coarse_layers: 0,
                 gamma_offset: 0.0,
+                autoguidance: 0.0,
             },
             schedule: ScheduleConfig {
                 kind: ScheduleKind::Monotonic { hidden, learn_endpoints: false },
@@ -121,6 +122,7 @@ impl Preset {
                 coarse_width: 256,
                 coarse_layers,
                 gamma_offset: 0.0,
+                autoguidance: 0.0,
             },
             schedule: ScheduleConfig {
                 kind: ScheduleKind::Monotonic { hidden: 32, learn_endpoints: false },

@@ -303,7 +303,8 @@ pub fn score_net(
     };
     let velocity = on.net(&input, Some(condition), &config.score_net.blocks(), "score_net.net")?;
     let velocity = on.reshape(&velocity, &[config.latent_dim], "score_net.velocity");
-    let change = on.graph.node("Mul", &[&velocity, &alpha], "score_net.change");
+    let counted = on.scaled(&alpha, 1.0 + config.score_net.autoguidance, "score_net.counted")?;
+    let change = on.graph.node("Mul", &[&velocity, &counted], "score_net.change");
     Ok(on.graph.node("Add", &[&start, &change], "score_net.epsilon"))
 }
 
