@@ -9,7 +9,7 @@
 //! Within a patch fine structure is sparse: vessels and edges of bone beside nothing. Where they are nobody can know, but
 //! that they are somewhere can be drawn too. A draw is therefore stronger here and weaker there by a factor
 //! m = e^(a n − a²) at each pixel, whose square is 1 in the mean: n is smooth standard normal noise, correlated over a
-//! quarter of a patch, and a is the spread of [`ModelConfig`](crate::config::ModelConfig) (a Gaussian scale mixture:
+//! quarter of a patch, and a is the spread of [`ModelConfig`] (a Gaussian scale mixture:
 //! Wainwright and Simoncelli, *Scale mixtures of Gaussians and the statistics of natural images*, NIPS 1999).
 
 use std::f64::consts::PI;
