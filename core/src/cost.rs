@@ -194,7 +194,7 @@ mod tests {
         let blocks = 256 * 2 * (8 * 8 * 192 * 192 + 192 * (128 + 64));
         let gaussian = 3 * 2 * 4096 * 256;
         let modulation = 9 * 2 * 128 * 384 + 2 * 3 * 128 * 128;
-        let coarse = 2 * (3 * 128 * 128 + 10 * 256 * 256 + 4 * 128 * 512);
+        let coarse = 2 * (3 * 128 * 128 + 2 * 256 * 512 + 4 * (2 * 512 * 512 + 128 * 1024));
         assert_eq!(cost.evaluate, blocks + gaussian + coarse + modulation);
     }
 }

@@ -82,6 +82,8 @@ fn config() -> ModelConfig {
     let sharp = Preset::SharpSmall.model();
     let mut score_net = sharp.score_net.clone();
     (score_net.width, score_net.layers, score_net.heads, score_net.gaussian_rank) = (16, 1, 2, 3);
+    (score_net.coarse_width, score_net.coarse_layers) = (16, 1);
+    (score_net.gamma_offset, score_net.autoguidance) = (0.0, 0.0);
     ModelConfig {
         height: 32,
         width: 32,
@@ -97,11 +99,11 @@ fn config() -> ModelConfig {
 
 fn statistics(dim: usize, rank: usize) -> LatentStatistics {
     // Orthonormal: each direction takes every rank-th number.
-    let count = (dim / rank) as f32;
+    let length = |k: usize| ((dim - k).div_ceil(rank) as f32).sqrt();
     LatentStatistics {
         mean: (0..dim).map(|d| (d as f32 * 0.7).sin()).collect(),
         components: (0..dim * rank)
-            .map(|i| if i / rank % rank == i % rank { count.sqrt().recip() } else { 0.0 })
+            .map(|i| if i / rank % rank == i % rank { length(i % rank).recip() } else { 0.0 })
             .collect(),
         variances: (0..rank).map(|k| 5.0 / (k + 1) as f32).collect(),
         rest: (0..dim).map(|_| 0.3).collect(),
