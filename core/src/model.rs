@@ -409,10 +409,10 @@ impl<B: Backend> Vdm<B> {
         let embedded: Vec<f32> =
             math::time_embedding(self.schedule.tau(gamma), dim).into_iter().map(|v| v as f32).collect();
         let embedded = Tensor::from_data(TensorData::new(embedded, [1, dim]), &device);
+        let autoguidance = self.config.score_net.autoguidance_at(gamma);
         let gamma = Tensor::<B, 1>::from_floats([gamma as f32], &device);
         let labels = |class: usize| Some(Tensor::<B, 1, Int>::full([batch], class as i64, &device));
         let predict = |z: &Tensor<B, 2>, labels| {
-            let autoguidance = self.config.score_net.autoguidance;
             self.networks.predict_noise(z.clone(), gamma.clone(), embedded.clone(), labels, autoguidance)
         };
         match condition.class {

@@ -342,7 +342,7 @@ impl<B: Backend> Trajectory<B> {
         }
         let gammas = StepGammas { gamma_t: self.gammas[i], gamma_s: self.gammas[i + 1] };
         let z = self.z.clone();
-        let told = (gammas.gamma_t - model.config.score_net.gamma_offset).max(model.schedule.gamma_min);
+        let told = model.config.score_net.told(gammas.gamma_t).max(model.schedule.gamma_min);
         let eps_hat = model.predict_noise(z.clone(), told, self.options.condition);
         let (z_factor, eps_factor) = gammas.clean();
         let f_hat = z.clone() * z_factor + eps_hat.clone() * eps_factor;

@@ -47,6 +47,7 @@ fn config(kind: ScheduleKind) -> ModelConfig {
             coarse_layers: 0,
             gamma_offset: 0.0,
             autoguidance: 0.0,
+            corrected_below: None,
         },
         // A mild range: the float32 losses stay small enough for differences of them.
         schedule: ScheduleConfig { kind, gamma_min: -3.0, gamma_max: 2.0 },

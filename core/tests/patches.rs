@@ -211,23 +211,26 @@ fn sampling_tells_the_score_net_of_less_noise() {
     let (plain, mut model) = (model(), model());
     let options = SamplingOptions { sampler: Sampler::Ddim, steps: 1, condition: Condition::default() };
     let (dim, schedule) = (model.config.latent_dim, model.schedule.clone());
-    let mut step = |offset: f64| {
-        model.config.score_net.gamma_offset = offset;
+    let middle = schedule.gamma(0.5);
+    let mut step = |offset: f64, below: Option<f64>| {
+        (model.config.score_net.gamma_offset, model.config.score_net.corrected_below) = (offset, below);
         let z = normals(30, [1, dim]);
         let mut trajectory = Trajectory::from_latent(&model, options, &[0], z.clone(), 0.5).expect("valid");
         trajectory.step(&model);
         (values(trajectory.z().clone()), z)
     };
-    for offset in [0.0, 0.7, 5.0] {
-        let (taken, z) = step(offset);
-        let (gamma_t, gamma_s) = (schedule.gamma(0.5), schedule.gamma_min);
-        let told = (gamma_t - offset).max(gamma_s);
+    let cases = [(0.0, None, 0.0), (0.7, None, 0.7), (5.0, None, 5.0)];
+    let limited = [(0.7, Some(middle + 0.1), 0.7), (0.7, Some(middle), 0.0)];
+    for (offset, below, counts) in cases.into_iter().chain(limited) {
+        let (taken, z) = step(offset, below);
+        let (gamma_t, gamma_s) = (middle, schedule.gamma_min);
+        let told = (gamma_t - counts).max(gamma_s);
         let noise = plain.predict_noise(z.clone(), told, Condition::default());
         let (alpha, sigma) = (alpha_squared(gamma_t).sqrt(), sigma_squared(gamma_t).sqrt());
         let clean = (z - noise.clone() * sigma) / alpha;
         let expected = values(clean * alpha_squared(gamma_s).sqrt() + noise * sigma_squared(gamma_s).sqrt());
         for (a, b) in taken.iter().zip(&expected) {
-            assert!((a - b).abs() < 1e-4, "offset {offset}: {a} for {b}");
+            assert!((a - b).abs() < 1e-4, "offset {offset} below {below:?}: {a} for {b}");
         }
     }
 }
@@ -249,6 +252,10 @@ fn autoguidance_extrapolates_from_what_the_network_on_patches_adds_to() {
         let expected = good + 0.5 * (good - bad);
         assert!((guided - expected).abs() < 1e-3 * (1.0 + expected.abs()), "{guided} for {expected}");
     }
+    model.config.score_net.corrected_below = Some(1.5);
+    assert_ne!(predict(&model), good, "1 is below 1.5");
+    model.config.score_net.corrected_below = Some(1.0);
+    assert_eq!(predict(&model), good, "1 is not below 1");
 }
 
 #[test]

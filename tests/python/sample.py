@@ -142,6 +142,10 @@ class Model:
             condition = silu(self.dense(condition, f"{of}.condition_{i}"))
         return self.dense(condition, of + ".condition_3")
 
+    def correction(self, name, gamma):
+        config, below = self.config["score_net"], self.config["score_net"].get("corrected_below")
+        return config.get(name, 0) if below is None or gamma < below else 0
+
     def epsilon(self, z, gamma, label=-1):  # the noise in z; the last label stands for "no class"
         config, condition = self.config["score_net"], self.condition("score_net", gamma, label)
         if self.grid is None:
@@ -153,7 +157,7 @@ class Model:
             start = self.gaussian(z, gamma, label)
             x = np.concatenate([tokens, ((z - sigma * start) / (alpha + 0.1)).reshape(tokens.shape)], 1)
         velocity = self.dense(self.features(x, "score_net.net", config, condition), "score_net.net.output")
-        return start + (1 + config.get("autoguidance", 0)) * alpha * velocity.ravel()
+        return start + (1 + self.correction("autoguidance", gamma)) * alpha * velocity.ravel()
 
     def decode(self, f, noise=None):  # the mean image; with standard noise for grain, where there is grain, an image
         if self.grid is None:
@@ -177,7 +181,7 @@ class Model:
     def sample(self, z, grain, steps=50):
         for i in range(steps, 0, -1):
             t, s = self.gamma(i / steps), self.gamma((i - 1) / steps)
-            noise = self.epsilon(z, np.maximum(t - self.config["score_net"].get("gamma_offset", 0), self.low))
+            noise = self.epsilon(z, np.maximum(t - self.correction("gamma_offset", t), self.low))
             f = (z - np.sqrt(sigmoid(t)) * noise) / np.sqrt(sigmoid(-t))
             z = np.sqrt(sigmoid(-s)) * f + np.sqrt(sigmoid(s)) * noise
         return self.decode(z / np.sqrt(sigmoid(-s)), grain)

@@ -218,6 +218,10 @@ impl<'a> Card<'a> {
             0.0 => "once".to_owned(),
             w => format!("{} times", 1.0 + w),
         };
+        let corrected = match config.score_net.corrected_below {
+            None => "at all γ".to_owned(),
+            Some(below) => format!("at γ below {below}; above, it is told γ, and counts once"),
+        };
         let rows = [
             ("latent", latent),
             ("encoder", stack(&config.encoder)),
@@ -228,6 +232,7 @@ impl<'a> Card<'a> {
             ("embedding of time and class", format!("{} features", config.score_net.embedding_dim)),
             ("what the ScoreNet is told when sampling", offset),
             ("what it adds to the other predictions counts then", autoguidance),
+            ("where both hold when sampling", corrected),
             ("noise schedule", schedule),
             ("γ at t = 0 and t = 1", format!("{} and {}", config.schedule.gamma_min, config.schedule.gamma_max)),
             (

@@ -97,12 +97,32 @@ pub struct ScoreNetConfig {
     /// here, counts 1 + w times. It costs no evaluation; with a Gaussian prediction only.
     #[serde(default)]
     pub autoguidance: f64,
+    /// γ below which the sampler takes [`gamma_offset`](Self::gamma_offset) off and
+    /// [`autoguidance`](Self::autoguidance) counts (Kynkäänniemi et al., *Applying guidance in a limited interval improves
+    /// sample and distribution quality in diffusion models*, NeurIPS 2024): with more noise, where it is decided what is
+    /// drawn, both take samples away from what there is. Without it they are for all γ.
+    #[serde(default)]
+    pub corrected_below: Option<f64>,
 }
 
 impl ScoreNetConfig {
     /// Its residual blocks.
     pub fn blocks(&self) -> ResNetConfig {
         ResNetConfig { width: self.width, layers: self.layers, layer_norm: self.layer_norm, heads: self.heads }
+    }
+
+    /// The γ that the sampler tells the ScoreNet at γ. It is below [`corrected_below`](Self::corrected_below) where γ is.
+    pub fn told(&self, gamma: f64) -> f64 {
+        if self.corrects(gamma) { gamma - self.gamma_offset } else { gamma }
+    }
+
+    /// w of the [`autoguidance`](Self::autoguidance) at the γ that the ScoreNet is told.
+    pub fn autoguidance_at(&self, told: f64) -> f64 {
+        if self.corrects(told) { self.autoguidance } else { 0.0 }
+    }
+
+    fn corrects(&self, gamma: f64) -> bool {
+        self.corrected_below.is_none_or(|below| gamma < below)
     }
 }
 
@@ -168,6 +188,7 @@ impl ModelConfig {
                 coarse_layers: 0,
                 gamma_offset: 0.0,
                 autoguidance: 0.0,
+                corrected_below: None,
                 ..score.clone()
             },
             ..self.clone()
@@ -235,6 +256,9 @@ impl ModelConfig {
         if score.autoguidance > 0.0 && score.gaussian_rank == 0 {
             let only = "0 is accepted where score_net.gaussian_rank is 0";
             return Err(refuse("score_net.autoguidance", score.autoguidance, only));
+        }
+        if let Some(below) = score.corrected_below.filter(|below| !(-30.0..=30.0).contains(below)) {
+            return Err(refuse("score_net.corrected_below", below, "a number from -30 to 30 is accepted"));
         }
         within("score_net.coarse_layers", score.coarse_layers, 0, 256)?;
         if score.coarse_layers > 0 {

@@ -83,6 +83,7 @@ impl Preset {
                 coarse_layers: 0,
                 gamma_offset: 0.0,
                 autoguidance: 0.0,
+                corrected_below: None,
             },
             schedule: ScheduleConfig {
                 kind: ScheduleKind::Monotonic { hidden, learn_endpoints: false },
@@ -123,6 +124,7 @@ impl Preset {
                 coarse_layers: coarse[1],
                 gamma_offset: 0.0,
                 autoguidance: 0.0,
+                corrected_below: None,
             },
             schedule: ScheduleConfig {
                 kind: ScheduleKind::Monotonic { hidden: 32, learn_endpoints: false },

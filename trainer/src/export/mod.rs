@@ -32,7 +32,8 @@ const TABLE_STEPS: usize = 1000;
 
 /// How to sample with the files, for whoever has nothing else at hand.
 const SAMPLING: &str = "DDIM in N steps: draw z ~ N(0, I) of latent_dim numbers, let t go from 1 to 0. For a step from \
-                        t to s: e = score-net(z, max(gamma(t) - gamma_offset, gamma_min)); f = (z - sigma(t) e) / \
+                        t to s: e = score-net(z, max(gamma(t) - offset, gamma_min)), where offset is gamma_offset if \
+                        gamma(t) < corrected_below or there is no such limit, else 0; f = (z - sigma(t) e) / \
                         alpha(t); z = alpha(s) f + sigma(s) e. At t = 0 the image is the decoder's image, or where it \
                         has none its mean, of f = z / alpha(0), row by row; the noise of a decoder that takes some is \
                         N(0, I), for grain. alpha(t)^2 = 1 / (1 + exp(gamma(t))) and sigma(t)^2 = 1 - alpha(t)^2. With \
@@ -155,6 +156,7 @@ fn schedule<B: Backend>(loaded: &LoadedModel<B>) -> serde_json::Value {
         "gamma_min": schedule.gamma_min,
         "gamma_max": schedule.gamma_max,
         "gamma_offset": config.score_net.gamma_offset,
+        "corrected_below": config.score_net.corrected_below,
         "t": times,
         "gamma": gammas,
         "sampling": SAMPLING,

@@ -212,7 +212,9 @@ fn the_files_say_what_they_are() {
     // Endpoints of the preset, in float64.
     assert!((gamma[0].as_f64().expect("γ") + 5.0).abs() < 1e-12);
     assert!((gamma[TABLE_STEPS].as_f64().expect("γ") - 5.0).abs() < 1e-12);
-    assert_eq!(schedule["gamma_offset"], loaded.header.config.score_net.gamma_offset);
+    let score_net = &loaded.header.config.score_net;
+    assert_eq!(schedule["gamma_offset"], score_net.gamma_offset);
+    assert_eq!(schedule["corrected_below"], serde_json::json!(score_net.corrected_below));
     assert_eq!(schedule["weights_sha256"], loaded.sha256.as_str());
 }
 

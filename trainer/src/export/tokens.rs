@@ -303,7 +303,15 @@ pub fn score_net(
     };
     let velocity = on.net(&input, Some(condition), &config.score_net.blocks(), "score_net.net")?;
     let velocity = on.reshape(&velocity, &[config.latent_dim], "score_net.velocity");
-    let counted = on.scaled(&alpha, 1.0 + config.score_net.autoguidance, "score_net.counted")?;
+    let counted = match config.score_net.corrected_below {
+        None => on.scaled(&alpha, 1.0 + config.score_net.autoguidance, "score_net.counted")?,
+        Some(below) => {
+            let limit = on.scalar("corrected_below", below)?;
+            let corrected = on.graph.node("Less", &[gamma, &limit], "score_net.corrected");
+            let more = on.scaled(&alpha, 1.0 + config.score_net.autoguidance, "score_net.alpha.more")?;
+            on.graph.node("Where", &[&corrected, &more, &alpha], "score_net.counted")
+        }
+    };
     let change = on.graph.node("Mul", &[&velocity, &counted], "score_net.change");
     Ok(on.graph.node("Add", &[&start, &change], "score_net.epsilon"))
 }
