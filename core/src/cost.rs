@@ -50,6 +50,11 @@ impl Cost {
         let (down, across) = (grid.rows * grain::CELLS, grid.columns * grain::CELLS);
         let unevenness = down as u64 * dense(across, config.width) + config.width as u64 * dense(down, config.height);
         let grain = if config.grain_spread > 0.0 { grain + unevenness } else { grain };
+        // Four smoothings, each along both sides.
+        let smoothing = 4
+            * (config.height as u64 * dense(config.width, config.width)
+                + config.width as u64 * dense(config.height, config.height));
+        let grain = if config.grain_structure { grain + smoothing } else { grain };
         let grain = if config.grain { grain } else { 0 };
         let score_inputs = if rank > 0 { 2 * channels } else { channels };
         let transform = tokens as u64 * dense(window, channels);
@@ -196,5 +201,11 @@ mod tests {
         let modulation = 9 * 2 * 128 * 384 + 2 * 3 * 128 * 128;
         let coarse = 2 * (3 * 128 * 128 + 2 * 256 * 512 + 4 * (2 * 512 * 512 + 128 * 1024));
         assert_eq!(cost.evaluate, blocks + gaussian + coarse + modulation);
+        // 3 blocks from 64 numbers to 1024, the transform; grain of one block to 256, its synthesis; 64 to 256 cells and
+        // four smoothings along both sides.
+        let decoder = 256 * 2 * (192 * (64 + 1024) + 3 * 8 * 192 * 192 + 64 * 1024);
+        let grain = 256 * 2 * (192 * (64 + 256) + 8 * 192 * 192 + 256 * 1024);
+        let uneven = 2 * (64 * 64 * 256 + 256 * 64 * 256) + 4 * 2 * 2 * 256 * 256 * 256;
+        assert_eq!(cost.decode, decoder + grain + uneven);
     }
 }

@@ -6,11 +6,17 @@
 //! independent Gaussians of the standard deviations s that the decoder gives for each patch, which is a density of the
 //! image's grey values.
 //!
-//! Within a patch fine structure is sparse: vessels and edges of bone beside nothing. Where they are nobody can know, but
-//! that they are somewhere can be drawn too. A draw is therefore stronger here and weaker there by a factor
-//! m = e^(a n − a²) at each pixel, whose square is 1 in the mean: n is smooth standard normal noise, correlated over a
-//! quarter of a patch, and a is the spread of [`ModelConfig`] (a Gaussian scale mixture:
-//! Wainwright and Simoncelli, *Scale mixtures of Gaussians and the statistics of natural images*, NIPS 1999).
+//! Within a patch fine structure is sparse: vessels and edges of bone beside nothing. A draw is therefore stronger here
+//! and weaker there by a factor m = √r e^(a n − a²) at each pixel, whose square is about 1 in the mean.
+//!
+//! Partly it can be seen where: where there is fine structure in the mean image, there is more of it that a latent does
+//! not hold. r is the mean image's power of fine structure over that around, with h = M − S₁ M and smoothing S₁, S₂, S₃
+//! over 1/16, 1/8 and 3/8 of a patch: r' = (S₂ h² + ε) / (S₃ h² + ε), r = c r' / S₃ r', where c
+//! keeps the power of each draw.
+//!
+//! For the rest nobody can know where it is, but that it is somewhere can be drawn too: n is smooth standard normal noise,
+//! correlated over a quarter of a patch, and a is the spread of [`ModelConfig`] (a Gaussian scale mixture: Wainwright and
+//! Simoncelli, *Scale mixtures of Gaussians and the statistics of natural images*, NIPS 1999).
 
 use std::f64::consts::PI;
 
@@ -64,28 +70,79 @@ pub fn interpolation(patches: usize, patch: usize) -> Vec<f32> {
     (0..patches * patch).flat_map(row).collect()
 }
 
-/// m for each pixel `[B, H·W]`, of the numbers of n `[B, tokens · CELLS²]`.
-fn local_strength<B: Backend>(noise: Tensor<B, 2>, spread: f64, grid: Grid) -> Tensor<B, 2> {
-    let Grid { rows, columns, patch } = grid;
-    let (batch, device) = (noise.dims()[0], noise.device());
-    let matrix = |patches: usize| {
-        let shape = [patches * patch, patches * CELLS];
-        Tensor::<B, 2>::from_data(TensorData::new(interpolation(patches, patch), shape), &device).transpose()
+/// Standard deviations of S₁, S₂ and S₃, in patches.
+pub const SMOOTHING: [f64; 3] = [1.0 / 16.0, 1.0 / 8.0, 3.0 / 8.0];
+/// ε, in squared grey values: below a tenth of a grey level of 255 there is no structure.
+pub const LEAST_STRUCTURE: f64 = 1e-7;
+
+/// Smooths a side of so many pixels: `[side, side]` row by row, Gaussians in rows of sum 1.
+pub fn smoothing(side: usize, deviation: f64) -> Vec<f32> {
+    let row = |pixel: usize| {
+        let apart = |other: usize| (pixel as f64 - other as f64) / deviation;
+        let weights: Vec<f64> = (0..side).map(|other| (-0.5 * apart(other).powi(2)).exp()).collect();
+        let sum: f64 = weights.iter().sum();
+        weights.into_iter().map(move |w| (w / sum) as f32)
     };
-    // One side after the other: [B · 4 rows, 4 columns] to [B · W, 4 rows] to [B · W, H].
-    let (height, width) = (rows * patch, columns * patch);
-    let across = noise.reshape([batch * rows * CELLS, columns * CELLS]).matmul(matrix(columns));
-    let across = across.reshape([batch, rows * CELLS, width]).swap_dims(1, 2).reshape([batch * width, rows * CELLS]);
-    let down = across.matmul(matrix(rows)).reshape([batch, width, height]).swap_dims(1, 2);
-    (down.reshape([batch, height * width]) * spread - spread * spread).exp()
+    (0..side).flat_map(row).collect()
 }
 
-/// Grain `[B, H·W]` of the standard deviations e^ln_s `[B·tokens, patch²]` and standard noise `[B, noise_len]`.
-pub(crate) fn draw<B: Backend>(ln_s: Tensor<B, 2>, noise: Tensor<B, 2>, spread: f64, grid: Grid) -> Tensor<B, 2> {
+/// `[h', h]` and `[w', w]`, row by row, applied to the sides of x `[B, h·w]`: `[B, h'·w']`.
+fn along_both<B: Backend>(x: Tensor<B, 2>, [down, across]: [Tensor<B, 2>; 2]) -> Tensor<B, 2> {
+    let ([new_height, height], [new_width, width], batch) = (down.dims(), across.dims(), x.dims()[0]);
+    // One side after the other: [B · h, w] to [B · w', h] to [B · w', h'].
+    let x = x.reshape([batch * height, width]).matmul(across.transpose());
+    let x = x.reshape([batch, height, new_width]).swap_dims(1, 2).reshape([batch * new_width, height]);
+    let x = x.matmul(down.transpose()).reshape([batch, new_width, new_height]).swap_dims(1, 2);
+    x.reshape([batch, new_height * new_width])
+}
+
+/// √(r / c) `[B, H·W]` of the mean image `[B, H·W]`.
+fn structure<B: Backend>(mean: Tensor<B, 2>, grid: Grid) -> Tensor<B, 2> {
+    let [fine, near, around] = SMOOTHING.map(|deviation| {
+        let sides = [grid.rows, grid.columns].map(|patches| patches * grid.patch);
+        sides.map(|side| {
+            let matrix = TensorData::new(smoothing(side, deviation * grid.patch as f64), [side, side]);
+            Tensor::<B, 2>::from_data(matrix, &mean.device())
+        })
+    });
+    let power = (mean.clone() - along_both(mean, fine)).square();
+    let over = along_both(power.clone(), near) + LEAST_STRUCTURE;
+    let ratio = over / (along_both(power, around.clone()) + LEAST_STRUCTURE);
+    (ratio.clone() / along_both(ratio, around)).sqrt()
+}
+
+/// e^(a n − a²) for each pixel `[B, H·W]`, of the numbers of n `[B, tokens · CELLS²]`.
+fn local_strength<B: Backend>(noise: Tensor<B, 2>, spread: f64, grid: Grid) -> Tensor<B, 2> {
+    let Grid { rows, columns, patch } = grid;
+    let matrices = [rows, columns].map(|patches| {
+        let shape = [patches * patch, patches * CELLS];
+        Tensor::<B, 2>::from_data(TensorData::new(interpolation(patches, patch), shape), &noise.device())
+    });
+    (along_both(noise, matrices) * spread - spread * spread).exp()
+}
+
+/// Grain `[B, H·W]` of the standard deviations e^ln_s `[B·tokens, patch²]`, standard noise `[B, noise_len]` and the mean
+/// image `[B, H·W]`.
+pub(crate) fn draw<B: Backend>(
+    ln_s: Tensor<B, 2>,
+    noise: Tensor<B, 2>,
+    mean: Tensor<B, 2>,
+    config: &ModelConfig,
+    grid: Grid,
+) -> Tensor<B, 2> {
     let [batch, len] = noise.dims();
     let (shape, pixels) = (ln_s.dims(), ln_s.shape().num_elements() / batch);
     let synthesis = lapped::tensor::<B>(grid.patch, &ln_s.device()).transpose();
     let coefficients = ln_s.exp() * noise.clone().narrow(1, 0, pixels).reshape(shape);
-    let even = grid.overlap_add(coefficients.matmul(synthesis), Border::Wrap);
-    if len == pixels { even } else { even * local_strength(noise.narrow(1, pixels, len - pixels), spread, grid) }
+    let mut grain = grid.overlap_add(coefficients.matmul(synthesis), Border::Wrap);
+    if config.grain_structure {
+        let uneven = grain.clone() * structure(mean, grid);
+        // Of the same power over the image.
+        let power = |grain: &Tensor<B, 2>| grain.clone().square().sum_dim(1);
+        grain = uneven.clone() * (power(&grain) / power(&uneven)).sqrt();
+    }
+    if len > pixels {
+        grain = grain * local_strength(noise.narrow(1, pixels, len - pixels), config.grain_spread, grid);
+    }
+    grain
 }

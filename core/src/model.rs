@@ -390,7 +390,7 @@ impl<B: Backend> Vdm<B> {
         let Decoded { mean, ln_grain, .. } = self.networks.decoder.decode(f);
         let (Some(ln_s), Some(grid)) = (ln_grain, self.config.grid()) else { return mean.clamp(0.0, 1.0) };
         let noise = seeded_noise::<B>(seeds, Purpose::Grain, 0, grain::noise_len(&self.config), &ln_s.device());
-        (mean + grain::draw(ln_s, noise, self.config.grain_spread, grid)).clamp(0.0, 1.0)
+        (mean.clone() + grain::draw(ln_s, noise, mean, &self.config, grid)).clamp(0.0, 1.0)
     }
 
     /// z_t = α f + σ ε at one time t for the whole batch.

@@ -83,13 +83,14 @@ fn config() -> ModelConfig {
     let mut score_net = sharp.score_net.clone();
     (score_net.width, score_net.layers, score_net.heads, score_net.gaussian_rank) = (16, 1, 2, 3);
     (score_net.coarse_width, score_net.coarse_layers) = (16, 1);
-    (score_net.gamma_offset, score_net.autoguidance) = (0.0, 0.0);
+    (score_net.gamma_offset, score_net.autoguidance, score_net.corrected_below) = (0.0, 0.0, None);
     ModelConfig {
         height: 32,
         width: 32,
         latent_dim: 4 * 8,
         patch: Some(16),
         grain_spread: 0.0,
+        grain_structure: false,
         encoder: blocks.clone(),
         decoder: blocks,
         score_net,
@@ -332,6 +333,39 @@ fn uneven_grain_has_the_same_power_in_fewer_places() {
     // n's correlation at a distance of δ cells is e^(−δ²/4); a pixel is a quarter of a cell.
     let expected = 0.25 * (2.0 * (1.0 - (-1.0f64 / 64.0).exp())).sqrt();
     assert!((step / expected - 1.0).abs() < 0.1, "{step} for {expected}");
+}
+
+#[test]
+fn grain_is_stronger_where_the_mean_image_has_fine_structure() {
+    let mut model = model();
+    let (height, width) = (model.config.height, model.config.width);
+    let mut strengths = |mean: &dyn Fn(usize, usize) -> f64| {
+        let image: Vec<f64> = (0..height * width).map(|i| mean(i / width, i % width)).collect();
+        let networks = model.networks.clone().with_mean_image(&image, &FlexDevice);
+        (model.networks, model.config.grain_structure) = (networks, false);
+        let f = Tensor::zeros([1, model.config.latent_dim], &FlexDevice);
+        let shown = model.decode(f.clone());
+        let even = values(model.decode_with_grain(f.clone(), &[5]) - shown.clone());
+        model.config.grain_structure = true;
+        let uneven = values(model.decode_with_grain(f, &[5]) - shown);
+        // Noise near 0 says nothing of its factor.
+        let ratios = uneven.into_iter().zip(even).map(|(u, e)| if e.abs() < 1e-3 { f32::NAN } else { u / e });
+        ratios.collect::<Vec<f32>>()
+    };
+    let known = |values: &[f32]| values.iter().copied().filter(|v| v.is_finite()).collect::<Vec<f32>>();
+    for strength in known(&strengths(&|_, _| 0.5)) {
+        assert!((strength - 1.0).abs() < 1e-3, "even in a flat image, not {strength}");
+    }
+    let edge = strengths(&|_, column| if column < 16 { 0.4 } else { 0.6 });
+    let rows = || (0..height).map(|row| &edge[row * width..(row + 1) * width]);
+    let at = |columns: std::ops::Range<usize>| {
+        let squares: Vec<f32> = rows().flat_map(|row| known(&row[columns.clone()])).map(|v| v * v).collect();
+        assert!(squares.len() > 20, "there is grain to compare");
+        squares.iter().sum::<f32>() / squares.len() as f32
+    };
+    let (near, beside, all) = (at(15..17), at(7..10), at(0..width));
+    assert!(near > 1.5 && beside < 0.5, "{near} at the edge, {beside} half a patch from it");
+    assert!((all - 1.0).abs() < 0.2, "{all} of the power");
 }
 
 #[test]

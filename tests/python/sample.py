@@ -46,6 +46,12 @@ class Grid:  # an image as patches
         weights = np.exp(-0.5 * np.minimum(apart, len(cells) - apart) ** 2)
         return weights / np.sqrt((weights**2).sum(1, keepdims=True))
 
+    def smooth(self, image, part):  # by a Gaussian of so large a part of a patch, cut off at the borders
+        def matrix(side):
+            weights = np.exp(-0.5 * ((np.arange(side)[:, None] - np.arange(side)) / (part * self.patch)) ** 2)
+            return weights / weights.sum(1, keepdims=True)
+        return matrix(image.shape[0]) @ image @ matrix(image.shape[1]).T
+
     def synthesis(self):  # the lapped transform's coefficients to windows, [patch², 4 patch²]
         m, n, k = self.patch, np.arange(2 * self.patch), np.arange(self.patch)[:, None]
         one = np.sqrt(2 / m) * np.sin(np.pi * (n + 0.5) / (2 * m)) * np.cos(np.pi / m * (n + (m + 1) / 2) * (k + 0.5))
@@ -171,6 +177,11 @@ class Model:
             ln_s = self.p["decoder.grain.start"] + self.dense(h, "decoder.grain.net.output")
             drawn = np.exp(np.clip(ln_s, -6.93, -0.69)) * noise[: ln_s.size].reshape(ln_s.shape)
             grain = self.grid.overlap_add(drawn @ self.grid.synthesis())
+            if self.config.get("grain_structure"):  # stronger where the image has fine structure
+                near, around = (self.grid.smooth((image - self.grid.smooth(image, 1 / 16)) ** 2, part) + 1e-7
+                                for part in (1 / 8, 3 / 8))
+                uneven = grain * np.sqrt(near / around / self.grid.smooth(near / around, 3 / 8))
+                grain = uneven * np.sqrt((grain**2).sum() / (uneven**2).sum())
             if spread := self.config.get("grain_spread"):  # here stronger, there weaker
                 down, across = self.grid.interpolation(self.grid.rows), self.grid.interpolation(self.grid.columns)
                 n = down @ noise[ln_s.size :][: down.shape[1] * across.shape[1]].reshape(down.shape[1], -1) @ across.T

@@ -210,6 +210,10 @@ impl<'a> Card<'a> {
             (true, 0.0) => "of the strength that the decoder gives, even within a patch".to_owned(),
             (true, spread) => format!("of the strength that the decoder gives, uneven by a spread of {spread}"),
         };
+        let structure = match config.grain && config.grain_structure {
+            true => ", stronger where the mean image has fine structure",
+            false => "",
+        };
         let offset = match config.score_net.gamma_offset {
             0.0 => "the γ that there is".to_owned(),
             offset => format!("the γ that there is, less {offset}"),
@@ -226,7 +230,7 @@ impl<'a> Card<'a> {
             ("latent", latent),
             ("encoder", stack(&config.encoder)),
             ("decoder", stack(&config.decoder)),
-            ("grain", grain),
+            ("grain", grain + structure),
             ("ScoreNet", stack(&config.score_net.blocks()) + &gaussian),
             ("coarse network", coarse),
             ("embedding of time and class", format!("{} features", config.score_net.embedding_dim)),

@@ -35,6 +35,10 @@ pub struct ModelConfig {
     /// logarithm of its local strength; 0 for evenly.
     #[serde(default)]
     pub grain_spread: f64,
+    /// Whether grain is stronger where the mean image has fine structure (r of [`grain`](crate::grain)); with patches
+    /// only.
+    #[serde(default)]
+    pub grain_structure: bool,
     /// Labels that the model can be conditioned on; 0 for an unconditional model.
     pub classes: usize,
     /// The encoder.
@@ -178,6 +182,7 @@ impl ModelConfig {
             patch: None,
             grain: false,
             grain_spread: 0.0,
+            grain_structure: false,
             score_net: ScoreNetConfig {
                 width: score.coarse_width,
                 layers: score.coarse_layers,
@@ -280,6 +285,10 @@ impl ModelConfig {
             }
             if self.grain {
                 return Err(refuse("grain", true, "false is accepted where the model has no patches"));
+            }
+            if self.grain_structure {
+                let only = "false is accepted where the model has no patches";
+                return Err(refuse("grain_structure", true, only));
             }
             if self.grain_spread != 0.0 {
                 return Err(refuse("grain_spread", self.grain_spread, only));

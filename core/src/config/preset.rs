@@ -46,7 +46,8 @@ impl Preset {
             Preset::SharpSmall => {
                 let mut model = Self::patch_model([192, 2], [192, 3], [192, 8], 0, [512, 4]);
                 // Measured on the shipped weights: see their card.
-                (model.score_net.gamma_offset, model.score_net.autoguidance) = (0.2, 0.07);
+                (model.score_net.gamma_offset, model.score_net.autoguidance) = (0.25, 0.08);
+                model.score_net.corrected_below = Some(5.5);
                 model
             }
         }
@@ -69,6 +70,7 @@ impl Preset {
             patch: None,
             grain: false,
             grain_spread: 0.0,
+            grain_structure: false,
             classes: 0,
             encoder: blocks(layers),
             decoder: blocks(layers),
@@ -109,7 +111,8 @@ impl Preset {
             patch: Some(16),
             grain: true,
             // Measured on validation images: see the card of the shipped weights.
-            grain_spread: 0.5,
+            grain_spread: 0.7,
+            grain_structure: true,
             classes: 0,
             encoder: blocks(encoder),
             decoder: blocks(decoder),

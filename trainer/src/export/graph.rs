@@ -53,8 +53,11 @@ impl<'a> Graph<'a> {
         self.proto.output.push(batched(name, ElementType::Float, Some(features), doc));
     }
 
-    /// A constant that is not in the file of weights.
+    /// A constant that is not in the file of weights; the same name stands for the same values.
     pub fn constant(&mut self, name: &str, shape: &[usize], values: &[f32]) -> Result<Name> {
+        if self.proto.initializer.iter().any(|tensor| tensor.name == name) {
+            return Ok(name.to_owned());
+        }
         self.bytes += 4 * values.len();
         ensure!(
             self.bytes <= MOST_BYTES,

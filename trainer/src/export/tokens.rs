@@ -7,7 +7,7 @@ use burn::tensor::{Tensor, TensorData};
 use vdm::codec::tokens::{DECODER_RESIDUAL, ENCODER_RESIDUAL, INPUT_SCALE, LEAST_ENERGY, LEAST_MEAN};
 use vdm::config::{ModelConfig, ResNetConfig};
 use vdm::gaussian::CHANNELS;
-use vdm::grain::{CELLS, LN_DEVIATION, interpolation, noise_len};
+use vdm::grain::{CELLS, LEAST_STRUCTURE, LN_DEVIATION, SMOOTHING, interpolation, noise_len, smoothing};
 use vdm::lapped;
 use vdm::score_net::LEAST_ALPHA;
 use vdm::token_net::RMS_EPSILON;
@@ -61,6 +61,41 @@ impl Tokens<'_, '_> {
     fn numbered(&mut self, x: &str, range: std::ops::Range<usize>, name: &str) -> Name {
         let numbers: Vec<i64> = range.map(|i| i as i64).collect();
         self.choose(x, &format!("table.{name}"), &numbers, name)
+    }
+
+    /// What grain is multiplied by where the mean image `[batch, H·W]` has fine structure.
+    fn structure(&mut self, mean: &str) -> Result<Name> {
+        let [fine, near, around] = SMOOTHING;
+        let smooth = self.smoothed(mean, fine, "grain.structure.smooth")?;
+        let rest = self.graph.node("Sub", &[mean, &smooth], "grain.structure.fine");
+        let power = self.graph.node("Mul", &[&rest, &rest], "grain.structure.power");
+        let least = self.scalar("grain.structure.least", LEAST_STRUCTURE)?;
+        let [near, about] = [(near, "grain.structure.near"), (around, "grain.structure.around")].map(
+            |(deviation, name)| -> Result<Name> {
+                let smooth = self.smoothed(&power, deviation, name)?;
+                Ok(self.graph.node("Add", &[&smooth, &least], &format!("{name}.more")))
+            },
+        );
+        let ratio = self.graph.node("Div", &[&near?, &about?], "grain.structure.ratio");
+        let mean = self.smoothed(&ratio, around, "grain.structure.ratio.smooth")?;
+        let square = self.graph.node("Div", &[&ratio, &mean], "grain.structure.square");
+        Ok(self.graph.node("Sqrt", &[&square], "grain.structure"))
+    }
+
+    /// An image `[batch, H·W]` smoothed by a standard deviation in patches.
+    fn smoothed(&mut self, image: &str, deviation: f64, name: &str) -> Result<Name> {
+        let Grid { rows, columns, patch } = self.grid;
+        let sides @ [height, width] = [rows, columns].map(|patches| patches * patch);
+        let deviation = deviation * patch as f64;
+        // Rows multiply from the left; columns from the right, by the transposed matrix.
+        let [down, across] = sides.map(|side| smoothing(side, deviation));
+        let across: Vec<f32> = (0..width * width).map(|i| across[i % width * width + i / width]).collect();
+        let down = self.graph.constant(&format!("smoothing.{deviation}.down"), &[height, height], &down)?;
+        let across = self.graph.constant(&format!("smoothing.{deviation}.across"), &[width, width], &across)?;
+        let image = self.reshape(image, &[height, width], &format!("{name}.image"));
+        let image = self.graph.node("MatMul", &[&down, &image], &format!("{name}.rows"));
+        let image = self.graph.node("MatMul", &[&image, &across], &format!("{name}.columns"));
+        Ok(self.reshape(&image, &[height * width], name))
     }
 
     /// What grain is multiplied by, `[batch, H·W]`, of the numbers of n.
@@ -247,6 +282,18 @@ pub fn decoder(
     let synthesis = on.graph.constant("grain.synthesis", &[area, grid.window()], &transposed)?;
     let windows = on.graph.node("MatMul", &[&drawn, &synthesis], "grain.windows");
     let mut grain = on.overlap_add(&windows, "grain.image")?;
+    if config.grain_structure {
+        let structure = on.structure(&mean)?;
+        let uneven = on.graph.node("Mul", &[&grain, &structure], "grain.structured");
+        let [of_even, of_uneven] = [(&grain, "grain.power.even"), (&uneven, "grain.power.uneven")].map(|(x, name)| {
+            let squares = on.graph.node("Mul", &[x, x], &format!("{name}.squares"));
+            let axes = on.graph.integers("axes.1", &[1]);
+            on.graph.node_with("ReduceSum", &[&squares, &axes], name, vec![AttributeProto::int("keepdims", 1)])
+        });
+        let share = on.graph.node("Div", &[&of_even, &of_uneven], "grain.power.ratio");
+        let share = on.graph.node("Sqrt", &[&share], "grain.power.scale");
+        grain = on.graph.node("Mul", &[&uneven, &share], "grain.structured.whole");
+    }
     if len > pixels {
         let n = on.numbered(noise, pixels..len, "grain.n");
         let strength = on.local_strength(&n, config.grain_spread)?;
