@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::tensor::{Int, Tensor, TensorData, activation::sigmoid, backend::Backend};
 
 use crate::codec::{Decoded, Decoder, Encoder};
-use crate::config::{ComputePrecision, ModelConfig, Stage};
+use crate::config::{Autoguidance, ComputePrecision, ModelConfig, Stage};
 use crate::error::{BackendError, ConfigError, WeightsError};
 use crate::gaussian::{GaussianNoise, LatentStatistics};
 use crate::grain;
@@ -196,14 +196,14 @@ impl<B: Backend> Networks<B> {
         BatchGammas { min, max, at_t: at_t.gamma, rate }
     }
 
-    /// ε̂ by ScoreNet and coarse network, see [`ScoreNet::forward`]; the bound is that of no autoguidance, 0.
+    /// ε̂ by ScoreNet and coarse network, see [`ScoreNet::forward`]; the bound is that of no autoguidance.
     pub fn predict_noise(
         &self,
         z: Tensor<B, 2>,
         gamma: Tensor<B, 1>,
         embedded_time: Tensor<B, 2>,
         classes: Option<Tensor<B, 1, Int>>,
-        autoguidance: f64,
+        autoguidance: Autoguidance,
     ) -> Tensor<B, 2> {
         self.score_net.forward(z, gamma, embedded_time, classes, self.coarse.as_ref(), autoguidance)
     }
@@ -303,7 +303,7 @@ impl<B: Backend> Networks<B> {
         let z_t = loss::diffuse(repeated, noise.clone(), at_t.clone());
         let tau = (at_t.clone() - min.clone()) / (max - min);
         let embedded = time_embedding(tau, config.score_net.embedding_dim);
-        let predicted = self.predict_noise(z_t, at_t.clone(), embedded, classes, 0.0);
+        let predicted = self.predict_noise(z_t, at_t.clone(), embedded, classes, Autoguidance::default());
         let weight = match rate {
             DiffusionRate::Continuous { gamma_prime } => gamma_prime * 0.5,
             DiffusionRate::Discrete { gamma_s, steps } => expm1(at_t - gamma_s) * (0.5 * f64::from(steps)),

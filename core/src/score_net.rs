@@ -5,7 +5,7 @@ use burn::nn::Linear;
 use burn::tensor::activation::{sigmoid, silu};
 use burn::tensor::{Int, Tensor, backend::Backend};
 
-use crate::config::{ComputePrecision, ModelConfig};
+use crate::config::{Autoguidance, ComputePrecision, ModelConfig};
 use crate::error::WeightsError;
 use crate::gaussian::GaussianNoise;
 use crate::nn::{Gains, ResNet};
@@ -116,7 +116,7 @@ impl<B: Backend> ScoreNet<B> {
     /// unconditional model. On the whole latent ε̂ is z and the network's output, as in the paper. On patches the
     /// network's output F is a velocity α ε − σ f (Salimans and Ho 2022), or what is left of one beside the Gaussian
     /// prediction, which the network of the `coarse` structure may improve: ε̂ = σ z + α F, or ε̂ = ε̂_Gauss + α F. With
-    /// autoguidance w it is ε̂_Gauss + (1 + w) α F.
+    /// autoguidance w it is ε̂_Gauss + (1 + w) α F, and so for what the coarse network adds to ε̂_Gauss.
     pub fn forward(
         &self,
         z: Tensor<B, 2>,
@@ -124,7 +124,7 @@ impl<B: Backend> ScoreNet<B> {
         embedded_time: Tensor<B, 2>,
         classes: Option<Tensor<B, 1, Int>>,
         coarse: Option<&Self>,
-        autoguidance: f64,
+        autoguidance: Autoguidance,
     ) -> Tensor<B, 2> {
         let condition = self.condition(&z, embedded_time.clone(), classes.clone());
         let net = match &self.net {
@@ -139,14 +139,16 @@ impl<B: Backend> ScoreNet<B> {
         let (start, input) = match &self.gaussian {
             None => (z.clone() * sigma, tokens(z)),
             Some(gaussian) => {
-                let velocity = coarse.map(|coarse| move |s: Tensor<B, 2>| coarse.velocity(s, embedded_time, classes));
+                let counted = 1.0 + autoguidance.coarse;
+                let velocity =
+                    coarse.map(|coarse| move |s: Tensor<B, 2>| coarse.velocity(s, embedded_time, classes) * counted);
                 let predicted = gaussian.predict(z.clone(), gamma, velocity);
                 // Not divided by a small α, which would leave nothing but rounding.
                 let clean = z.clone() - predicted.clone() * sigma;
                 (predicted, Tensor::cat(vec![tokens(z), tokens(clean / (alpha.clone() + LEAST_ALPHA))], 1))
             }
         };
-        start + net.forward(input, Some(&condition)).reshape([batch, dim]) * (alpha * (1.0 + autoguidance))
+        start + net.forward(input, Some(&condition)).reshape([batch, dim]) * (alpha * (1.0 + autoguidance.score_net))
     }
 
     /// `[B or 1, embedding_dim]`.

@@ -48,6 +48,7 @@ fn config(kind: ScheduleKind) -> ModelConfig {
             coarse_layers: 0,
             gamma_offset: 0.0,
             autoguidance: 0.0,
+            coarse_autoguidance: 0.0,
             corrected_below: None,
         },
         // A mild range: the float32 losses stay small enough for differences of them.

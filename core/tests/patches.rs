@@ -84,6 +84,7 @@ fn config() -> ModelConfig {
     (score_net.width, score_net.layers, score_net.heads, score_net.gaussian_rank) = (16, 1, 2, 3);
     (score_net.coarse_width, score_net.coarse_layers) = (16, 1);
     (score_net.gamma_offset, score_net.autoguidance, score_net.corrected_below) = (0.0, 0.0, None);
+    score_net.coarse_autoguidance = 0.0;
     ModelConfig {
         height: 32,
         width: 32,
@@ -257,6 +258,28 @@ fn autoguidance_extrapolates_from_what_the_network_on_patches_adds_to() {
     assert_ne!(predict(&model), good, "1 is below 1.5");
     model.config.score_net.corrected_below = Some(1.0);
     assert_eq!(predict(&model), good, "1 is not below 1");
+}
+
+#[test]
+fn coarse_autoguidance_extrapolates_from_the_gaussian_prediction() {
+    let mut bad = model();
+    let (dim, rank) = (bad.config.latent_dim, bad.config.score_net.gaussian_rank);
+    bad.networks = bad.networks.with_latent_statistics(statistics(dim, rank), &FlexDevice);
+    let mut model = bad.clone();
+    model.networks.coarse = model.networks.coarse.map(|net| net.map(&mut Stir(0)));
+    let z = normals(32, [2, dim]);
+    let predict = |model: &Vdm<Flex>, gamma| values(model.predict_noise(z.clone(), gamma, Condition::default()));
+    model.config.score_net.corrected_below = Some(0.0);
+    for gamma in [-1.0, 1.0] {
+        model.config.score_net.coarse_autoguidance = 0.0;
+        let (bad, good) = (predict(&bad, gamma), predict(&model, gamma));
+        assert!(bad.iter().zip(&good).any(|(a, b)| (a - b).abs() > 0.1), "the coarse network counts");
+        model.config.score_net.coarse_autoguidance = 0.5;
+        for ((bad, good), guided) in bad.iter().zip(&good).zip(&predict(&model, gamma)) {
+            let expected = good + 0.5 * (good - bad);
+            assert!((guided - expected).abs() < 1e-3 * (1.0 + expected.abs()), "γ {gamma}: {guided} for {expected}");
+        }
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 use burn_flex::Flex;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde_json::{Value, json};
-use vdm::config::{ModelConfig, Preset, ResNetConfig, ScoreNetConfig};
+use vdm::config::{Autoguidance, ModelConfig, Preset, ResNetConfig, ScoreNetConfig};
 use vdm::error::WeightsError;
 use vdm::model::Networks;
 use vdm::weights::{
@@ -132,7 +132,8 @@ fn what_was_read_computes_what_was_written() {
     let z = Tensor::<Flex, 2>::from_floats([[0.3, -1.0, 2.0]], &Default::default());
     let time = Tensor::<Flex, 2>::from_floats([[0.1, 0.2, 0.3, 0.4]], &Default::default());
     let outputs = |networks: &Networks<Flex>| {
-        let eps = networks.predict_noise(z.clone(), Tensor::zeros([1], &Default::default()), time.clone(), None, 0.0);
+        let gamma = Tensor::zeros([1], &Default::default());
+        let eps = networks.predict_noise(z.clone(), gamma, time.clone(), None, Autoguidance::default());
         (eps.into_data(), networks.decoder.forward(z.clone()).into_data())
     };
     assert_eq!(outputs(&networks(1)), outputs(&read));

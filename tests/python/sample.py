@@ -125,7 +125,8 @@ class Model:
         if layers := self.config["score_net"].get("coarse_layers"):
             coarse, condition = {"layers": layers, "layer_norm": True}, self.condition("coarse", gamma, label)
             velocity = self.net(scores * np.sqrt(inside), "coarse.net", coarse, condition)
-            of_components += velocity * np.sqrt(variances * sigmoid(-gamma) * inside)
+            counted = 1 + self.config["score_net"].get("coarse_autoguidance", 0)
+            of_components += counted * velocity * np.sqrt(variances * sigmoid(-gamma) * inside)
         return spread(of_components) + (x - spread(scores)) * outside * sigma
 
     def gamma(self, t):  # -log of the signal-to-noise ratio at time t

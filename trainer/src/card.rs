@@ -218,10 +218,9 @@ impl<'a> Card<'a> {
             0.0 => "the γ that there is".to_owned(),
             offset => format!("the γ that there is, less {offset}"),
         };
-        let autoguidance = match config.score_net.autoguidance {
-            0.0 => "once".to_owned(),
-            w => format!("{} times", 1.0 + w),
-        };
+        let counts = |w: f64| if w == 0.0 { "once".to_owned() } else { format!("{} times", 1.0 + w) };
+        let autoguidance = counts(config.score_net.autoguidance);
+        let coarse_counts = counts(config.score_net.coarse_autoguidance) + ", at all γ";
         let corrected = match config.score_net.corrected_below {
             None => "at all γ".to_owned(),
             Some(below) => format!("at γ below {below}; above, it is told γ, and counts once"),
@@ -237,6 +236,7 @@ impl<'a> Card<'a> {
             ("what the ScoreNet is told when sampling", offset),
             ("what it adds to the other predictions counts then", autoguidance),
             ("where both hold when sampling", corrected),
+            ("what the coarse network adds to the Gaussian prediction counts then", coarse_counts),
             ("noise schedule", schedule),
             ("γ at t = 0 and t = 1", format!("{} and {}", config.schedule.gamma_min, config.schedule.gamma_max)),
             (

@@ -101,6 +101,9 @@ pub struct ScoreNetConfig {
     /// here, counts 1 + w times. It costs no evaluation; with a Gaussian prediction only.
     #[serde(default)]
     pub autoguidance: f64,
+    /// w of the coarse network's own autoguidance: what it adds to the Gaussian prediction counts 1 + w times, at all γ.
+    #[serde(default)]
+    pub coarse_autoguidance: f64,
     /// γ below which the sampler takes [`gamma_offset`](Self::gamma_offset) off and
     /// [`autoguidance`](Self::autoguidance) counts (Kynkäänniemi et al., *Applying guidance in a limited interval improves
     /// sample and distribution quality in diffusion models*, NeurIPS 2024): with more noise, where it is decided what is
@@ -120,14 +123,27 @@ impl ScoreNetConfig {
         if self.corrects(gamma) { gamma - self.gamma_offset } else { gamma }
     }
 
-    /// w of the [`autoguidance`](Self::autoguidance) at the γ that the ScoreNet is told.
-    pub fn autoguidance_at(&self, told: f64) -> f64 {
-        if self.corrects(told) { self.autoguidance } else { 0.0 }
+    /// Of the sampler, at the γ that the ScoreNet is told.
+    pub fn autoguidance_at(&self, told: f64) -> Autoguidance {
+        Autoguidance {
+            score_net: if self.corrects(told) { self.autoguidance } else { 0.0 },
+            coarse: self.coarse_autoguidance,
+        }
     }
 
     fn corrects(&self, gamma: f64) -> bool {
         self.corrected_below.is_none_or(|below| gamma < below)
     }
+}
+
+/// By how much more than once the parts of a prediction count; the default, 0, is what is trained and what the bound is
+/// of.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Autoguidance {
+    /// What the ScoreNet adds to the Gaussian prediction and the coarse network.
+    pub score_net: f64,
+    /// What the coarse network adds to the Gaussian prediction.
+    pub coarse: f64,
 }
 
 /// The noise schedule: its form and where its endpoints are, or start.
@@ -193,6 +209,7 @@ impl ModelConfig {
                 coarse_layers: 0,
                 gamma_offset: 0.0,
                 autoguidance: 0.0,
+                coarse_autoguidance: 0.0,
                 corrected_below: None,
                 ..score.clone()
             },
@@ -261,6 +278,14 @@ impl ModelConfig {
         if score.autoguidance > 0.0 && score.gaussian_rank == 0 {
             let only = "0 is accepted where score_net.gaussian_rank is 0";
             return Err(refuse("score_net.autoguidance", score.autoguidance, only));
+        }
+        if !(0.0..=5.0).contains(&score.coarse_autoguidance) {
+            let range = "a number from 0 to 5 is accepted";
+            return Err(refuse("score_net.coarse_autoguidance", score.coarse_autoguidance, range));
+        }
+        if score.coarse_autoguidance > 0.0 && score.coarse_layers == 0 {
+            let only = "0 is accepted where score_net.coarse_layers is 0";
+            return Err(refuse("score_net.coarse_autoguidance", score.coarse_autoguidance, only));
         }
         if let Some(below) = score.corrected_below.filter(|below| !(-30.0..=30.0).contains(below)) {
             return Err(refuse("score_net.corrected_below", below, "a number from -30 to 30 is accepted"));

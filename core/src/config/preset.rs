@@ -46,8 +46,8 @@ impl Preset {
             Preset::SharpSmall => {
                 let mut model = Self::patch_model([192, 2], [192, 3], [192, 8], 0, [512, 4]);
                 // Measured on the shipped weights: see their card.
-                (model.score_net.gamma_offset, model.score_net.autoguidance) = (0.25, 0.08);
-                model.score_net.corrected_below = Some(5.5);
+                (model.score_net.gamma_offset, model.score_net.autoguidance) = (0.18, 0.08);
+                (model.score_net.corrected_below, model.score_net.coarse_autoguidance) = (Some(3.5), 0.4);
                 model
             }
         }
@@ -85,6 +85,7 @@ impl Preset {
                 coarse_layers: 0,
                 gamma_offset: 0.0,
                 autoguidance: 0.0,
+                coarse_autoguidance: 0.0,
                 corrected_below: None,
             },
             schedule: ScheduleConfig {
@@ -127,6 +128,7 @@ impl Preset {
                 coarse_layers: coarse[1],
                 gamma_offset: 0.0,
                 autoguidance: 0.0,
+                coarse_autoguidance: 0.0,
                 corrected_below: None,
             },
             schedule: ScheduleConfig {

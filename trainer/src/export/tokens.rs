@@ -411,7 +411,8 @@ fn gaussian(
         let signal = on.graph.node("Mul", &[&variances, alpha_2], "coarse.signal.squared");
         let signal = on.graph.node("Mul", &[&signal, &inside], "coarse.signal.share");
         let signal = on.graph.node("Sqrt", &[&signal], "coarse.signal");
-        let change = on.graph.node("Mul", &[&velocity, &signal], "coarse.change");
+        let counted = on.scaled(&signal, 1.0 + config.score_net.coarse_autoguidance, "coarse.counted")?;
+        let change = on.graph.node("Mul", &[&velocity, &counted], "coarse.change");
         of_components = on.graph.node("Add", &[&of_components, &change], "coarse.epsilon");
     }
     let coarse = spread(on, &of_components, "gaussian.kept");

@@ -73,6 +73,7 @@ pub fn networks<B: AutodiffBackend>(
                 coarse_layers: 0,
                 gamma_offset: 0.0,
                 autoguidance: 0.0,
+                coarse_autoguidance: 0.0,
                 corrected_below: None,
                 ..score_net
             }
