@@ -6,6 +6,10 @@
 //! independent Gaussians of the standard deviations s that the decoder gives for each patch, which is a density of the
 //! image's grey values.
 //!
+//! A Gaussian's deviation is what a few strong images make it: in a patch that has little grain, most have less than that.
+//! A draw therefore has more contrast among patches: with their mean ln s̄, s becomes s e^(b min(ln s̄ − ln s₀, 1)), where
+//! s₀ is 2 grey levels of 255 and b the contrast of [`ModelConfig`]. The density is that without.
+//!
 //! Within a patch fine structure is sparse: vessels and edges of bone beside nothing. A draw is therefore stronger here
 //! and weaker there by a factor m = √r e^(a n − a²) at each pixel, whose square is about 1 in the mean.
 //!
@@ -28,6 +32,11 @@ use crate::tokens::{Border, Grid};
 
 /// Least and greatest natural logarithm of a standard deviation: a quarter of a grey level of 255, and half the range.
 pub const LN_DEVIATION: (f64, f64) = (-6.93, -0.69);
+
+/// ln s₀, two grey levels of 255, about which the contrast among patches is.
+pub const LN_PIVOT: f64 = -4.848;
+/// Most of ln s̄ − ln s₀ that the contrast counts.
+pub const MOST_ABOVE_PIVOT: f64 = 1.0;
 
 /// −log density of the differences `[B, H·W]` under the standard deviations e^ln_s, `[B·tokens, patch²]`, per image
 /// `[B]` in nats.
@@ -133,6 +142,10 @@ pub(crate) fn draw<B: Backend>(
     let [batch, len] = noise.dims();
     let (shape, pixels) = (ln_s.dims(), ln_s.shape().num_elements() / batch);
     let synthesis = lapped::tensor::<B>(grid.patch, &ln_s.device()).transpose();
+    let ln_s = match config.grain_contrast {
+        0.0 => ln_s,
+        b => ln_s.clone() + (ln_s.mean_dim(1) - LN_PIVOT).clamp_max(MOST_ABOVE_PIVOT) * b,
+    };
     let coefficients = ln_s.exp() * noise.clone().narrow(1, 0, pixels).reshape(shape);
     let mut grain = grid.overlap_add(coefficients.matmul(synthesis), Border::Wrap);
     if config.grain_structure {

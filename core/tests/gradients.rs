@@ -33,6 +33,7 @@ fn config(kind: ScheduleKind) -> ModelConfig {
         patch: None,
         grain: false,
         grain_spread: 0.0,
+        grain_contrast: 0.0,
         grain_structure: false,
         classes: 2,
         encoder: blocks.clone(),

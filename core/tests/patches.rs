@@ -91,6 +91,7 @@ fn config() -> ModelConfig {
         latent_dim: 4 * 8,
         patch: Some(16),
         grain_spread: 0.0,
+        grain_contrast: 0.0,
         grain_structure: false,
         encoder: blocks.clone(),
         decoder: blocks,
@@ -356,6 +357,34 @@ fn uneven_grain_has_the_same_power_in_fewer_places() {
     // n's correlation at a distance of δ cells is e^(−δ²/4); a pixel is a quarter of a cell.
     let expected = 0.25 * (2.0 * (1.0 - (-1.0f64 / 64.0).exp())).sqrt();
     assert!((step / expected - 1.0).abs() < 0.1, "{step} for {expected}");
+}
+
+#[test]
+fn contrast_makes_quiet_patches_quieter_and_strong_ones_stronger() {
+    let mut model = model();
+    for (deviation, above) in [(0.002f64, None), (0.02, None), (0.4, Some(1.0))] {
+        // What 8 coefficients hold leaves half a grey level of them, the others' deviation is left whole.
+        let mut mean_squares = vec![deviation.powi(2); 256];
+        mean_squares[..8].fill(1.0);
+        let selection = LappedSelection::of_mean_squares(&mean_squares, 8);
+        let ln_s = selection.ln_left.iter().map(|&v| f64::from(v)).sum::<f64>() / 256.0;
+        model.networks = model.networks.with_lapped_transform(&selection, &FlexDevice);
+        let f = Tensor::zeros([1, model.config.latent_dim], &FlexDevice);
+        let shown = model.decode(f.clone());
+        let mut grain = |contrast| {
+            model.config.grain_contrast = contrast;
+            values(model.decode_with_grain(f.clone(), &[5]) - shown.clone())
+        };
+        let (plain, contrasted) = (grain(0.0), grain(0.5));
+        let expected = (0.5 * above.unwrap_or(ln_s - (2.0f64 / 255.0).ln())).exp();
+        // What is clipped to black or white, or is next to nothing, says nothing of its factor.
+        let known = plain.iter().zip(&contrasted).filter(|(p, c)| p.abs() > 1e-4 && c.abs() < 0.3);
+        let ratios: Vec<f64> = known.map(|(p, c)| f64::from(c / p)).collect();
+        assert!(ratios.len() > 100, "{} ratios", ratios.len());
+        for ratio in ratios {
+            assert!((ratio / expected - 1.0).abs() < 0.02, "{ratio} for {expected} at a deviation of {deviation}");
+        }
+    }
 }
 
 #[test]

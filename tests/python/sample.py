@@ -176,7 +176,9 @@ class Model:
         if noise is not None and self.config["grain"]:
             h = self.features(np.log(tokens**2 + 0.01), "decoder.grain.net", {"layers": 1, "heads": 0})
             ln_s = self.p["decoder.grain.start"] + self.dense(h, "decoder.grain.net.output")
-            drawn = np.exp(np.clip(ln_s, -6.93, -0.69)) * noise[: ln_s.size].reshape(ln_s.shape)
+            ln_s = np.clip(ln_s, -6.93, -0.69)
+            contrast = self.config.get("grain_contrast", 0) * np.minimum(ln_s.mean(1, keepdims=True) + 4.848, 1)
+            drawn = np.exp(ln_s + contrast) * noise[: ln_s.size].reshape(ln_s.shape)
             grain = self.grid.overlap_add(drawn @ self.grid.synthesis())
             if self.config.get("grain_structure"):  # stronger where the image has fine structure
                 near, around = (self.grid.smooth((image - self.grid.smooth(image, 1 / 16)) ** 2, part) + 1e-7

@@ -66,7 +66,7 @@ fn on_patches(folder: &Path) -> PathBuf {
     (score.width, score.layers, score.heads, score.embedding_dim, score.gaussian_rank) = (16, 2, 4, 8, 5);
     (score.coarse_width, score.coarse_layers, score.gamma_offset, score.autoguidance) = (12, 2, 0.3, 0.25);
     (score.corrected_below, score.coarse_autoguidance) = (Some(2.0), 0.5);
-    assert!(config.grain_structure && config.grain_spread > 0.0);
+    assert!(config.grain_structure && config.grain_spread > 0.0 && config.grain_contrast > 0.0);
     made_up(folder, &config)
 }
 

@@ -210,6 +210,10 @@ impl<'a> Card<'a> {
             (true, 0.0) => "of the strength that the decoder gives, even within a patch".to_owned(),
             (true, spread) => format!("of the strength that the decoder gives, uneven by a spread of {spread}"),
         };
+        let contrast = match config.grain_contrast {
+            0.0 => String::new(),
+            b => format!(", with a contrast of {b} more among patches"),
+        };
         let structure = match config.grain && config.grain_structure {
             true => ", stronger where the mean image has fine structure",
             false => "",
@@ -229,7 +233,7 @@ impl<'a> Card<'a> {
             ("latent", latent),
             ("encoder", stack(&config.encoder)),
             ("decoder", stack(&config.decoder)),
-            ("grain", grain + structure),
+            ("grain", grain + &contrast + structure),
             ("ScoreNet", stack(&config.score_net.blocks()) + &gaussian),
             ("coarse network", coarse),
             ("embedding of time and class", format!("{} features", config.score_net.embedding_dim)),

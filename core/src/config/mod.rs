@@ -35,6 +35,9 @@ pub struct ModelConfig {
     /// logarithm of its local strength; 0 for evenly.
     #[serde(default)]
     pub grain_spread: f64,
+    /// By how much more the patches of an image differ in grain than the decoder says (b of [`grain`](crate::grain)).
+    #[serde(default)]
+    pub grain_contrast: f64,
     /// Whether grain is stronger where the mean image has fine structure (r of [`grain`](crate::grain)); with patches
     /// only.
     #[serde(default)]
@@ -198,6 +201,7 @@ impl ModelConfig {
             patch: None,
             grain: false,
             grain_spread: 0.0,
+            grain_contrast: 0.0,
             grain_structure: false,
             score_net: ScoreNetConfig {
                 width: score.coarse_width,
@@ -315,13 +319,17 @@ impl ModelConfig {
                 let only = "false is accepted where the model has no patches";
                 return Err(refuse("grain_structure", true, only));
             }
-            if self.grain_spread != 0.0 {
-                return Err(refuse("grain_spread", self.grain_spread, only));
+            for (field, value) in [("grain_spread", self.grain_spread), ("grain_contrast", self.grain_contrast)] {
+                if value != 0.0 {
+                    return Err(refuse(field, value, only));
+                }
             }
             return Ok(());
         };
-        if !(0.0..=2.0).contains(&self.grain_spread) {
-            return Err(refuse("grain_spread", self.grain_spread, "a number from 0 to 2 is accepted"));
+        for (field, value) in [("grain_spread", self.grain_spread), ("grain_contrast", self.grain_contrast)] {
+            if !(0.0..=2.0).contains(&value) {
+                return Err(refuse(field, value, "a number from 0 to 2 is accepted"));
+            }
         }
         within("patch", patch, 2, 64)?;
         if !patch.is_multiple_of(2) || !self.height.is_multiple_of(patch) || !self.width.is_multiple_of(patch) {

@@ -46,8 +46,8 @@ impl Preset {
             Preset::SharpSmall => {
                 let mut model = Self::patch_model([192, 2], [192, 3], [192, 8], 0, [512, 4]);
                 // Measured on the shipped weights: see their card.
-                (model.score_net.gamma_offset, model.score_net.autoguidance) = (0.18, 0.08);
-                (model.score_net.corrected_below, model.score_net.coarse_autoguidance) = (Some(3.5), 0.4);
+                (model.score_net.gamma_offset, model.score_net.autoguidance) = (0.2, 0.05);
+                (model.score_net.corrected_below, model.score_net.coarse_autoguidance) = (Some(3.0), 0.5);
                 model
             }
         }
@@ -70,6 +70,7 @@ impl Preset {
             patch: None,
             grain: false,
             grain_spread: 0.0,
+            grain_contrast: 0.0,
             grain_structure: false,
             classes: 0,
             encoder: blocks(layers),
@@ -112,7 +113,8 @@ impl Preset {
             patch: Some(16),
             grain: true,
             // Measured on validation images: see the card of the shipped weights.
-            grain_spread: 0.7,
+            grain_spread: 0.6,
+            grain_contrast: 0.6,
             grain_structure: true,
             classes: 0,
             encoder: blocks(encoder),

@@ -7,7 +7,9 @@ use burn::tensor::{Tensor, TensorData};
 use vdm::codec::tokens::{DECODER_RESIDUAL, ENCODER_RESIDUAL, INPUT_SCALE, LEAST_ENERGY, LEAST_MEAN};
 use vdm::config::{ModelConfig, ResNetConfig};
 use vdm::gaussian::CHANNELS;
-use vdm::grain::{CELLS, LEAST_STRUCTURE, LN_DEVIATION, SMOOTHING, interpolation, noise_len, smoothing};
+use vdm::grain::{
+    CELLS, LEAST_STRUCTURE, LN_DEVIATION, LN_PIVOT, MOST_ABOVE_PIVOT, SMOOTHING, interpolation, noise_len, smoothing,
+};
 use vdm::lapped;
 use vdm::score_net::LEAST_ALPHA;
 use vdm::token_net::RMS_EPSILON;
@@ -96,6 +98,20 @@ impl Tokens<'_, '_> {
         let image = self.graph.node("MatMul", &[&down, &image], &format!("{name}.rows"));
         let image = self.graph.node("MatMul", &[&image, &across], &format!("{name}.columns"));
         Ok(self.reshape(&image, &[height * width], name))
+    }
+
+    /// ln s `[batch · tokens, area]` with more contrast among patches.
+    fn contrasted(&mut self, ln_s: &str, area: usize, contrast: f64) -> Result<Name> {
+        let axes = self.graph.integers("axes.1", &[1]);
+        let keep = vec![AttributeProto::int("keepdims", 1)];
+        let sum = self.graph.node_with("ReduceSum", &[ln_s, &axes], "grain.contrast.sum", keep);
+        let mean = self.scaled(&sum, 1.0 / area as f64, "grain.contrast.mean")?;
+        let pivot = self.scalar("grain.contrast.pivot", LN_PIVOT)?;
+        let above = self.graph.node("Sub", &[&mean, &pivot], "grain.contrast.above");
+        let most = self.scalar("grain.contrast.most", MOST_ABOVE_PIVOT)?;
+        let above = self.graph.node("Min", &[&above, &most], "grain.contrast.counted");
+        let change = self.scaled(&above, contrast, "grain.contrast")?;
+        Ok(self.graph.node("Add", &[ln_s, &change], "grain.contrasted"))
     }
 
     /// What grain is multiplied by, `[batch, H·W]`, of the numbers of n.
@@ -269,8 +285,9 @@ pub fn decoder(
     let ln_s = on.graph.node("Add", &[&change, &start], "decoder.grain.sum");
     let (low, high) = (on.scalar("grain.low", LN_DEVIATION.0)?, on.scalar("grain.high", LN_DEVIATION.1)?);
     let ln_s = on.graph.node("Clip", &[&ln_s, &low, &high], "decoder.grain.ln_s");
-    let s = on.graph.node("Exp", &[&ln_s], "decoder.grain.s");
     let area = grid.patch * grid.patch;
+    let ln_s = if config.grain_contrast > 0.0 { on.contrasted(&ln_s, area, config.grain_contrast)? } else { ln_s };
+    let s = on.graph.node("Exp", &[&ln_s], "decoder.grain.s");
     let (pixels, len) = (config.pixels(), noise_len(config));
     let of_coefficients = on.numbered(noise, 0..pixels, "grain.noise");
     let of_coefficients = on.reshape(&of_coefficients, &[area], "grain.noise.patches");
