@@ -28,6 +28,7 @@ use burn::tensor::{Tensor, TensorData, backend::Backend};
 
 use crate::config::ModelConfig;
 use crate::lapped;
+use crate::nn::sum_rows;
 use crate::tokens::{Border, Grid};
 
 /// Least and greatest natural logarithm of a standard deviation: a quarter of a grey level of 255, and half the range.
@@ -48,7 +49,7 @@ pub(crate) fn negative_log_density<B: Backend>(
     let [batch, pixels] = difference.dims();
     let coefficients = grid.windows(difference, Border::Wrap).matmul(lapped::tensor(grid.patch, &ln_s.device()));
     let standard = coefficients * ln_s.clone().neg().exp();
-    let nats = (standard.square() * 0.5 + ln_s).reshape([batch, pixels]).sum_dim(1).squeeze_dim::<1>(1);
+    let nats = sum_rows((standard.square() * 0.5 + ln_s).reshape([batch, pixels]));
     nats + 0.5 * (2.0 * PI).ln() * pixels as f64
 }
 

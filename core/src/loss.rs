@@ -2,6 +2,8 @@
 
 use burn::tensor::{Tensor, activation::sigmoid, backend::Backend};
 
+use crate::nn::sum_rows;
+
 /// The terms of the loss of a batch, each `[B]` unless said otherwise.
 ///
 /// Their sum `reconstruction + latent + diffusion` is the variational lower bound's negative; the two auxiliary losses
@@ -43,7 +45,7 @@ fn softplus<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B, D> {
 
 /// Σ softplus(ℓ) − x ℓ over the pixels, for logits ℓ and grey values x in [0, 1], both `[B, N]`.
 pub fn bernoulli_nll<B: Backend>(logits: Tensor<B, 2>, x: Tensor<B, 2>) -> Tensor<B, 1> {
-    (softplus(logits.clone()) - x * logits).sum_dim(1).squeeze_dim(1)
+    sum_rows(softplus(logits.clone()) - x * logits)
 }
 
 /// ½ Σ (α_1² f² + σ_1² − ln σ_1² − 1) over the latent dimensions, for f `[B, D]` and γ_max `[1]`.
@@ -51,17 +53,18 @@ pub fn latent_kl<B: Backend>(f: Tensor<B, 2>, gamma_max: Tensor<B, 1>) -> Tensor
     let gamma = gamma_max.unsqueeze::<2>(); // [1, 1]
     // σ² − 1 = −α² and −ln σ² = softplus(−γ) keep their digits where α² is small.
     let alpha_squared = sigmoid(gamma.clone().neg());
-    ((f.square() - 1.0) * alpha_squared + softplus(gamma.neg())).sum_dim(1).squeeze_dim(1) * 0.5
+    sum_rows((f.square() - 1.0) * alpha_squared + softplus(gamma.neg())) * 0.5
 }
 
 /// w ‖ε − ε̂‖² for weights w `[B]`, ε and ε̂ `[B, D]`; w is ½ γ′(t), or ½ T expm1(γ_t − γ_s) in discrete time.
 pub fn diffusion_loss<B: Backend>(noise: Tensor<B, 2>, predicted: Tensor<B, 2>, weight: Tensor<B, 1>) -> Tensor<B, 1> {
-    (noise - predicted).square().sum_dim(1).squeeze_dim::<1>(1) * weight
+    sum_rows((noise - predicted).square()) * weight
 }
 
 /// Mean squared difference a pixel of `[B, N]` images.
 pub fn mse<B: Backend>(x: Tensor<B, 2>, y: Tensor<B, 2>) -> Tensor<B, 1> {
-    (x - y).square().mean_dim(1).squeeze_dim(1)
+    let [_, pixels] = x.dims();
+    sum_rows((x - y).square()) / pixels as f64
 }
 
 /// Mean squared difference of vertical neighbours plus that of horizontal neighbours of x − y, for `[B, H, W]`.

@@ -29,7 +29,7 @@ pub enum Purpose {
     Diffuse = 3,
     /// Draws from the Bernoulli decoder.
     Pixels = 4,
-    /// A training step: times, noise and hidden labels; the index is the number of the step.
+    /// A training step: times and hidden labels; the index is the number of the step.
     Training = 5,
     /// The order of the training images; the index is the number of the pass over the data.
     Order = 6,
@@ -43,6 +43,10 @@ pub enum Purpose {
     Grain = 10,
     /// A training step of the coarse network; the index is the number of the step.
     Coarse = 11,
+    /// ε of z_t in training; the index is the number of the draw among all that training has taken.
+    TrainingNoise = 12,
+    /// ε_0 of z_0 in training; the index is the number of the image among all that training has taken.
+    TrainingStart = 13,
 }
 
 /// A stream of random numbers for one seed, purpose and index.

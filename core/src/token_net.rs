@@ -3,12 +3,11 @@
 
 use burn::module::{Module, Param};
 use burn::nn::Linear;
-use burn::tensor::activation::{relu, softmax};
 use burn::tensor::{Tensor, backend::Backend};
 
 use crate::config::{ComputePrecision, ResNetConfig};
 use crate::error::WeightsError;
-use crate::nn::{dense, film};
+use crate::nn::{dense, film, perceptron};
 use crate::params::{Init, ParamBuilder};
 use crate::tokens::Grid;
 
@@ -64,9 +63,10 @@ impl<B: Backend> Attention<B> {
         let qkv = dense(&self.input, h, compute).reshape([batch, tokens, 3, heads, size]);
         let part = |i: usize| qkv.clone().narrow(2, i, 1).reshape([batch, tokens, heads, size]).swap_dims(1, 2);
         let (q, k, v) = (rms_norm(part(0)), rms_norm(part(1)), part(2)); // [B, heads, T, size]
-        // Normalised vectors have a product of up to `size`.
-        let weights = softmax(q.matmul(k.swap_dims(2, 3)) * (size as f64).sqrt().recip(), 3);
-        let mixed = weights.matmul(v).swap_dims(1, 2).reshape([count, width]);
+        // A softmax in few passes: normalised vectors have a product of up to `size`, so that no exponential overflows.
+        let weights = (q * (size as f64).sqrt().recip()).matmul(k.swap_dims(2, 3)).exp(); // [B, heads, T, T]
+        let mixed = weights.clone().matmul(v) / weights.sum_dim(3);
+        let mixed = mixed.swap_dims(1, 2).reshape([count, width]);
         dense(&self.output, mixed, compute)
     }
 }
@@ -125,8 +125,7 @@ impl<B: Backend> TokenBlock<B> {
             None => x,
         };
         let h = grid.shift(modulated(x.clone(), self.film.as_ref(), condition, grid, compute));
-        let h = relu(dense(&self.dense_1, h, compute));
-        x + dense(&self.dense_2, h, compute)
+        x + perceptron([&self.dense_1, &self.dense_2], h, compute)
     }
 }
 

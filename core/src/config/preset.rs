@@ -15,7 +15,7 @@ pub enum Preset {
     Paper,
     /// A small model at 64×64 for a first run and for tests: trains in about a minute on a CPU.
     Quick,
-    /// Sharp images at 256×256: networks on patches, in 30 MB. Trained in two stages, on a GPU.
+    /// Sharp images at 256×256: networks on patches with attention, in 30 MB. Trained in two stages, on a GPU.
     Sharp,
     /// The same in 17 MB, for a CPU.
     SharpSmall,
@@ -41,10 +41,10 @@ impl Preset {
             //                               side latent width layers score embedding hidden
             Preset::Paper => Self::dense_model(256, 64, 128, 6, 10, 128, 32),
             Preset::Quick => Self::dense_model(64, 16, 64, 2, 3, 32, 8),
-            //                                      encoder  decoder  ScoreNet, heads; coarse
-            Preset::Sharp => Self::patch_model([256, 4], [256, 6], [320, 6], 10, [256, 3]),
+            //                          numbers a patch, encoder, decoder, ScoreNet, heads; coarse
+            Preset::Sharp => Self::patch_model(128, [192, 2], [128, 3], [384, 6], 6, [256, 2], [-7.0, 10.0]),
             Preset::SharpSmall => {
-                let mut model = Self::patch_model([192, 2], [192, 3], [192, 8], 0, [512, 4]);
+                let mut model = Self::patch_model(64, [192, 2], [192, 3], [192, 8], 0, [512, 4], [-6.0, 9.0]);
                 // Measured on the shipped weights: see their card.
                 (model.score_net.gamma_offset, model.score_net.autoguidance) = (0.2, 0.05);
                 (model.score_net.corrected_below, model.score_net.coarse_autoguidance) = (Some(3.0), 0.5);
@@ -99,17 +99,19 @@ impl Preset {
 
     /// Each network as width and layers.
     fn patch_model(
+        channels: usize,
         encoder: [usize; 2],
         decoder: [usize; 2],
         score_net: [usize; 2],
         heads: usize,
         coarse: [usize; 2],
+        [gamma_min, gamma_max]: [f64; 2],
     ) -> ModelConfig {
         let blocks = |[width, layers]: [usize; 2]| ResNetConfig { width, layers, layer_norm: false, heads: 0 };
         ModelConfig {
             height: 256,
             width: 256,
-            latent_dim: 16384, // 64 numbers for each of 16×16 patches
+            latent_dim: 256 * channels, // of 16×16 patches
             patch: Some(16),
             grain: true,
             // Measured on validation images: see the card of the shipped weights.
@@ -135,10 +137,10 @@ impl Preset {
             },
             schedule: ScheduleConfig {
                 kind: ScheduleKind::Monotonic { hidden: 32, learn_endpoints: false },
-                gamma_min: -6.0,
+                gamma_min,
                 // The brightness of a whole chest stands in hundreds of latent numbers together, and is drowned later
                 // than one of them.
-                gamma_max: 9.0,
+                gamma_max,
             },
         }
     }

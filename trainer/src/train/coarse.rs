@@ -5,7 +5,9 @@ use anyhow::{Context, Result, anyhow};
 use burn::module::AutodiffModule;
 use burn::optim::{AdamWConfig, GradientsParams, Optimizer};
 use burn::tensor::{Tensor, TensorData, backend::AutodiffBackend, backend::Backend};
+use rayon::prelude::*;
 use vdm::coarse::{Components, loss};
+use vdm::image::to_unit;
 use vdm::model::Networks;
 use vdm::noise::{NoiseStream, Purpose};
 use vdm::score_net::ScoreNet;
@@ -22,6 +24,10 @@ const WARMUP_STEPS: u64 = 100;
 const WEIGHT_DECAY: f32 = 0.01;
 /// Steps between lines.
 const LOG_EVERY: u64 = 500;
+/// Times that each image is taken, augmented in other ways, where images are augmented.
+const COPIES: usize = 4;
+/// Number of the first copy among augmented images; training does not come so far.
+const FIRST_COPY: u64 = 1 << 63;
 /// Images validated on, at most.
 const MOST_VALIDATED: usize = 1024;
 
@@ -33,15 +39,25 @@ struct Scores {
 }
 
 impl Scores {
-    fn of<B: AutodiffBackend>(networks: &Networks<B>, data: &Dataset, most: usize, device: &B::Device) -> Result<Self> {
+    /// Of some images of a set, at most so many, which `image` gives by their place in the result and in the set.
+    fn of<B: AutodiffBackend>(
+        networks: &Networks<B>,
+        data: &Dataset,
+        [copies, most]: [usize; 2],
+        image: impl Fn(u64, usize) -> Vec<f32> + Sync,
+        device: &B::Device,
+    ) -> Result<Self> {
         let networks = networks.valid();
         let gaussian = networks.score_net.gaussian().context("a coarse network needs a Gaussian prediction")?;
         let encoder = networks.encoder.as_ref().context("the encoder is missing")?;
-        let every = data.len().div_ceil(most).max(1);
-        let indices: Vec<usize> = (0..data.len()).step_by(every).collect();
+        let every = (data.len() * copies).div_ceil(most).max(1);
+        let indices: Vec<usize> = (0..data.len() * copies).step_by(every).map(|i| i % data.len()).collect();
         let mut values = Vec::new();
-        for chunk in indices.chunks(BATCH) {
-            let scores = gaussian.scores(encoder.forward(data.batch(chunk, device)));
+        let places: Vec<u64> = (0..indices.len() as u64).collect();
+        for chunk in places.chunks(BATCH) {
+            let images: Vec<Vec<f32>> = chunk.par_iter().map(|&i| image(i, indices[i as usize])).collect();
+            let images = TensorData::new(images.concat(), [chunk.len(), data.height * data.width]);
+            let scores = gaussian.scores(encoder.forward(Tensor::from_data(images, device)));
             let scores = scores.try_into_data().map_err(|e| anyhow!("cannot read from the device: {e:?}"))?;
             values.extend(scores.iter::<f32>());
         }
@@ -111,8 +127,13 @@ pub fn train<B: AutodiffBackend>(networks: &Networks<B>, data: &RunData, device:
     let mut net = networks.coarse.clone().context("the coarse network is missing")?;
     let settings = &data.settings;
     let steps = settings.training.coarse_steps;
-    let scores = Scores::of(networks, &data.train, MOST_IMAGES, device)?;
-    let held_out = Scores::of(networks, &data.validation, MOST_VALIDATED, device)?;
+    let copies = if settings.augmentation.is_off() { 1 } else { COPIES };
+    let augmented = |place: u64, index| {
+        data.image(index, &mut NoiseStream::new(settings.seed, Purpose::Augmentation, FIRST_COPY + place))
+    };
+    let scores = Scores::of(networks, &data.train, [copies, MOST_IMAGES], augmented, device)?;
+    let plain = |_, index| data.validation.image(index).iter().map(|&v| to_unit(v)).collect();
+    let held_out = Scores::of(networks, &data.validation, [1, MOST_VALIDATED], plain, device)?;
     let validated: Vec<usize> = (0..held_out.len()).collect();
     let schedule = files::block_on(networks.schedule.valid().read())?;
     let variances = networks.score_net.gaussian().context("a coarse network needs a Gaussian prediction")?.variances();

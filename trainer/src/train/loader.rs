@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 
 use anyhow::{Context, Result};
 use burn::tensor::{Int, Tensor, TensorData, backend::AutodiffBackend};
+use rayon::prelude::*;
 use vdm::math;
 use vdm::model::LatentNoise;
 use vdm::noise::{NoiseStream, Purpose};
@@ -19,30 +20,44 @@ const AHEAD: usize = 2;
 /// A part of a batch: some of its images with all of their draws, as numbers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HostBatch {
-    images: usize,
     latent_dim: usize,
     pixels: Vec<f32>,
     classes: Option<Vec<i64>>,
     times: Vec<f64>,
-    at_zero: Vec<f32>,
     at_t: Vec<f32>,
+    /// The streams of ε_0: a seed, and a number for each image.
+    starts: (u64, Range<u64>),
 }
 
 impl HostBatch {
-    /// As tensors.
-    pub fn on_device<B: AutodiffBackend>(self, device: &B::Device) -> Batch<B> {
-        let (images, draws, dim) = (self.images, self.times.len(), self.latent_dim);
+    /// As tensors. ε_0 takes as long to draw as ε; where only the diffusion loss is wanted, it is left at zeros.
+    pub fn on_device<B: AutodiffBackend>(self, with_start: bool, device: &B::Device) -> Batch<B> {
+        let (seed, starts) = self.starts;
+        let (draws, dim) = (self.times.len(), self.latent_dim);
+        let images = (starts.end - starts.start) as usize;
         let size = self.pixels.len() / images;
         let matrix = |values, shape: [usize; 2]| Tensor::<B, 2>::from_data(TensorData::new(values, shape), device);
+        let at_zero = if with_start {
+            matrix(normals(seed, Purpose::TrainingStart, starts.collect(), dim), [images, dim])
+        } else {
+            Tensor::zeros([images, dim], device)
+        };
         Batch {
             x: matrix(self.pixels, [images, size]),
             classes: self
                 .classes
                 .map(|labels| Tensor::<B, 1, Int>::from_data(TensorData::new(labels, [images]), device)),
             times: self.times,
-            noise: LatentNoise { at_zero: matrix(self.at_zero, [images, dim]), at_t: matrix(self.at_t, [draws, dim]) },
+            noise: LatentNoise { at_zero, at_t: matrix(self.at_t, [draws, dim]) },
         }
     }
+}
+
+/// `dim` standard normal numbers of each of some streams, on all cores.
+fn normals(seed: u64, purpose: Purpose, streams: Vec<u64>, dim: usize) -> Vec<f32> {
+    let rows: Vec<Vec<f32>> =
+        streams.into_par_iter().map(|index| NoiseStream::new(seed, purpose, index).normals(dim)).collect();
+    rows.concat()
 }
 
 /// Which images of each batch one device takes, and in how many parts.
@@ -72,10 +87,9 @@ pub fn step_batches(data: &RunData, share: &Share, retries: u64, step: u64) -> V
         };
         indices.iter().map(&mut label).collect()
     });
-    let at_zero = stream.normals(batch * dim);
-    let at_t = stream.normals(batch * times_per_image * dim);
-
     let size = share.images.len() / share.parts;
+    let image_number = |i: usize| step * batch as u64 + i as u64;
+    let draw_number = |draw: usize| step * (batch * times_per_image) as u64 + draw as u64;
     (0..share.parts)
         .map(|part| {
             let first = share.images.start + part * size;
@@ -83,20 +97,22 @@ pub fn step_batches(data: &RunData, share: &Share, retries: u64, step: u64) -> V
             // Draw k of image i stands at k · batch + i.
             let draws: Vec<usize> =
                 (0..times_per_image).flat_map(|k| range.clone().map(move |i| k * batch + i)).collect();
+            let images: Vec<Vec<f32>> = range
+                .clone()
+                .into_par_iter()
+                .map(|i| {
+                    let mut stream = NoiseStream::new(seed, Purpose::Augmentation, image_number(i));
+                    data.image(indices[i], &mut stream)
+                })
+                .collect();
+            let numbers: Vec<u64> = draws.iter().map(|&draw| draw_number(draw)).collect();
             HostBatch {
-                images: size,
                 latent_dim: dim,
-                pixels: range
-                    .clone()
-                    .flat_map(|i| {
-                        let index = step * batch as u64 + i as u64;
-                        data.image(indices[i], &mut NoiseStream::new(seed, Purpose::Augmentation, index))
-                    })
-                    .collect(),
+                pixels: images.concat(),
                 classes: classes.as_ref().map(|classes| classes[range.clone()].to_vec()),
                 times: draws.iter().map(|&i| times[i]).collect(),
-                at_zero: at_zero[range.start * dim..range.end * dim].to_vec(),
-                at_t: draws.iter().flat_map(|&i| at_t[i * dim..(i + 1) * dim].iter().copied()).collect(),
+                at_t: normals(seed, Purpose::TrainingNoise, numbers, dim),
+                starts: (seed, image_number(range.start)..image_number(range.end)),
             }
         })
         .collect()

@@ -7,7 +7,7 @@ use burn::module::AutodiffModule;
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{DType, Tensor, backend::AutodiffBackend, backend::Backend};
 use vdm::bound::ImageTerms;
-use vdm::config::{ComputePrecision, TrainingConfig};
+use vdm::config::{ComputePrecision, Stage, TrainingConfig};
 use vdm::loss::LossTerms;
 use vdm::math;
 use vdm::model::Networks;
@@ -226,8 +226,10 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         let encoder = networks.encoder.as_ref().context("the encoder is missing")?;
         let mut accumulator = GradientsAccumulator::new();
         let mut sums = Tensor::<B::InnerBackend, 1>::zeros([TERMS], self.device);
+        let with_start = looks || training.stage != Stage::Diffusion;
         for part in self.loader.next()? {
-            let part = gradients(networks, encoder, config, training, scale, looks, part.on_device(self.device));
+            let part = part.on_device(with_start, self.device);
+            let part = gradients(networks, encoder, config, training, scale, looks, part);
             accumulator.accumulate(networks, part.gradients);
             sums = sums + sum_of_terms(part.terms, part.weighted_diffusion);
         }
