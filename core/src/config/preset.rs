@@ -197,7 +197,8 @@ impl Preset {
             Preset::Quick => TrainingConfig { steps: 1000, batch: 32, learning_rate: 2e-3, warmup_steps: 50, ..paper },
             Preset::Sharp | Preset::SharpSmall if stage == Some(Stage::Diffusion) => TrainingConfig {
                 optimizer: OptimizerKind::Muon,
-                batch: 32,
+                // A GPU has as much to do with the launches of a step as with fewer images than that.
+                batch: if self == Preset::Sharp { 128 } else { 32 },
                 ema_half_lives: vec![50_000],
                 coarse_steps: 10_000,
                 times_per_image: 1,
