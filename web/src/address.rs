@@ -196,7 +196,7 @@ mod tests {
             let mut read = Address::parse(&address.search());
             if class.is_none() {
                 // Guidance counts for a class only, and is not told without one.
-                assert_eq!(read.link.as_ref().map(|link| link.settings.guidance), Some(1.0));
+                assert_eq!(read.link.as_ref().map(|link| link.settings.guidance), Some(0.0));
                 read.link.iter_mut().for_each(|link| link.settings.guidance = 2.5);
             }
             assert_eq!(read, address);

@@ -30,7 +30,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { seed: 0, steps: 25, sampler: Sampler::default(), class: None, guidance: 1.0 }
+        Self { seed: 0, steps: 25, sampler: Sampler::default(), class: None, guidance: 0.0 }
     }
 }
 
