@@ -63,7 +63,7 @@ fn add_bias<B: Backend>(y: Tensor<B, 2>, bias: Tensor<B, 1>) -> Tensor<B, 2> {
 pub(crate) fn sum_rows<B: Backend>(x: Tensor<B, 2>) -> Tensor<B, 1> {
     let [batch, count] = x.dims();
     let side = side(count);
-    x.reshape([batch, side, count / side]).sum_dim(1).sum_dim(2).reshape([batch])
+    x.reshape([batch, side, count / side]).sum_dim(2).sum_dim(1).reshape([batch])
 }
 
 /// The greatest power of two that divides `count` and whose square is not above it.
