@@ -39,7 +39,8 @@ struct Scores {
 }
 
 impl Scores {
-    /// Of some images of a set, at most so many, which `image` gives by their place in the result and in the set.
+    /// Of images of a set, `copies` times each, or less often where that would be more than `most`; `image` gives one by
+    /// its place in the result and in the set.
     fn of<B: AutodiffBackend>(
         networks: &Networks<B>,
         data: &Dataset,
@@ -50,12 +51,13 @@ impl Scores {
         let networks = networks.valid();
         let gaussian = networks.score_net.gaussian().context("a coarse network needs a Gaussian prediction")?;
         let encoder = networks.encoder.as_ref().context("the encoder is missing")?;
-        let every = (data.len() * copies).div_ceil(most).max(1);
-        let indices: Vec<usize> = (0..data.len() * copies).step_by(every).map(|i| i % data.len()).collect();
+        let every = data.len().div_ceil(most).max(1);
+        let once: Vec<usize> = (0..data.len()).step_by(every).collect();
+        let indices = once.repeat(copies.min(most / once.len().max(1)).max(1));
+        let numbered: Vec<(u64, usize)> = (0..).zip(indices.iter().copied()).collect();
         let mut values = Vec::new();
-        let places: Vec<u64> = (0..indices.len() as u64).collect();
-        for chunk in places.chunks(BATCH) {
-            let images: Vec<Vec<f32>> = chunk.par_iter().map(|&i| image(i, indices[i as usize])).collect();
+        for chunk in numbered.chunks(BATCH) {
+            let images: Vec<Vec<f32>> = chunk.par_iter().map(|&(place, index)| image(place, index)).collect();
             let images = TensorData::new(images.concat(), [chunk.len(), data.height * data.width]);
             let scores = gaussian.scores(encoder.forward(Tensor::from_data(images, device)));
             let scores = scores.try_into_data().map_err(|e| anyhow!("cannot read from the device: {e:?}"))?;
