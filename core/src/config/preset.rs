@@ -197,7 +197,7 @@ impl Preset {
             Preset::Quick => TrainingConfig { steps: 1000, batch: 32, learning_rate: 2e-3, warmup_steps: 50, ..paper },
             Preset::Sharp | Preset::SharpSmall if stage == Some(Stage::Diffusion) => TrainingConfig {
                 optimizer: OptimizerKind::Muon,
-                // A GPU has as much to do with the launches of a step as with fewer images than that.
+                // On a GPU more images a step are more images a second: trainer/notes/sharp-h200.md.
                 batch: if self == Preset::Sharp { 128 } else { 32 },
                 ema_half_lives: vec![50_000],
                 coarse_steps: 10_000,
