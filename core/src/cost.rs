@@ -4,12 +4,11 @@
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 use serde::{Deserialize, Serialize};
 
-use crate::config::{ModelConfig, ResNetConfig};
+use crate::autoencoder::grain;
+use crate::config::{GAUSSIAN_CHANNELS, ModelConfig, ResNetConfig};
 use crate::error::BackendError;
-use crate::gaussian;
-use crate::grain;
 use crate::model::{Condition, Vdm};
-use crate::noise::{NoiseStream, Purpose};
+use crate::rng::{Rng, RngStream};
 
 /// Operations for one image, a multiplication and an addition counting as two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +40,7 @@ impl Cost {
         let channels = dim / tokens;
         let stack = |of: &ResNetConfig, inputs, outputs, condition| token_net(of, tokens, inputs, outputs, condition);
         let rank = score.gaussian_rank;
-        let gaussian = 3 * dense(tokens * gaussian::CHANNELS.min(channels), rank);
+        let gaussian = 3 * dense(tokens * GAUSSIAN_CHANNELS.min(channels), rank);
         let coarse = config.coarse().map_or(0, |config| {
             let blocks = config.score_net.blocks();
             condition + resnet(&blocks, rank, rank, embedding)
@@ -123,7 +122,7 @@ pub async fn measure<B: Backend>(
     device: &B::Device,
 ) -> Result<Speed, BackendError> {
     let noise = |index: u64, rows: usize, columns: usize| -> Tensor<B, 2> {
-        let values = NoiseStream::new(0, Purpose::Evaluation, index).normals(rows * columns);
+        let values = Rng::new(0, RngStream::Evaluation, index).normals(rows * columns);
         Tensor::from_data(TensorData::new(values, [rows, columns]), device)
     };
     let cost = Cost::of(&model.config);

@@ -3,20 +3,19 @@
 use burn::module::Module;
 use burn::tensor::{Int, Tensor, TensorData, activation::sigmoid, backend::Backend};
 
-use crate::codec::{Decoded, Decoder, Encoder};
+use crate::autoencoder::grain;
+use crate::autoencoder::lapped::LappedSelection;
+use crate::autoencoder::{Decoded, Decoder, Encoder};
 use crate::config::{Autoguidance, ComputePrecision, ModelConfig, Stage};
+use crate::diffusion::gaussian::{GaussianNoise, LatentStatistics};
+use crate::diffusion::loss::{self, LossTerms};
+use crate::diffusion::schedule::{NoiseSchedule, ScheduleParams};
+use crate::diffusion::score_net::ScoreNet;
 use crate::error::{BackendError, ConfigError, WeightsError};
-use crate::gaussian::{GaussianNoise, LatentStatistics};
-use crate::grain;
-use crate::lapped::LappedSelection;
-use crate::loss::{self, LossTerms};
 use crate::math;
-use crate::nn::time_embedding;
-use crate::noise::Purpose;
-use crate::params::ParamBuilder;
-use crate::sampler::seeded_noise;
-use crate::schedule::{NoiseSchedule, ScheduleParams};
-use crate::score_net::ScoreNet;
+use crate::nn::dense::time_embedding;
+use crate::nn::params::ParamBuilder;
+use crate::rng::{RngStream, seeded_noise};
 
 /// All that is trained.
 #[derive(Module, Debug)]
@@ -25,7 +24,7 @@ pub struct Networks<B: Backend> {
     pub schedule: ScheduleParams<B>,
     /// Predicts the noise.
     pub score_net: ScoreNet<B>,
-    /// Predicts that of the principal components of latents, see [`coarse`](crate::coarse).
+    /// Predicts that of the principal components of latents, see [`coarse`](crate::diffusion::coarse).
     pub coarse: Option<ScoreNet<B>>,
     /// Latents to images.
     pub decoder: Decoder<B>,
@@ -389,7 +388,7 @@ impl<B: Backend> Vdm<B> {
     pub fn decode_with_grain(&self, f: Tensor<B, 2>, seeds: &[u64]) -> Tensor<B, 2> {
         let Decoded { mean, ln_grain, .. } = self.networks.decoder.decode(f);
         let (Some(ln_s), Some(grid)) = (ln_grain, self.config.grid()) else { return mean.clamp(0.0, 1.0) };
-        let noise = seeded_noise::<B>(seeds, Purpose::Grain, 0, grain::noise_len(&self.config), &ln_s.device());
+        let noise = seeded_noise::<B>(seeds, RngStream::Grain, 0, grain::noise_len(&self.config), &ln_s.device());
         (mean.clone() + grain::draw(ln_s, noise, mean, &self.config, grid)).clamp(0.0, 1.0)
     }
 

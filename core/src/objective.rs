@@ -15,9 +15,9 @@ use burn::optim::GradientsParams;
 use burn::tensor::activation::sigmoid;
 use burn::tensor::{Int, Tensor, backend::AutodiffBackend};
 
-use crate::codec::Encoder;
+use crate::autoencoder::Encoder;
 use crate::config::{ModelConfig, ScheduleKind, Stage, TrainingConfig};
-use crate::loss::{LossTerms, latent_kl};
+use crate::diffusion::loss::{LossTerms, latent_kl};
 use crate::model::{BatchGammas, CodecTerms, DiffusionRate, LatentNoise, Networks, mean_of_draws};
 
 /// A batch to train on.

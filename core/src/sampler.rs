@@ -3,13 +3,13 @@
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 use serde::{Deserialize, Serialize};
 
-use crate::codec::Encoder;
+use crate::autoencoder::Encoder;
 use crate::config::ModelConfig;
+use crate::diffusion::schedule::NoiseSchedule;
 use crate::error::ConfigError;
 use crate::math::{alpha_squared, sigma_squared};
 use crate::model::{Condition, Vdm};
-use crate::noise::{NoiseStream, Purpose, slerp};
-use crate::schedule::NoiseSchedule;
+use crate::rng::{Rng, RngStream, seeded_noise, slerp};
 
 /// How z_s follows from z_t.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -200,21 +200,9 @@ pub struct Trajectory<B: Backend> {
     f_hat: Option<Tensor<B, 2>>,
 }
 
-/// Noise `[seeds, dim]`, each row from its own seed: an image does not depend on the others of its batch.
-pub fn seeded_noise<B: Backend>(
-    seeds: &[u64],
-    purpose: Purpose,
-    index: u64,
-    dim: usize,
-    device: &B::Device,
-) -> Tensor<B, 2> {
-    let values: Vec<f32> = seeds.iter().flat_map(|&seed| NoiseStream::new(seed, purpose, index).normals(dim)).collect();
-    Tensor::from_data(TensorData::new(values, [seeds.len(), dim]), device)
-}
-
 /// A draw from the Bernoulli decoder: each pixel is 1 with its mean's probability, else 0.
 pub fn draw_pixels(mean: &[f32], seed: u64) -> Vec<f32> {
-    let mut noise = NoiseStream::new(seed, Purpose::Pixels, 0);
+    let mut noise = Rng::new(seed, RngStream::Pixels, 0);
     mean.iter().map(|&p| if noise.uniform() < f64::from(p) { 1.0 } else { 0.0 }).collect()
 }
 
@@ -229,7 +217,7 @@ impl<B: Backend> Trajectory<B> {
         seeds: &[u64],
         device: &B::Device,
     ) -> Result<Self, ConfigError> {
-        let z = seeded_noise(seeds, Purpose::Prior, 0, model.config.latent_dim, device);
+        let z = seeded_noise(seeds, RngStream::Prior, 0, model.config.latent_dim, device);
         Self::from_latent(model, options, seeds, z, 1.0)
     }
 
@@ -248,7 +236,7 @@ impl<B: Backend> Trajectory<B> {
         device: &B::Device,
     ) -> Result<Self, ConfigError> {
         let dim = model.config.latent_dim;
-        let draw = |seed| NoiseStream::new(seed, Purpose::Prior, 0).normals(dim);
+        let draw = |seed| Rng::new(seed, RngStream::Prior, 0).normals(dim);
         let (a, b) = (draw(from), draw(to));
         let weight = |i: usize| i as f64 / (frames.max(2) - 1) as f64;
         let values: Vec<f32> = (0..frames).flat_map(|i| slerp(&a, &b, weight(i))).collect();
@@ -294,7 +282,7 @@ impl<B: Backend> Trajectory<B> {
         x: Tensor<B, 2>,
         t: f64,
     ) -> Result<Self, ConfigError> {
-        let noise = seeded_noise(seeds, Purpose::Diffuse, 0, model.config.latent_dim, &x.device());
+        let noise = seeded_noise(seeds, RngStream::Diffuse, 0, model.config.latent_dim, &x.device());
         let z = model.diffuse(encoder.forward(x), noise, t);
         Self::from_latent(model, options, seeds, z, t)
     }
@@ -350,7 +338,7 @@ impl<B: Backend> Trajectory<B> {
             Sampler::Ancestral => {
                 let c = gammas.ancestral();
                 let [_, dim] = z.dims();
-                let fresh = seeded_noise::<B>(&self.seeds, Purpose::Step, i as u64, dim, &z.device());
+                let fresh = seeded_noise::<B>(&self.seeds, RngStream::Step, i as u64, dim, &z.device());
                 z * c.z + eps_hat * c.eps + fresh * c.noise
             }
             Sampler::Ddim => {

@@ -22,11 +22,11 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::codec::Encoder;
+use crate::autoencoder::Encoder;
 use crate::config::ModelConfig;
 use crate::error::{BackendError, WeightsError};
 use crate::model::Networks;
-use crate::params::ParamBuilder;
+use crate::nn::params::ParamBuilder;
 
 /// The version of the format that is written and read.
 pub const FORMAT_VERSION: u32 = 1;

@@ -10,12 +10,12 @@ use vdm::config::{
     ComputePrecision, ModelConfig, ObjectiveWeights, Preset, ResNetConfig, ScheduleConfig, ScheduleKind,
     ScoreNetConfig, Stage, TrainingConfig,
 };
-use vdm::gaussian::LatentStatistics;
-use vdm::loss::LossTerms;
+use vdm::diffusion::gaussian::LatentStatistics;
+use vdm::diffusion::loss::LossTerms;
 use vdm::math;
 use vdm::model::{LatentNoise, Networks};
-use vdm::noise::{NoiseStream, Purpose};
 use vdm::objective::{Batch, Gradients, clip_global_norm, complete_gradients, gradients};
+use vdm::rng::{Rng, RngStream};
 
 type Trained = Autodiff<Flex>;
 
@@ -140,7 +140,7 @@ fn collect(networks: &Networks<Flex>, gradients: Option<&GradientsParams>) -> Nu
 
 fn random(shape: &Numbers, seed: u64) -> Numbers {
     let draw = |(&id, (name, numbers)): (&u64, &(String, Vec<f32>))| {
-        (id, (name.clone(), NoiseStream::new(seed, Purpose::Evaluation, id).normals(numbers.len())))
+        (id, (name.clone(), Rng::new(seed, RngStream::Evaluation, id).normals(numbers.len())))
     };
     Numbers(shape.0.iter().map(draw).collect())
 }
@@ -189,7 +189,7 @@ impl Fixture {
     }
 
     fn tensor<B: Backend, const D: usize>(stream: u64, shape: [usize; D]) -> Tensor<B, D> {
-        let values = NoiseStream::new(11, Purpose::Training, stream).normals(shape.iter().product());
+        let values = Rng::new(11, RngStream::Training, stream).normals(shape.iter().product());
         Tensor::from_data(TensorData::new(values, shape), &Default::default())
     }
 

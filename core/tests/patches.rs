@@ -4,15 +4,15 @@
 use burn::module::{AutodiffModule, Module, ModuleMapper, Param};
 use burn::tensor::{Tensor, TensorData};
 use burn_flex::{Flex, FlexDevice};
-use vdm::coarse::{self, Components};
-use vdm::config::{ModelConfig, Preset, ResNetConfig};
-use vdm::gaussian::LatentStatistics;
-use vdm::lapped::LappedSelection;
+use vdm::autoencoder::lapped::LappedSelection;
+use vdm::config::{ModelConfig, PatchGrid, Preset, ResNetConfig};
+use vdm::diffusion::coarse::{self, Components};
+use vdm::diffusion::gaussian::LatentStatistics;
 use vdm::math::{alpha_squared, sigma_squared};
 use vdm::model::{Condition, Networks, Vdm};
-use vdm::noise::{NoiseStream, Purpose};
+use vdm::nn::patch_grid::Border;
+use vdm::rng::{Rng, RngStream};
 use vdm::sampler::{Sampler, SamplingOptions, Trajectory};
-use vdm::tokens::{Border, Grid};
 
 fn ready<F: Future>(future: F) -> F::Output {
     let mut future = std::pin::pin!(future);
@@ -24,7 +24,7 @@ fn ready<F: Future>(future: F) -> F::Output {
 }
 
 fn normals(seed: u64, shape: [usize; 2]) -> Tensor<Flex, 2> {
-    let values = NoiseStream::new(seed, Purpose::Evaluation, 0).normals(shape[0] * shape[1]);
+    let values = Rng::new(seed, RngStream::Evaluation, 0).normals(shape[0] * shape[1]);
     Tensor::from_data(TensorData::new(values, shape), &FlexDevice)
 }
 
@@ -36,7 +36,7 @@ fn inner(a: &[f32], b: &[f32]) -> f64 {
     a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
 }
 
-const GRID: Grid = Grid { rows: 3, columns: 2, patch: 4 };
+const GRID: PatchGrid = PatchGrid { rows: 3, columns: 2, patch: 4 };
 
 /// An image whose pixel at (y, x) is 100 y + x.
 fn coordinates() -> Tensor<Flex, 2> {
@@ -166,7 +166,7 @@ impl ModuleMapper<Flex> for Stir {
         let seed = self.0;
         param.map(|tensor| {
             let shape = tensor.dims();
-            let values = NoiseStream::new(seed, Purpose::Evaluation, 0).normals(shape.iter().product());
+            let values = Rng::new(seed, RngStream::Evaluation, 0).normals(shape.iter().product());
             tensor + Tensor::<Flex, D>::from_data(TensorData::new(values, shape), &FlexDevice) * 0.3
         })
     }

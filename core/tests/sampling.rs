@@ -4,11 +4,12 @@ use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 use burn_flex::Flex;
 use vdm::config::{ModelConfig, Preset, ResNetConfig, ScheduleConfig, ScheduleKind, ScoreNetConfig};
+use vdm::diffusion::schedule::NoiseSchedule;
 use vdm::math::{alpha_squared, sigma_squared};
 use vdm::model::{Condition, Networks, Vdm};
-use vdm::noise::{NoiseStream, Purpose};
-use vdm::sampler::{Sampler, SamplingOptions, StepGammas, Trajectory, seeded_noise};
-use vdm::schedule::NoiseSchedule;
+use vdm::rng::seeded_noise;
+use vdm::rng::{Rng, RngStream};
+use vdm::sampler::{Sampler, SamplingOptions, StepGammas, Trajectory};
 
 fn config(classes: usize) -> ModelConfig {
     let blocks = ResNetConfig { width: 8, layers: 1, layer_norm: false, heads: 0 };
@@ -51,7 +52,7 @@ impl<B: Backend> ModuleMapper<B> for Shake {
         self.0 += 1;
         param.map(|tensor| {
             let shape = tensor.dims();
-            let values = NoiseStream::new(0, Purpose::Evaluation, self.0).normals(shape.iter().product());
+            let values = Rng::new(0, RngStream::Evaluation, self.0).normals(shape.iter().product());
             let noise = Tensor::from_data(TensorData::new(values, shape), &tensor.device());
             tensor + noise * 0.2
         })
@@ -100,7 +101,7 @@ fn exact_flow(schedule: &NoiseSchedule, t: f64, s: f64) -> f64 {
 fn deterministic_samplers_follow_the_probability_flow() {
     let model = fresh(0);
     for t in [1.0, 0.6] {
-        let z = seeded_noise::<Flex>(&[1, 2], Purpose::Diffuse, 0, 6, &Default::default());
+        let z = seeded_noise::<Flex>(&[1, 2], RngStream::Diffuse, 0, 6, &Default::default());
         let exact = z.clone() * exact_flow(&model.schedule, t, 0.0);
         let error = |sampler, steps| {
             let start = Trajectory::from_latent(&model, options(sampler, steps), &[1, 2], z.clone(), t);
@@ -235,7 +236,7 @@ fn denoising_from_a_time_takes_its_share_of_the_steps() {
     let x = Tensor::<Flex, 2>::full([1, 16], 0.4, &Default::default());
     let f = model.encode(x.clone()).expect("a model with its encoder");
     for (t, steps) in [(1.0, 20), (0.5, 10), (0.51, 11), (1e-6, 1)] {
-        let noise = seeded_noise::<Flex>(&[3], Purpose::Diffuse, 0, 6, &Default::default());
+        let noise = seeded_noise::<Flex>(&[3], RngStream::Diffuse, 0, 6, &Default::default());
         let z = model.diffuse(f.clone(), noise.clone(), t);
         let gamma = model.schedule.gamma(t);
         let expected = f.clone() * alpha_squared(gamma).sqrt() + noise * sigma_squared(gamma).sqrt();
@@ -248,7 +249,7 @@ fn denoising_from_a_time_takes_its_share_of_the_steps() {
         assert!(largest_difference(trajectory.z(), &z) < 1e-6, "the image goes the same way");
     }
     // From t ≈ 0 there is nothing to do: the latent comes back.
-    let noise = seeded_noise::<Flex>(&[3], Purpose::Diffuse, 0, 6, &Default::default());
+    let noise = seeded_noise::<Flex>(&[3], RngStream::Diffuse, 0, 6, &Default::default());
     let z = model.diffuse(f, noise, 1e-6);
     let start = Trajectory::from_latent(&model, options(Sampler::Ddim, 20), &[3], z.clone(), 1e-6);
     assert!(largest_difference(&finish(start.expect("valid options"), &model), &z) < 1e-4);
@@ -257,7 +258,7 @@ fn denoising_from_a_time_takes_its_share_of_the_steps() {
 #[test]
 fn guidance_mixes_the_two_predictions() {
     let model = shaken(2);
-    let z = seeded_noise::<Flex>(&[1, 2], Purpose::Prior, 0, 6, &Default::default());
+    let z = seeded_noise::<Flex>(&[1, 2], RngStream::Prior, 0, 6, &Default::default());
     let predict = |class, guidance| model.predict_noise(z.clone(), 0.5, Condition { class, guidance });
     let (none, one) = (predict(None, 3.0), predict(Some(1), 0.0));
     assert!(largest_difference(&none, &one) > 1e-3, "the classes differ");

@@ -11,9 +11,11 @@ use burn::tensor::{Tensor, TensorData, backend::Backend};
 use serde::{Deserialize, de::DeserializeOwned};
 use tests::backends::{OnBackend, on_each_backend};
 use vdm::config::{Preset, TrainingConfig};
+use vdm::diffusion::loss;
+use vdm::diffusion::schedule::{Interior, MonotonicParams, NoiseSchedule, ScheduleParams};
+use vdm::math;
+use vdm::nn::dense as nn;
 use vdm::sampler::StepGammas;
-use vdm::schedule::{Interior, MonotonicParams, NoiseSchedule, ScheduleParams};
-use vdm::{loss, math, nn};
 
 #[test]
 fn every_golden_value_is_reproduced() {

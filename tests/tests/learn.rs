@@ -316,7 +316,7 @@ async fn ones_own_weights_are_used_or_refused_readably() {
         browser.click("notice-close").await;
     }
     // Random damage to the header: no crash, whatever it says.
-    let mut noise = vdm::noise::NoiseStream::new(1, vdm::noise::Purpose::Order, 0);
+    let mut noise = vdm::rng::Rng::new(1, vdm::rng::RngStream::Order, 0);
     for round in 0..20 {
         let mut damaged = bytes.clone();
         for _ in 0..8 {

@@ -12,10 +12,10 @@ use burn_flex::Flex;
 use tempfile::TempDir;
 use tests::programs::{run_trainer, words};
 use tests::python::script;
-use vdm::config::{ModelConfig, Preset, ResNetConfig};
-use vdm::gaussian::{CHANNELS, LatentStatistics};
+use vdm::config::{GAUSSIAN_CHANNELS, ModelConfig, Preset, ResNetConfig};
+use vdm::diffusion::gaussian::LatentStatistics;
 use vdm::model::Networks;
-use vdm::noise::{NoiseStream, Purpose};
+use vdm::rng::{Rng, RngStream};
 use vdm::weights::{Precision, Provenance, save, save_encoder, sha256_hex};
 
 /// Weights of the small model after a few steps, in half precision as every run ends.
@@ -38,7 +38,7 @@ impl<B: Backend> ModuleMapper<B> for Noise {
         self.0 += 1;
         let shape: [usize; D] = param.dims();
         let scale = if D == 2 { 1.0 / (shape[0] as f32).sqrt() } else { 0.5 };
-        let draws = NoiseStream::new(1, Purpose::Weights, self.0).normals(shape.iter().product());
+        let draws = Rng::new(1, RngStream::Weights, self.0).normals(shape.iter().product());
         let values: Vec<f32> = draws.iter().map(|v| v * scale).collect();
         param.map(|tensor| Tensor::from_data(TensorData::new(values, shape), &tensor.device()))
     }
@@ -76,8 +76,9 @@ fn made_up(folder: &Path, config: &ModelConfig) -> PathBuf {
     let schedule = fresh.schedule.clone();
     let networks = Networks { schedule, ..fresh.map(&mut Noise(0)) };
     let rank = config.score_net.gaussian_rank;
-    let coarse = config.grid().map_or(0, |grid| grid.tokens() * CHANNELS.min(config.latent_dim / grid.tokens()));
-    let draw = |index, count| NoiseStream::new(2, Purpose::Weights, index).normals(count);
+    let coarse =
+        config.grid().map_or(0, |grid| grid.tokens() * GAUSSIAN_CHANNELS.min(config.latent_dim / grid.tokens()));
+    let draw = |index, count| Rng::new(2, RngStream::Weights, index).normals(count);
     let variances = |index, count| draw(index, count).into_iter().map(|v: f32| 0.1 + v * v).collect();
     let networks = networks.with_latent_statistics(
         LatentStatistics {

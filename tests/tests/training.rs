@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tests::programs::{Ended, trainer, words};
 use tests::runs::{TRAIN, contents, decode, finished, json_lines, run, scratch, tensors, weights};
-use vdm::noise::{NoiseStream, Purpose};
+use vdm::rng::{Rng, RngStream};
 
 #[test]
 fn training_leaves_a_whole_run_behind() {
@@ -162,7 +162,7 @@ fn a_run_that_is_killed_again_and_again_ends_as_one_that_is_not() {
     let whole = scratch();
     run(whole.path(), &format!("{TRAIN} {LONG}")).ok();
     let folder = scratch();
-    let mut random = NoiseStream::new(1, Purpose::Evaluation, 0);
+    let mut random = Rng::new(1, RngStream::Evaluation, 0);
     let mut started = false;
     for kill in 0.. {
         assert!(kill < 60, "the run does not get on");

@@ -9,8 +9,8 @@ use divan::counter::ItemsCount;
 use vdm::config::{ModelConfig, Preset, TrainingConfig};
 use vdm::math;
 use vdm::model::{LatentNoise, Networks};
-use vdm::noise::{NoiseStream, Purpose};
 use vdm::objective::{Batch, Gradients, clip_global_norm, complete_gradients, gradients};
+use vdm::rng::{Rng, RngStream};
 
 /// The program's own allocator: the system's is several times slower with tensors.
 #[global_allocator]
@@ -38,7 +38,7 @@ impl Training {
     fn new(preset: Preset) -> Self {
         let device = Device::default();
         let (config, training) = (preset.model(), preset.training(None));
-        let mut noise = NoiseStream::new(0, Purpose::Phantom, 0);
+        let mut noise = Rng::new(0, RngStream::Phantom, 0);
         let size = [training.batch, config.pixels()];
         let pixels: Vec<f32> = (0..size[0] * size[1]).map(|_| noise.uniform() as f32).collect();
         let Ok(networks) = Networks::new(&config, 0, &device) else { panic!("a preset can be built") };
@@ -56,7 +56,7 @@ impl Training {
     fn step(&mut self) -> f64 {
         let (batch, dim) = (self.training.batch, self.config.latent_dim);
         let draws = batch * self.training.times_per_image;
-        let mut stream = NoiseStream::new(0, Purpose::Training, self.step);
+        let mut stream = Rng::new(0, RngStream::Training, self.step);
         let times = math::antithetic_times(stream.uniform(), draws, None);
         let mut draw = |rows| Tensor::from_data(TensorData::new(stream.normals(rows * dim), [rows, dim]), &self.device);
         let noise = LatentNoise { at_zero: draw(batch), at_t: draw(draws) };

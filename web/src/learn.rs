@@ -1,8 +1,8 @@
 //! What the learning views show, as numbers: the noise at a time, the bound in bits, who won a race.
 
-use vdm::bound::ImageTerms;
+use vdm::diffusion::schedule::NoiseSchedule;
+use vdm::elbo::ImageTerms;
 use vdm::math::{alpha_squared, bits_per_dim, sigma_squared, snr};
-use vdm::schedule::NoiseSchedule;
 
 use crate::manifest::ModelEntry;
 use crate::protocol::Subject;

@@ -3,14 +3,18 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::ConfigError;
-use crate::gaussian::CHANNELS;
-use crate::tokens::Grid;
 
+mod patch_grid;
 mod preset;
 mod training;
 
+pub use patch_grid::PatchGrid;
 pub use preset::Preset;
 pub use training::{ComputePrecision, ObjectiveWeights, OptimizerKind, Stage, TrainingConfig};
+
+/// Numbers of a patch, from the first, that the [Gaussian prediction](crate::diffusion::gaussian) takes principal
+/// components of.
+pub const GAUSSIAN_CHANNELS: usize = 16;
 
 /// Everything that the shape of a model depends on. It travels in the weights file, and between page and worker in a
 /// format that names no fields: none may be left out when it is absent.
@@ -27,18 +31,18 @@ pub struct ModelConfig {
     /// paper. The latent then holds `latent_dim` over the number of patches for each of them.
     #[serde(default)]
     pub patch: Option<usize>,
-    /// Whether the decoder gives the strength of grain beside the mean image (see [`grain`](crate::grain)); with
+    /// Whether the decoder gives the strength of grain beside the mean image (see [`grain`](crate::autoencoder::grain)); with
     /// patches only.
     #[serde(default)]
     pub grain: bool,
-    /// How unevenly grain is drawn within a patch (a of [`grain`](crate::grain)): the standard deviation of the natural
+    /// How unevenly grain is drawn within a patch (a of [`grain`](crate::autoencoder::grain)): the standard deviation of the natural
     /// logarithm of its local strength; 0 for evenly.
     #[serde(default)]
     pub grain_spread: f64,
-    /// By how much more the patches of an image differ in grain than the decoder says (b of [`grain`](crate::grain)).
+    /// By how much more the patches of an image differ in grain than the decoder says (b of [`grain`](crate::autoencoder::grain)).
     #[serde(default)]
     pub grain_contrast: f64,
-    /// Whether grain is stronger where the mean image has fine structure (r of [`grain`](crate::grain)); with patches
+    /// Whether grain is stronger where the mean image has fine structure (r of [`grain`](crate::autoencoder::grain)); with patches
     /// only.
     #[serde(default)]
     pub grain_structure: bool,
@@ -84,11 +88,11 @@ pub struct ScoreNetConfig {
     /// Heads of the attention among patches; 0 for none.
     #[serde(default)]
     pub heads: usize,
-    /// Principal components of the latents in the [Gaussian prediction](crate::gaussian) that the ScoreNet starts from;
+    /// Principal components of the latents in the [Gaussian prediction](crate::diffusion::gaussian) that the ScoreNet starts from;
     /// 0 for none; with patches only.
     #[serde(default)]
     pub gaussian_rank: usize,
-    /// Features of the dense ScoreNet on these components, see [`coarse`](crate::coarse).
+    /// Features of the dense ScoreNet on these components, see [`coarse`](crate::diffusion::coarse).
     #[serde(default)]
     pub coarse_width: usize,
     /// Its residual blocks; 0 for no such network; with a Gaussian prediction only.
@@ -227,9 +231,9 @@ impl ModelConfig {
     }
 
     /// How an image is cut, with patches.
-    pub fn grid(&self) -> Option<Grid> {
+    pub fn grid(&self) -> Option<PatchGrid> {
         let patch = self.patch?;
-        Some(Grid { rows: self.height / patch, columns: self.width / patch, patch })
+        Some(PatchGrid { rows: self.height / patch, columns: self.width / patch, patch })
     }
 
     /// Checks that every size can be built and that the schedule increases.
@@ -362,7 +366,7 @@ impl ModelConfig {
                 return Err(refuse(field, heads, &format!("a divisor of the width {width} is accepted")));
             }
         }
-        let coarse = tokens * CHANNELS.min(self.latent_dim / tokens);
+        let coarse = tokens * GAUSSIAN_CHANNELS.min(self.latent_dim / tokens);
         within("score_net.gaussian_rank", self.score_net.gaussian_rank, 0, coarse)
     }
 }

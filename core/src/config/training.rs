@@ -103,7 +103,7 @@ pub struct TrainingConfig {
     pub ema_half_lives: Vec<u64>,
     /// A half-life is at most this fraction of the images seen so far, so that an average forgets the start.
     pub ema_rampup: f64,
-    /// Steps of 256 images that the [coarse](crate::coarse) network is trained for, where there is one and it has not
+    /// Steps of 256 images that the [coarse](crate::diffusion::coarse) network is trained for, where there is one and it has not
     /// been, before the first step of the diffusion's stage.
     #[serde(default)]
     pub coarse_steps: u64,

@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 use vdm::image::to_unit;
-use vdm::noise::NoiseStream;
+use vdm::rng::Rng;
 
 /// The largest deviation of each change, drawn uniformly within ±; all are off by default.
 ///
@@ -72,7 +72,7 @@ impl AugmentSettings {
     ///
     /// # Shapes
     /// `image` has `height · width` pixels, and so has the result.
-    pub fn augment(&self, image: &[u8], height: usize, width: usize, stream: &mut NoiseStream) -> Vec<f32> {
+    pub fn augment(&self, image: &[u8], height: usize, width: usize, stream: &mut Rng) -> Vec<f32> {
         if self.is_off() {
             return image.iter().map(|&v| to_unit(v)).collect();
         }
@@ -87,7 +87,7 @@ impl AugmentSettings {
         greys
     }
 
-    fn draw(&self, height: usize, width: usize, stream: &mut NoiseStream) -> Draw {
+    fn draw(&self, height: usize, width: usize, stream: &mut Rng) -> Draw {
         let mut within = |limit: f64| limit * (2.0 * stream.uniform() - 1.0);
         let rotation = within(self.rotation_degrees).to_radians();
         let shift = [within(self.shift) * width as f64, within(self.shift) * height as f64];
@@ -148,12 +148,12 @@ fn reflect(index: i64, count: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use vdm::noise::Purpose;
+    use vdm::rng::RngStream;
 
     use super::*;
 
-    fn stream(index: u64) -> NoiseStream {
-        NoiseStream::new(7, Purpose::Augmentation, index)
+    fn stream(index: u64) -> Rng {
+        Rng::new(7, RngStream::Augmentation, index)
     }
 
     fn picture(height: usize, width: usize) -> Vec<u8> {

@@ -22,8 +22,8 @@ use super::dataset::Dataset;
 use super::decode::{self, decode};
 use super::entries::Entry;
 use super::source::SourceSettings;
-use crate::files;
-use crate::progress::Progress;
+use crate::base::files;
+use crate::base::progress::Progress;
 
 /// What is known of a prepared file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

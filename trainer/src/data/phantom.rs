@@ -7,11 +7,11 @@
 //! are the same on every platform.
 
 use vdm::image::to_u8;
-use vdm::noise::{NoiseStream, Purpose};
+use vdm::rng::{Rng, RngStream};
 
 /// Draws phantom number `index` of a seed: `height · width` grey values, row by row.
 pub fn draw(seed: u64, index: u64, height: usize, width: usize) -> Vec<u8> {
-    let mut stream = NoiseStream::new(seed, Purpose::Phantom, index);
+    let mut stream = Rng::new(seed, RngStream::Phantom, index);
     let anatomy = Anatomy::draw(&mut stream);
     let mut film = Film::new(height, width);
     film.fill(|x, y| anatomy.at(x, y));
@@ -92,7 +92,7 @@ struct Anatomy {
 }
 
 impl Anatomy {
-    fn draw(stream: &mut NoiseStream) -> Self {
+    fn draw(stream: &mut Rng) -> Self {
         // At most two deviations from the mean: no phantom falls apart.
         let mut vary = |mean: f64, deviation: f64| mean + deviation * stream.normal().clamp(-2.0, 2.0);
         let dome = vary(0.745, 0.025);
@@ -208,7 +208,7 @@ impl Anatomy {
     }
 
     /// Vessels that branch from the hila into the lungs.
-    fn vessels(&self, film: &mut Film, stream: &mut NoiseStream) {
+    fn vessels(&self, film: &mut Film, stream: &mut Rng) {
         for side in Side::BOTH {
             let lower = if side == Side::Right { 0.0 } else { 0.015 };
             let hilum = [self.midline + side.sign() * 0.075, 0.415 + lower];
@@ -401,7 +401,7 @@ impl Film {
     }
 
     /// 8-bit grey values: contrast, fine grain and soft mottle.
-    fn expose(&self, anatomy: &Anatomy, stream: &mut NoiseStream) -> Vec<u8> {
+    fn expose(&self, anatomy: &Anatomy, stream: &mut Rng) -> Vec<u8> {
         let mottle: Vec<f64> = (0..81).map(|_| 0.012 * stream.normal()).collect();
         let at = |row: usize, column: usize| mottle[row.min(8) * 9 + column.min(8)];
         let mut pixels = Vec::with_capacity(self.tissue.len());

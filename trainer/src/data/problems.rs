@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::cache::Prepared;
 use super::dataset::Dataset;
 use super::select_rows;
-use crate::files;
+use crate::base::files;
 
 /// A kind of problem, in the order of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

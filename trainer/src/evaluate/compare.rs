@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 
 use super::report::{Better, Closest, Row, Section};
+use crate::base::progress::Progress;
 use crate::measures::features::FeatureSpace;
 use crate::measures::memorisation::{Audit, Neighbour, Training};
 use crate::measures::neighbours::{self, Prdc};
@@ -11,7 +12,6 @@ use crate::measures::spectrum::{self, Difference, Spectrum};
 use crate::measures::stats::Figure;
 use crate::measures::wasserstein::{self, Distances};
 use crate::measures::{Draw, Images, Measured, TooFew};
-use crate::progress::Progress;
 
 /// Pairs of images that diversity is a mean over.
 const PAIRS: usize = 500;

@@ -1,6 +1,7 @@
 //! `trainer evaluate`: the bound of held-out images, how well they are reconstructed, how near samples are to real images,
 //! and whether samples are copies of training images, in one table.
 
+mod card;
 mod compare;
 mod outputs;
 pub mod report;
@@ -11,23 +12,24 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail, ensure};
 use burn::tensor::{backend::AutodiffBackend, backend::Backend};
 use serde::Serialize;
-use vdm::bound::{self, ImageTerms};
 use vdm::config::{ModelConfig, Stage};
+use vdm::elbo::{self, ImageTerms};
 use vdm::image::GreyImage;
 use vdm::math;
 use vdm::model::{Networks, Vdm};
 
+use self::card::Card;
 use self::report::{Better, BitsPerDim, Bound, Report, Row, Samples, Section, Terms, in_bits};
 use self::samples::SampleSet;
-use crate::card::{self, Card};
-use crate::cli::EvaluateArgs;
+use crate::base::about::SOFTWARE;
+use crate::base::device::{self, Device, Job};
+use crate::base::files::{self, LoadedModel, WithEncoder, block_on, write_atomic};
+use crate::base::progress::Progress;
+use crate::cli::args::EvaluateArgs;
 use crate::data::{self, Dataset};
-use crate::device::{self, Device, Job};
-use crate::files::{self, LoadedModel, WithEncoder, block_on, write_atomic};
+use crate::generate;
 use crate::measures::stats::Figure;
 use crate::measures::{Images, Measured, TooFew, similarity};
-use crate::progress::Progress;
-use crate::sample;
 
 /// A mean over images with its standard error.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -81,7 +83,7 @@ pub fn measure<B: Backend>(
         let images: Vec<&[u8]> = chunk.iter().map(|&i| data.image(i)).collect();
         let classes = data.labels.as_ref().map(|labels| &labels[chunk[0]..chunk[0] + chunk.len()]);
         let first = chunk[0] as u64;
-        all.extend(block_on(bound::measure(
+        all.extend(block_on(elbo::measure(
             networks, config, stage, encoder, &images, classes, first, times, seed, device,
         ))?);
         on_progress(all.len());
@@ -195,7 +197,7 @@ impl Evaluate {
             audit,
             closest,
             command: command_line(),
-            software: sample::SOFTWARE.to_owned(),
+            software: SOFTWARE.to_owned(),
         };
         if let Some(out) = &args.out {
             let training = training.as_ref().map(Images::of);
@@ -295,7 +297,7 @@ fn reconstruction_rows<B: Backend>(
         Ok(similarity::Pairwise { psnr: Vec::new(), ssim: Vec::new(), ms_ssim: Vec::new() });
     for (done, chunk) in indices.chunks(BATCH).enumerate() {
         let latents = model.encode(data.batch(chunk, device)).context("the encoder is not loaded")?;
-        let decoded: Vec<GreyImage> = sample::to_images(model.decode(latents), data.width)?;
+        let decoded: Vec<GreyImage> = generate::to_images(model.decode(latents), data.width)?;
         let decoded = Images { pixels: decoded.iter().map(|image| image.pixels.as_slice()).collect(), ..all };
         found = found.and_then(|mut found| {
             let more = similarity::pairwise(&all.select(chunk), &decoded)?;

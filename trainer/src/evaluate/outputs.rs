@@ -8,9 +8,9 @@ use vdm::image::{GreyImage, Origin};
 use super::compare::Spectra;
 use super::report::{Closest, Report};
 use super::samples::SampleSet;
-use crate::files::write_atomic;
+use crate::base::about::SOFTWARE;
+use crate::base::files::write_atomic;
 use crate::measures::Images;
-use crate::sample::SOFTWARE;
 
 /// Pairs in the gallery.
 pub const PAIRS: usize = 16;

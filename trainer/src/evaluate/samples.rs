@@ -8,14 +8,14 @@ use vdm::image::{GreyImage, LABEL};
 use vdm::model::Condition;
 use vdm::sampler::SamplingOptions;
 
-use crate::cli::EvaluateArgs;
+use crate::base::files::LoadedModel;
+use crate::base::progress::Progress;
+use crate::cli::args::EvaluateArgs;
 use crate::data::{self, ChoiceArgs};
-use crate::files::LoadedModel;
+use crate::generate::{self, Pixels};
 use crate::measures::Images;
-use crate::progress::Progress;
-use crate::sample::{self, Pixels};
 
-/// Samples drawn at once by [`sample::draw`], for the progress.
+/// Samples drawn at once by [`generate::draw`], for the progress.
 const BATCH: usize = 16;
 
 /// Samples to draw where the user names no number.
@@ -43,7 +43,7 @@ impl SampleSet {
 
 /// How the options say to sample, checked against the model.
 pub fn options<B: Backend>(args: &EvaluateArgs, loaded: &LoadedModel<B>) -> Result<SamplingOptions> {
-    let class = args.class.as_deref().map(|class| sample::class_number(loaded, class)).transpose()?;
+    let class = args.class.as_deref().map(|class| generate::class_number(loaded, class)).transpose()?;
     let condition = Condition { class, guidance: args.guidance };
     let options = SamplingOptions { sampler: args.sampler, steps: args.steps, condition };
     options.validate(&loaded.model.config)?;
@@ -60,7 +60,7 @@ pub fn draw<B: Backend>(
 ) -> Result<SampleSet> {
     let mut progress = Progress::new("sampling", 0, (options.steps * count.div_ceil(BATCH)) as u64);
     let mut done = 0;
-    let images = sample::draw(&loaded.model, options, Pixels::Mean, args.seed, count, device, || {
+    let images = generate::draw(&loaded.model, options, Pixels::Mean, args.seed, count, device, || {
         done += 1;
         progress.set(done, String::new);
     })?;

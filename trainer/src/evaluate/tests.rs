@@ -9,8 +9,8 @@ use vdm::image::Origin;
 use vdm::weights::{Precision, Provenance};
 
 use super::*;
-use crate::checkpoint::write_model;
-use crate::cli::{Cli, Command};
+use crate::base::files::write_model;
+use crate::cli::args::{Cli, Command};
 
 /// Phantoms as files of 64×64 pixels.
 fn pictures(folder: &Path, first: u64, count: usize) {

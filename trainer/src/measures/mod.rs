@@ -24,7 +24,7 @@ pub mod spectrum;
 pub mod stats;
 pub mod wasserstein;
 
-use vdm::noise::{NoiseStream, Purpose};
+use vdm::rng::{Rng, RngStream};
 
 use crate::data::Dataset;
 
@@ -84,8 +84,8 @@ pub enum Draw {
 
 impl Draw {
     /// The `index`-th stream of a seed.
-    pub fn stream(self, seed: u64, index: u64) -> NoiseStream {
-        NoiseStream::new(seed, Purpose::Evaluation, self as u64 + index)
+    pub fn stream(self, seed: u64, index: u64) -> Rng {
+        Rng::new(seed, RngStream::Evaluation, self as u64 + index)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Trains the network of the coarse structure (`vdm::coarse`) by itself, on the principal components of all training
+//! Trains the network of the coarse structure (`vdm::diffusion::coarse`) by itself, on the principal components of all training
 //! images at once: they are few numbers, so that a step takes hundreds of images.
 
 use anyhow::{Context, Result, anyhow};
@@ -6,16 +6,16 @@ use burn::module::AutodiffModule;
 use burn::optim::{AdamWConfig, GradientsParams, Optimizer};
 use burn::tensor::{Tensor, TensorData, backend::AutodiffBackend, backend::Backend};
 use rayon::prelude::*;
-use vdm::coarse::{Components, loss};
+use vdm::diffusion::coarse::{Components, loss};
+use vdm::diffusion::score_net::ScoreNet;
 use vdm::image::to_unit;
 use vdm::model::Networks;
-use vdm::noise::{NoiseStream, Purpose};
-use vdm::score_net::ScoreNet;
+use vdm::rng::{Rng, RngStream};
 
-use super::start::{BATCH, MOST_IMAGES};
+use super::init::{BATCH, MOST_IMAGES};
+use crate::base::files;
 use crate::data::Dataset;
-use crate::files;
-use crate::run_data::RunData;
+use crate::run::inputs::RunData;
 
 /// Images a step, each at a noise of its own.
 const IMAGES: usize = 256;
@@ -80,7 +80,7 @@ impl Scores {
         net: &ScoreNet<B>,
         of: &Fixed<B>,
         hidden: f64,
-        stream: &mut NoiseStream,
+        stream: &mut Rng,
     ) -> Tensor<B, 1> {
         let device = of.variances.device();
         let start = stream.uniform();
@@ -131,7 +131,7 @@ pub fn train<B: AutodiffBackend>(networks: &Networks<B>, data: &RunData, device:
     let steps = settings.training.coarse_steps;
     let copies = if settings.augmentation.is_off() { 1 } else { COPIES };
     let augmented = |place: u64, index| {
-        data.image(index, &mut NoiseStream::new(settings.seed, Purpose::Augmentation, FIRST_COPY + place))
+        data.image(index, &mut Rng::new(settings.seed, RngStream::Augmentation, FIRST_COPY + place))
     };
     let scores = Scores::of(networks, &data.train, [copies, MOST_IMAGES], augmented, device)?;
     let plain = |_, index| data.validation.image(index).iter().map(|&v| to_unit(v)).collect();
@@ -149,7 +149,7 @@ pub fn train<B: AutodiffBackend>(networks: &Networks<B>, data: &RunData, device:
     eprintln!("training the coarse network on {} images for {steps} steps", scores.len());
     let mut optimizer = AdamWConfig::new().with_beta_2(0.99).with_weight_decay(WEIGHT_DECAY).init();
     for step in 0..steps {
-        let mut stream = NoiseStream::new(settings.seed, Purpose::Coarse, step);
+        let mut stream = Rng::new(settings.seed, RngStream::Coarse, step);
         let rows: Vec<usize> = (0..IMAGES).map(|_| stream.below(scores.len())).collect();
         let mean = scores.loss(&rows, &net, &fixed, settings.training.label_dropout, &mut stream);
         let warm = ((step + 1) as f64 / WARMUP_STEPS as f64).min(1.0);
@@ -164,7 +164,7 @@ pub fn train<B: AutodiffBackend>(networks: &Networks<B>, data: &RunData, device:
                 step + 1
             );
             // The same draws each time.
-            let mut stream = NoiseStream::new(settings.seed, Purpose::Evaluation, 0);
+            let mut stream = Rng::new(settings.seed, RngStream::Evaluation, 0);
             let held_out = match validated.len() {
                 0 => String::new(),
                 _ => {

@@ -9,10 +9,10 @@ use burn::tensor::{Int, Tensor, TensorData, backend::AutodiffBackend};
 use rayon::prelude::*;
 use vdm::math;
 use vdm::model::LatentNoise;
-use vdm::noise::{NoiseStream, Purpose};
 use vdm::objective::Batch;
+use vdm::rng::{Rng, RngStream};
 
-use crate::run_data::RunData;
+use crate::run::inputs::RunData;
 
 /// Steps that are prepared ahead.
 const AHEAD: usize = 2;
@@ -38,7 +38,7 @@ impl HostBatch {
         let size = self.pixels.len() / images;
         let matrix = |values, shape: [usize; 2]| Tensor::<B, 2>::from_data(TensorData::new(values, shape), device);
         let at_zero = if with_start {
-            matrix(normals(seed, Purpose::TrainingStart, starts.collect(), dim), [images, dim])
+            matrix(normals(seed, RngStream::TrainingStart, starts.collect(), dim), [images, dim])
         } else {
             Tensor::zeros([images, dim], device)
         };
@@ -54,9 +54,9 @@ impl HostBatch {
 }
 
 /// `dim` standard normal numbers of each of some streams, on all cores.
-fn normals(seed: u64, purpose: Purpose, streams: Vec<u64>, dim: usize) -> Vec<f32> {
+fn normals(seed: u64, purpose: RngStream, streams: Vec<u64>, dim: usize) -> Vec<f32> {
     let rows: Vec<Vec<f32>> =
-        streams.into_par_iter().map(|index| NoiseStream::new(seed, purpose, index).normals(dim)).collect();
+        streams.into_par_iter().map(|index| Rng::new(seed, purpose, index).normals(dim)).collect();
     rows.concat()
 }
 
@@ -78,7 +78,7 @@ pub fn step_batches(data: &RunData, share: &Share, retries: u64, step: u64) -> V
     let seed = settings.seed.wrapping_add(retries.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let (batch, times_per_image) = (training.batch, training.times_per_image);
     let indices = batch_indices(seed, step, batch, data.train.len());
-    let mut stream = NoiseStream::new(seed, Purpose::Training, step);
+    let mut stream = Rng::new(seed, RngStream::Training, step);
     let times = math::antithetic_times(stream.uniform(), batch * times_per_image, training.diffusion_steps);
     let classes: Option<Vec<i64>> = data.train.labels.as_ref().map(|labels| {
         let mut label = |&i: &usize| {
@@ -101,7 +101,7 @@ pub fn step_batches(data: &RunData, share: &Share, retries: u64, step: u64) -> V
                 .clone()
                 .into_par_iter()
                 .map(|i| {
-                    let mut stream = NoiseStream::new(seed, Purpose::Augmentation, image_number(i));
+                    let mut stream = Rng::new(seed, RngStream::Augmentation, image_number(i));
                     data.image(indices[i], &mut stream)
                 })
                 .collect();
@@ -111,7 +111,7 @@ pub fn step_batches(data: &RunData, share: &Share, retries: u64, step: u64) -> V
                 pixels: images.concat(),
                 classes: classes.as_ref().map(|classes| classes[range.clone()].to_vec()),
                 times: draws.iter().map(|&i| times[i]).collect(),
-                at_t: normals(seed, Purpose::TrainingNoise, numbers, dim),
+                at_t: normals(seed, RngStream::TrainingNoise, numbers, dim),
                 starts: (seed, image_number(range.start)..image_number(range.end)),
             }
         })
@@ -127,7 +127,7 @@ fn batch_indices(seed: u64, step: u64, batch: usize, images: usize) -> Vec<usize
             let number = position / images as u64;
             let order = match &pass {
                 Some((n, order)) if *n == number => order,
-                _ => &pass.insert((number, NoiseStream::new(seed, Purpose::Order, number).permutation(images))).1,
+                _ => &pass.insert((number, Rng::new(seed, RngStream::Order, number).permutation(images))).1,
             };
             order[(position % images as u64) as usize]
         })
@@ -170,7 +170,7 @@ mod tests {
 
     use super::*;
     use crate::data::Dataset;
-    use crate::settings::RunSettings;
+    use crate::run::settings::RunSettings;
 
     #[test]
     fn each_pass_takes_every_image_once_whatever_the_batch() {

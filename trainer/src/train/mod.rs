@@ -1,14 +1,16 @@
 //! `trainer train`.
 
-mod average;
+mod checkpoint;
 mod coarse;
+mod data_parallel;
+mod ema;
+mod init;
 mod loader;
 mod network;
 mod optimizer;
-mod records;
+mod run_logger;
+
 mod session;
-mod start;
-mod team;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -21,24 +23,22 @@ use anyhow::{Context, Result, anyhow};
 use burn::tensor::backend::AutodiffBackend;
 use vdm::config::Preset;
 
-use crate::cli::TrainArgs;
-use crate::device::{self, TeamJob};
-use crate::files;
-use crate::run_data::{self, RunData};
-use crate::run_folder;
-use crate::settings::RunSettings;
+use crate::base::device::{self, TeamJob};
+use crate::base::files;
+use crate::cli::args::TrainArgs;
+use crate::run::folder;
+use crate::run::inputs::{self, RunData};
+use crate::run::settings::RunSettings;
 
-pub use average::{Average, name as average_name};
+use data_parallel::Team;
 use network::Network;
 pub use network::Nodes;
-pub use optimizer::NetworksOptimizer;
 use session::Session;
-use team::Team;
 
 /// `trainer train`.
 pub fn command(args: TrainArgs) -> Result<()> {
     let resumed = if args.resume {
-        let folder = run_folder::existing(args.out.as_deref())?;
+        let folder = folder::existing(args.out.as_deref())?;
         Some((RunSettings::stored(&folder, &args)?, folder))
     } else {
         None
@@ -56,10 +56,10 @@ pub fn command(args: TrainArgs) -> Result<()> {
         Some((settings, _)) => settings.clone(),
         None => RunSettings::resolve(&args, default_preset)?,
     };
-    let data = run_data::load(settings)?;
+    let data = inputs::load(settings)?;
     let folder = match resumed {
         Some((_, folder)) => folder,
-        None => run_folder::create(args.out.as_deref(), data.settings.preset)?,
+        None => folder::create(args.out.as_deref(), data.settings.preset)?,
     };
     eprintln!("run: {} (preset {})", folder.display(), data.settings.preset.name());
     let stop = Arc::new(AtomicBool::new(false));
@@ -78,7 +78,7 @@ pub fn command(args: TrainArgs) -> Result<()> {
         device_name,
         stop,
         time_limit: args.time_limit,
-        measured: start::Measured::default(),
+        measured: init::Measured::default(),
     };
     device::run_team(device, &args.devices, (job, network))
 }
@@ -90,7 +90,7 @@ struct Train {
     device_name: String,
     stop: Arc<AtomicBool>,
     time_limit: Option<Duration>,
-    measured: start::Measured,
+    measured: init::Measured,
 }
 
 impl TeamJob for (Train, Option<Network>) {

@@ -104,7 +104,7 @@ mod tests {
     use burn::backend::{Autodiff, Flex};
     use burn::tensor::TensorData;
     use vdm::config::Preset;
-    use vdm::noise::{NoiseStream, Purpose};
+    use vdm::rng::{Rng, RngStream};
     use vdm::weights::parameters;
 
     use super::*;
@@ -118,7 +118,7 @@ mod tests {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
             self.1 += 1;
             let shape: [usize; D] = param.dims();
-            let values = NoiseStream::new(3, Purpose::Evaluation, self.1).normals(shape.iter().product());
+            let values = Rng::new(3, RngStream::Evaluation, self.1).normals(shape.iter().product());
             self.0.register::<B, D>(param.id, Tensor::from_data(TensorData::new(values, shape), &param.device()));
         }
     }

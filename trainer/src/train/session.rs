@@ -6,25 +6,26 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use burn::module::AutodiffModule;
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{DType, Tensor, backend::AutodiffBackend, backend::Backend};
-use vdm::bound::ImageTerms;
 use vdm::config::{ComputePrecision, Stage, TrainingConfig};
-use vdm::loss::LossTerms;
+use vdm::diffusion::loss::LossTerms;
+use vdm::elbo::ImageTerms;
 use vdm::math;
 use vdm::model::Networks;
 use vdm::objective::{clip_global_norm, complete_gradients, gradients};
 use vdm::weights::Provenance;
 
 use super::Train;
-use super::average::Average;
+use super::checkpoint::{self, Best, Checkpoint, Position};
+use super::data_parallel::Team;
+use super::ema::Average;
+use super::init;
 use super::loader::{Loader, Share};
 use super::optimizer::NetworksOptimizer;
-use super::records::Records;
-use super::start;
-use super::team::Team;
-use crate::checkpoint::{self, Best, Checkpoint, Position};
+use super::run_logger::Records;
+use crate::base::files;
 use crate::evaluate::{self, Estimate};
-use crate::log::{StepLog, ValidationLog};
-use crate::settings::{OnNotFinite, RunSettings};
+use crate::run::log::{StepLog, ValidationLog};
+use crate::run::settings::{OnNotFinite, RunSettings};
 
 /// Times that a run steps back before it gives up.
 const MOST_RETRIES: u64 = 3;
@@ -122,7 +123,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         let mut state = match checkpoint::load(&job.folder, &training.ema_half_lives, optimizer.clone(), device)? {
             Some(state) => state,
             None => {
-                let networks = start::networks(&job.data, &job.measured, device)?;
+                let networks = init::networks(&job.data, &job.measured, device)?;
                 let average = |&half_life: &u64| Average { half_life, networks: networks.valid() };
                 let averages = training.ema_half_lives.iter().map(average).collect();
                 Checkpoint { position: Position::default(), averages, networks, optimizer }
@@ -348,7 +349,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         for average in &self.state.averages {
             series.push((average.name(), average.networks.clone().with_compute(ComputePrecision::F32)));
         }
-        let schedule = crate::files::block_on(series[0].1.schedule.read())?;
+        let schedule = files::block_on(series[0].1.schedule.read())?;
         for (name, networks) in series {
             let line = self.measure(&name, &networks)?;
             let objective = line.objective;
@@ -356,7 +357,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
                 self.state.position.best = Some(Best { step: line.step, series: name, objective });
                 let path = checkpoint::weights_path(&self.job.folder, self.settings.preset.name());
                 let precision = self.settings.weights.precision.into();
-                checkpoint::write_model(&path, &networks, &self.settings.model, &self.provenance(), precision)?;
+                files::write_model(&path, &networks, &self.settings.model, &self.provenance(), precision)?;
             }
             if let Some(records) = &mut self.records {
                 records.validation(&line)?;

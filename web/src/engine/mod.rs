@@ -11,17 +11,17 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use burn::tensor::{Tensor, TensorData, backend::Backend};
-use vdm::bound;
-use vdm::codec::Encoder;
+use vdm::autoencoder::Encoder;
 use vdm::config::Stage;
 use vdm::cost;
+use vdm::diffusion::schedule::NoiseSchedule;
+use vdm::elbo;
 use vdm::error::WeightsError;
 use vdm::image::{GreyImage, Origin};
 use vdm::math::alpha_squared;
 use vdm::model::Vdm;
-use vdm::noise::Purpose;
-use vdm::sampler::seeded_noise;
-use vdm::schedule::NoiseSchedule;
+use vdm::rng::RngStream;
+use vdm::rng::seeded_noise;
 use vdm::weights::{self, Header};
 
 use self::record::Recording;
@@ -184,7 +184,7 @@ impl<B: Backend> Engine<B> {
             return Err(Problem::Settings { detail: format!("t is {t}: 0 to 1 is accepted") }.into());
         }
         let dim = f.len();
-        let noise = seeded_noise::<B>(&[seed], Purpose::Diffuse, 0, dim, &self.device);
+        let noise = seeded_noise::<B>(&[seed], RngStream::Diffuse, 0, dim, &self.device);
         let z = self.model.diffuse(self.tensor(f.to_vec(), 1), noise, t);
         let latent = self.numbers(z.clone()).await?;
         let alpha = alpha_squared(self.model.schedule.gamma(t)).sqrt();
@@ -212,7 +212,7 @@ impl<B: Backend> Engine<B> {
             // The row of "no class".
             _ => self.model.config.classes,
         };
-        let terms = bound::measure(
+        let terms = elbo::measure(
             &self.model.networks,
             &self.model.config,
             Stage::Joint,

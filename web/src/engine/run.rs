@@ -4,8 +4,9 @@ use std::rc::Rc;
 
 use burn::tensor::{Tensor, backend::Backend};
 use vdm::math::alpha_squared;
-use vdm::noise::Purpose;
-use vdm::sampler::{Trajectory, seeded_noise};
+use vdm::rng::RngStream;
+use vdm::rng::seeded_noise;
+use vdm::sampler::Trajectory;
 
 use super::record::{Recording, stride};
 use super::{Engine, Halt, Host, StepTaken};
@@ -161,7 +162,7 @@ impl<B: Backend> Engine<B> {
             }
             (Start::Subject { t, .. }, Some(clean)) => {
                 let rows = run.seeds.len();
-                let noise = seeded_noise(&run.seeds, Purpose::Diffuse, 0, clean.len(), &self.device);
+                let noise = seeded_noise(&run.seeds, RngStream::Diffuse, 0, clean.len(), &self.device);
                 let z = self.model.diffuse(self.tensor(clean.repeat(rows), rows), noise, *t);
                 Trajectory::from_latent(&self.model, options, &run.seeds, z, *t)
             }

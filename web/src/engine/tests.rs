@@ -138,7 +138,7 @@ fn any_moment_of_a_run_can_be_looked_at_by_any_worker() {
         assert_eq!((&end.predicted, &end.noisy, end.t), (picture, picture, 0.0), "it ends in the image");
     }
     let start = look(&engine, &run, 1, 0);
-    let noise = vdm::noise::NoiseStream::new(4, Purpose::Prior, 0).normals(engine.model.config.latent_dim);
+    let noise = vdm::rng::Rng::new(4, RngStream::Prior, 0).normals(engine.model.config.latent_dim);
     assert_eq!((start.latent, start.t), (noise, 1.0), "it starts from the seed's noise");
     let middle = look(&engine, &run, 2, 17);
     let schedule = engine.schedule();
@@ -200,7 +200,7 @@ fn the_bound_is_that_of_the_core() {
     let encoder = engine.encoder.borrow().clone().expect("an encoder");
     let (networks, config) = (&engine.model.networks, &engine.model.config);
     let expected =
-        now(bound::measure(networks, config, Stage::Joint, &encoder, &[&picture.pixels], None, 0, 4, 0, &FlexDevice))
+        now(elbo::measure(networks, config, Stage::Joint, &encoder, &[&picture.pixels], None, 0, 4, 0, &FlexDevice))
             .expect("terms");
     assert_eq!(expected, [terms]);
     assert!(terms.reconstruction > terms.entropy_floor && terms.entropy_floor > 0.0);

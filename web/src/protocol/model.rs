@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use vdm::config::ModelConfig;
-use vdm::schedule::NoiseSchedule;
+use vdm::diffusion::schedule::NoiseSchedule;
 use vdm::weights::Provenance;
 
 /// Which backend is asked for.

@@ -1,8 +1,8 @@
 //! What the page asks for, and what it is given.
 
 use serde::{Deserialize, Serialize};
-use vdm::bound::ImageTerms;
 use vdm::cost::Speed;
+use vdm::elbo::ImageTerms;
 use vdm::image::{GreyImage, Origin};
 
 use super::{ModelInfo, Source};

@@ -1,6 +1,6 @@
 //! What the page shows: plain data that components render.
 
-use vdm::bound::ImageTerms;
+use vdm::elbo::ImageTerms;
 use vdm::image::Origin;
 
 use crate::protocol::{Diffused, Moment, Picture, Problem, Run, Source, Subject, Task};

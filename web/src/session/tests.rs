@@ -1,6 +1,6 @@
 use vdm::config::Preset;
 use vdm::cost::Timed;
-use vdm::schedule::NoiseSchedule;
+use vdm::diffusion::schedule::NoiseSchedule;
 use vdm::weights::Provenance;
 
 use super::*;

@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 use vdm::config::ScheduleKind;
-use vdm::schedule::NoiseSchedule;
+use vdm::diffusion::schedule::NoiseSchedule;
 
 use super::forward::figure_of_time;
 use super::learn::{Intro, figure};

@@ -1,0 +1,74 @@
+//! Encoder and decoder of the whole image.
+
+use burn::module::{Module, Param};
+use burn::tensor::{Tensor, activation::sigmoid, backend::Backend};
+
+use super::{Decoded, vector};
+use crate::config::ModelConfig;
+use crate::error::WeightsError;
+use crate::nn::dense::{Gains, ResNet};
+use crate::nn::params::{Init, ParamBuilder};
+
+/// Inputs are scaled by this over their number. An optimizer of Adam's kind moves each weight equally, so that the sum
+/// over all pixels would otherwise move faster the larger the image is.
+pub const INPUT_SCALE: f64 = 1280.0;
+
+/// The whole image to its latent.
+#[derive(Module, Debug)]
+pub struct DenseEncoder<B: Backend> {
+    /// The mean training image, which the input is measured from; it is not trained.
+    pub(super) mean: Param<Tensor<B, 1>>,
+    pub(super) net: ResNet<B>,
+    #[module(skip)]
+    pub(super) input_scale: f64,
+}
+
+impl<B: Backend> DenseEncoder<B> {
+    pub(super) fn build(config: &ModelConfig, p: &mut ParamBuilder<'_, B>) -> Result<Self, WeightsError> {
+        let pixels = config.pixels();
+        let input_scale = (INPUT_SCALE / pixels as f64).min(1.0);
+        let gains = Gains { input: (1.0 / input_scale) as f32, output: 1.0 };
+        let sizes = [pixels, config.latent_dim];
+        Ok(Self {
+            mean: p.param("mean", [pixels], Init::Constant(0.5))?,
+            net: p.scope("net", |p| ResNet::build(&config.encoder, sizes, None, gains, p))?,
+            input_scale,
+        })
+    }
+
+    pub(super) fn forward(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
+        let centred = x - self.mean.val().detach().unsqueeze::<2>();
+        self.net.forward(centred * self.input_scale, None)
+    }
+}
+
+/// A latent to the whole image.
+#[derive(Module, Debug)]
+pub struct DenseDecoder<B: Backend> {
+    pub(super) net: ResNet<B>,
+}
+
+impl<B: Backend> DenseDecoder<B> {
+    pub(super) fn build(config: &ModelConfig, p: &mut ParamBuilder<'_, B>) -> Result<Self, WeightsError> {
+        let sizes = [config.latent_dim, config.pixels()];
+        let gains = Gains { input: 1.0, output: 0.1 };
+        Ok(Self { net: p.scope("net", |p| ResNet::build(&config.decoder, sizes, None, gains, p))? })
+    }
+
+    pub(super) fn decode(&self, f: Tensor<B, 2>) -> Decoded<B> {
+        let logits = self.net.forward(f, None);
+        Decoded { mean: sigmoid(logits.clone()), logits, ln_grain: None }
+    }
+
+    /// Starts at the logits of the mean image.
+    pub(super) fn with_mean_image(mut self, mean: &[f64], device: &B::Device) -> Self {
+        let logit = |m: &f64| {
+            let m = m.clamp(1e-3, 1.0 - 1e-3);
+            (m / (1.0 - m)).ln()
+        };
+        let logits: Vec<f64> = mean.iter().map(logit).collect();
+        let bias = self.net.output.bias.take();
+        self.net.output.bias = bias.map(|param| param.map(|_| vector(&logits, device)));
+        self
+    }
+}

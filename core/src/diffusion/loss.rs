@@ -1,0 +1,78 @@
+//! The loss terms on tensors. All are per image, `[B]`, in nats unless said otherwise.
+
+use burn::tensor::{Tensor, activation::sigmoid, backend::Backend};
+
+use crate::nn::dense::sum_rows;
+
+/// The terms of the loss of a batch, each `[B]` unless said otherwise.
+///
+/// Their sum `reconstruction + latent + diffusion` is the variational lower bound's negative; the two auxiliary losses
+/// of the paper stand beside it.
+#[derive(Clone, Debug)]
+pub struct LossTerms<B: Backend> {
+    /// −log p(x | z_0), in nats.
+    pub reconstruction: Tensor<B, 1>,
+    /// KL(q(z_1 | x) ‖ N(0, I)), in nats.
+    pub latent: Tensor<B, 1>,
+    /// The diffusion loss, the mean over the drawn times, in nats.
+    pub diffusion: Tensor<B, 1>,
+    /// The diffusion loss at each of the K drawn times of each image, `[K·B]`, in nats.
+    pub diffusion_draws: Tensor<B, 1>,
+    /// Mean squared error a pixel between x and the decoder's mean.
+    pub mse: Tensor<B, 1>,
+    /// Gradient difference between x and the decoder's mean, see [`gradient_difference`].
+    pub gradient_difference: Tensor<B, 1>,
+    /// −log density of the difference between x and the decoder's mean, in nats of grey values; 0 without grain.
+    pub grain: Tensor<B, 1>,
+}
+
+/// z = α f + σ ε for γ `[B]` or `[1]`, f and ε `[B, D]`: the forward process q(z_t | f).
+pub fn diffuse<B: Backend>(f: Tensor<B, 2>, noise: Tensor<B, 2>, gamma: Tensor<B, 1>) -> Tensor<B, 2> {
+    let gamma = gamma.unsqueeze_dim::<2>(1); // [B, 1]
+    f * sigmoid(gamma.clone().neg()).sqrt() + noise * sigmoid(gamma).sqrt()
+}
+
+/// f̂ = (z − σ ε̂) / α for γ `[B]` or `[1]`, z and ε̂ `[B, D]`.
+pub fn predict_clean<B: Backend>(z: Tensor<B, 2>, noise: Tensor<B, 2>, gamma: Tensor<B, 1>) -> Tensor<B, 2> {
+    let gamma = gamma.unsqueeze_dim::<2>(1);
+    (z - noise * sigmoid(gamma.clone()).sqrt()) / sigmoid(gamma.neg()).sqrt()
+}
+
+/// ln(1 + e^x) elementwise, without overflow.
+fn softplus<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B, D> {
+    x.clone().clamp_min(0.0) + x.abs().neg().exp().log1p()
+}
+
+/// Σ softplus(ℓ) − x ℓ over the pixels, for logits ℓ and grey values x in [0, 1], both `[B, N]`.
+pub fn bernoulli_nll<B: Backend>(logits: Tensor<B, 2>, x: Tensor<B, 2>) -> Tensor<B, 1> {
+    sum_rows(softplus(logits.clone()) - x * logits)
+}
+
+/// ½ Σ (α_1² f² + σ_1² − ln σ_1² − 1) over the latent dimensions, for f `[B, D]` and γ_max `[1]`.
+pub fn latent_kl<B: Backend>(f: Tensor<B, 2>, gamma_max: Tensor<B, 1>) -> Tensor<B, 1> {
+    let gamma = gamma_max.unsqueeze::<2>(); // [1, 1]
+    // σ² − 1 = −α² and −ln σ² = softplus(−γ) keep their digits where α² is small.
+    let alpha_squared = sigmoid(gamma.clone().neg());
+    sum_rows((f.square() - 1.0) * alpha_squared + softplus(gamma.neg())) * 0.5
+}
+
+/// w ‖ε − ε̂‖² for weights w `[B]`, ε and ε̂ `[B, D]`; w is ½ γ′(t), or ½ T expm1(γ_t − γ_s) in discrete time.
+pub fn diffusion_loss<B: Backend>(noise: Tensor<B, 2>, predicted: Tensor<B, 2>, weight: Tensor<B, 1>) -> Tensor<B, 1> {
+    sum_rows((noise - predicted).square()) * weight
+}
+
+/// Mean squared difference a pixel of `[B, N]` images.
+pub fn mse<B: Backend>(x: Tensor<B, 2>, y: Tensor<B, 2>) -> Tensor<B, 1> {
+    let [_, pixels] = x.dims();
+    sum_rows((x - y).square()) / pixels as f64
+}
+
+/// Mean squared difference of vertical neighbours plus that of horizontal neighbours of x − y, for `[B, H, W]`.
+pub fn gradient_difference<B: Backend>(x: Tensor<B, 3>, y: Tensor<B, 3>) -> Tensor<B, 1> {
+    let residual = x - y;
+    let [_, h, w] = residual.dims();
+    let mean_square = |d: Tensor<B, 3>| d.square().mean_dim(2).mean_dim(1).squeeze_dim::<2>(2).squeeze_dim::<1>(1);
+    let vertical = residual.clone().narrow(1, 1, h - 1) - residual.clone().narrow(1, 0, h - 1);
+    let horizontal = residual.clone().narrow(2, 1, w - 1) - residual.narrow(2, 0, w - 1);
+    mean_square(vertical) + mean_square(horizontal)
+}

@@ -1,0 +1,222 @@
+//! What the networks are built of: dense layers, their modulation, and the paper's residual blocks of two of them.
+
+use burn::module::Module;
+use burn::nn::{LayerNorm, Linear};
+use burn::tensor::activation::{relu, silu};
+use burn::tensor::{FloatDType, Tensor, TensorData, backend::Backend};
+
+use crate::config::{ComputePrecision, ResNetConfig};
+use crate::error::WeightsError;
+use crate::math;
+use crate::nn::params::ParamBuilder;
+
+/// Feature-wise linear modulation, h (1 + scale) + shift, elementwise (Perez et al. 2018).
+pub fn film<B: Backend, const D: usize>(h: Tensor<B, D>, scale: Tensor<B, D>, shift: Tensor<B, D>) -> Tensor<B, D> {
+    h * (scale + 1.0) + shift
+}
+
+/// Sinusoidal embedding of times τ `[B]` to `[B, dim]`, differentiable: see [`math::time_embedding`].
+pub fn time_embedding<B: Backend>(tau: Tensor<B, 1>, dim: usize) -> Tensor<B, 2> {
+    let frequencies: Vec<f32> = math::embedding_frequencies(dim).map(|w| (1000.0 * w) as f32).collect();
+    let half = frequencies.len();
+    let frequencies = Tensor::<B, 2>::from_data(TensorData::new(frequencies, [1, half]), &tau.device());
+    let arguments = tau.unsqueeze_dim::<2>(1) * frequencies; // [B, dim/2]
+    Tensor::cat(vec![arguments.clone().sin(), arguments.cos()], 1)
+}
+
+/// x W + b, the product in another precision where one is asked for. Its result, the bias and the weights themselves
+/// stay float32, and so do the gradients.
+pub(crate) fn dense<B: Backend>(layer: &Linear<B>, x: Tensor<B, 2>, compute: ComputePrecision) -> Tensor<B, 2> {
+    let weight = layer.weight.val();
+    let y = match half(compute) {
+        None => product(x, weight),
+        Some(half) => product(x.cast(half), weight.cast(half)).cast(FloatDType::F32),
+    };
+    match &layer.bias {
+        Some(bias) => add_bias(y, bias.val()),
+        None => y,
+    }
+}
+
+/// x W for x `[N, F]`, the rows in parts of [`PART`] where they can be cut so: the gradient of W is then the sum of as
+/// many products, among which a GPU divides its work, where one sum over all rows is a few long ones.
+fn product<B: Backend>(x: Tensor<B, 2>, weight: Tensor<B, 2>) -> Tensor<B, 2> {
+    let ([rows, inputs], [_, outputs]) = (x.dims(), weight.dims());
+    if rows <= PART || !rows.is_multiple_of(PART) {
+        return x.matmul(weight);
+    }
+    x.reshape([rows / PART, PART, inputs]).matmul(weight.unsqueeze()).reshape([rows, outputs])
+}
+
+/// Rows of a part of a product: the patches of eight images of 256×256.
+const PART: usize = 2048;
+
+/// y `[N, F]` + b `[F]`, with the rows in a grid of about √N on each side: the gradient of b is then summed along one
+/// side after the other, where a GPU's units, each of which sums one column, would work on N rows for long.
+fn add_bias<B: Backend>(y: Tensor<B, 2>, bias: Tensor<B, 1>) -> Tensor<B, 2> {
+    let [rows, features] = y.dims();
+    let side = side(rows);
+    (y.reshape([rows / side, side, features]) + bias.unsqueeze()).reshape([rows, features])
+}
+
+/// Sums of the rows of `[B, N]`, `[B]`, along one side and then the other of a grid of about √N, as in [`add_bias`].
+pub(crate) fn sum_rows<B: Backend>(x: Tensor<B, 2>) -> Tensor<B, 1> {
+    let [batch, count] = x.dims();
+    let side = side(count);
+    x.reshape([batch, side, count / side]).sum_dim(2).sum_dim(1).reshape([batch])
+}
+
+/// The greatest power of two that divides `count` and whose square is not above it.
+fn side(count: usize) -> usize {
+    let powers = (0..usize::BITS / 2).map(|power| 1 << power);
+    powers.take_while(|side| count.is_multiple_of(*side) && side * side <= count).last().unwrap_or(1)
+}
+
+/// dense₂(relu(dense₁(x))), what is between them in the precision of the products: it is most of what a block on patches
+/// holds.
+pub(crate) fn perceptron<B: Backend>(
+    [first, second]: [&Linear<B>; 2],
+    x: Tensor<B, 2>,
+    compute: ComputePrecision,
+) -> Tensor<B, 2> {
+    let hidden = match half(compute) {
+        None => dense(first, x, compute),
+        Some(half) => {
+            let y = product(x.cast(half), first.weight.val().cast(half));
+            match &first.bias {
+                Some(bias) => add_bias(y, bias.val().cast(half)),
+                None => y,
+            }
+        }
+    };
+    dense(second, relu(hidden), compute)
+}
+
+fn half(compute: ComputePrecision) -> Option<FloatDType> {
+    match compute {
+        ComputePrecision::F32 => None,
+        ComputePrecision::Bf16 => Some(FloatDType::BF16),
+        ComputePrecision::F16 => Some(FloatDType::F16),
+    }
+}
+
+/// h + dense₂(swish(film(dense₁(swish(norm(h)))))), with the norm and the modulation where configured.
+#[derive(Module, Debug)]
+pub struct ResidualBlock<B: Backend> {
+    norm: Option<LayerNorm<B>>,
+    dense_1: Linear<B>,
+    film: Option<Linear<B>>,
+    dense_2: Linear<B>,
+}
+
+impl<B: Backend> ResidualBlock<B> {
+    fn build(
+        config: &ResNetConfig,
+        condition: Option<usize>,
+        p: &mut ParamBuilder<'_, B>,
+    ) -> Result<Self, WeightsError> {
+        let width = config.width;
+        Ok(Self {
+            norm: config.layer_norm.then(|| p.layer_norm("norm", width)).transpose()?,
+            dense_1: p.dense("dense_1", width, width, 1.0)?,
+            // Zero: modulation and block start as the identity.
+            film: condition.map(|features| p.dense("film", features, 2 * width, 0.0)).transpose()?,
+            dense_2: p.dense("dense_2", width, width, 0.0)?,
+        })
+    }
+
+    fn forward(&self, x: Tensor<B, 2>, condition: Option<&Tensor<B, 2>>, compute: ComputePrecision) -> Tensor<B, 2> {
+        let h = match &self.norm {
+            Some(norm) => norm.forward(x.clone()),
+            None => x.clone(),
+        };
+        let mut h = dense(&self.dense_1, silu(h), compute);
+        if let (Some(layer), Some(condition)) = (&self.film, condition) {
+            let [_, width] = h.dims();
+            let modulation = dense(layer, condition.clone(), compute); // [B, 2 width]
+            let scale = modulation.clone().narrow(1, 0, width);
+            h = film(h, scale, modulation.narrow(1, width, width));
+        }
+        x + dense(&self.dense_2, silu(h), compute)
+    }
+}
+
+/// dense → residual blocks → dense.
+#[derive(Module, Debug)]
+pub struct ResNet<B: Backend> {
+    input: Linear<B>,
+    blocks: Vec<ResidualBlock<B>>,
+    /// The last layer.
+    pub(crate) output: Linear<B>,
+    /// Precision of the matrix products.
+    #[module(skip)]
+    pub(crate) compute: ComputePrecision,
+}
+
+/// Gains of the initial weights of the first and the last layer.
+#[derive(Clone, Copy)]
+pub(crate) struct Gains {
+    pub(crate) input: f32,
+    pub(crate) output: f32,
+}
+
+impl<B: Backend> ResNet<B> {
+    pub(crate) fn build(
+        config: &ResNetConfig,
+        [inputs, outputs]: [usize; 2],
+        condition: Option<usize>,
+        gains: Gains,
+        p: &mut ParamBuilder<'_, B>,
+    ) -> Result<Self, WeightsError> {
+        Ok(Self {
+            input: p.dense("input", inputs, config.width, gains.input)?,
+            blocks: p.scope("blocks", |p| {
+                (0..config.layers)
+                    .map(|i| p.scope(i.to_string(), |p| ResidualBlock::build(config, condition, p)))
+                    .collect()
+            })?,
+            output: p.dense("output", config.width, outputs, gains.output)?,
+            compute: ComputePrecision::F32,
+        })
+    }
+
+    pub(crate) fn forward(&self, x: Tensor<B, 2>, condition: Option<&Tensor<B, 2>>) -> Tensor<B, 2> {
+        let mut h = dense(&self.input, x, self.compute);
+        for block in &self.blocks {
+            h = block.forward(h, condition, self.compute);
+        }
+        dense(&self.output, h, self.compute)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn_flex::Flex;
+
+    use super::*;
+    use crate::rng::{Rng, RngStream};
+
+    fn matrix(stream: u64, shape: [usize; 2]) -> Tensor<Flex, 2> {
+        let values = Rng::new(0, RngStream::Evaluation, stream).normals(shape[0] * shape[1]);
+        Tensor::from_data(TensorData::new(values, shape), &Default::default())
+    }
+
+    /// Rounding of float32 in another order.
+    fn assert_same<const D: usize>(found: Tensor<Flex, D>, expected: Tensor<Flex, D>, largest: f32) {
+        let apart: f32 = (found - expected).abs().max().into_scalar();
+        assert!(apart < 1e-6 * largest, "{apart}");
+    }
+
+    #[test]
+    fn what_is_taken_in_parts_is_the_whole() {
+        for rows in [3 * PART, PART, 3 * PART + 1, 7] {
+            let (x, weight) = (matrix(1, [rows, 5]), matrix(2, [5, 3]));
+            assert_same(product(x.clone(), weight.clone()), x.clone().matmul(weight), 30.0);
+            let bias = Tensor::<Flex, 1>::from_floats([1.0, -2.0, 3.0, 4.0, -5.0], &Default::default());
+            assert_same(add_bias(x.clone(), bias.clone()), x.clone() + bias.unsqueeze(), 10.0);
+            let long = x.reshape([5, rows]);
+            assert_same(sum_rows(long.clone()), long.sum_dim(1).squeeze_dim(1), 1000.0);
+        }
+        assert_eq!([1, 2, 4, 6, 64, 96, 65536].map(side), [1, 1, 2, 2, 8, 8, 256]);
+    }
+}

@@ -1,0 +1,53 @@
+//! The bound of images, measured.
+
+use burn_flex::{Flex, FlexDevice};
+use vdm::config::{Preset, Stage};
+use vdm::elbo::{ImageTerms, measure};
+use vdm::math::bernoulli_entropy;
+use vdm::model::Networks;
+
+fn ready<F: Future>(future: F) -> F::Output {
+    let mut future = std::pin::pin!(future);
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match future.as_mut().poll(&mut context) {
+        std::task::Poll::Ready(output) => output,
+        std::task::Poll::Pending => panic!("the CPU answers at once"),
+    }
+}
+
+fn terms(images: &[&[u8]], first: u64, seed: u64) -> Vec<ImageTerms> {
+    let config = Preset::Quick.model();
+    let networks = Networks::<Flex>::new(&config, 1, &FlexDevice).expect("networks");
+    let encoder = networks.encoder.clone().expect("an encoder");
+    ready(measure(&networks, &config, Stage::Joint, &encoder, images, None, first, 4, seed, &FlexDevice))
+        .expect("terms")
+}
+
+#[test]
+fn an_images_terms_do_not_depend_on_its_batch() {
+    let images: Vec<Vec<u8>> = (0..3).map(|k| (0..64 * 64).map(|i| ((i * (k + 3)) % 256) as u8).collect()).collect();
+    let images: Vec<&[u8]> = images.iter().map(Vec::as_slice).collect();
+    let together = terms(&images, 10, 5);
+    for (i, image) in images.iter().enumerate() {
+        let alone = terms(&[image], 10 + i as u64, 5)[0];
+        for (a, b) in [
+            (alone.reconstruction, together[i].reconstruction),
+            (alone.latent, together[i].latent),
+            (alone.diffusion, together[i].diffusion),
+        ] {
+            // Sums of float32 in another order.
+            assert!((a - b).abs() <= 1e-4 * b.abs().max(1.0), "{a} {b}");
+        }
+    }
+    assert_ne!(together[0].diffusion, terms(&images, 10, 6)[0].diffusion, "another seed, another draw");
+}
+
+#[test]
+fn the_floor_is_the_entropy_of_the_grey_values() {
+    let image: Vec<u8> = vec![51; 64 * 64];
+    let terms = terms(&[&image], 0, 0)[0];
+    let expected = 64.0 * 64.0 * bernoulli_entropy(0.2);
+    assert!((terms.entropy_floor - expected).abs() < 1e-3 * expected, "{} {expected}", terms.entropy_floor);
+    assert!(terms.reconstruction > terms.entropy_floor);
+    assert_eq!(terms.total(), terms.reconstruction + terms.latent + terms.diffusion);
+}

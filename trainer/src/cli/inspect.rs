@@ -1,0 +1,64 @@
+//! `trainer inspect`: what a file of weights holds.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use vdm::weights::{read_header, sha256_hex};
+
+use crate::base::files;
+use clap::Args;
+
+/// Options of inspection.
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// The file of weights
+    pub weights: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Prints the header of a file.
+pub fn command(args: InspectArgs) -> Result<()> {
+    let bytes = files::read(&args.weights)?;
+    let header = read_header(&bytes).with_context(|| format!("cannot use {}", args.weights.display()))?;
+    let hash = sha256_hex(&bytes);
+    let parameters: usize = header.tensors.iter().map(|tensor| tensor.shape.iter().product::<usize>()).sum();
+    if args.json {
+        let tensors: Vec<_> = header
+            .tensors
+            .iter()
+            .map(|t| serde_json::json!({ "name": t.name, "dtype": t.dtype, "shape": t.shape }))
+            .collect();
+        let value = serde_json::json!({
+            "file": args.weights,
+            "bytes": bytes.len(),
+            "sha256": hash,
+            "part": header.part,
+            "parameters": parameters,
+            "config": header.config,
+            "provenance": header.provenance,
+            "sampling_sha256": header.sampling_sha256,
+            "tensors": tensors,
+        });
+        return files::print(format!("{}\n", serde_json::to_string_pretty(&value)?).as_bytes());
+    }
+    let mut lines = vec![
+        format!(
+            "{}: {} file, {} parameters, {} bytes",
+            args.weights.display(),
+            header.part.name(),
+            parameters,
+            bytes.len()
+        ),
+        format!("sha256      {hash}"),
+    ];
+    lines.extend(header.sampling_sha256.iter().map(|sampling| format!("belongs to  {sampling}")));
+    lines.push(format!("config      {}", serde_json::to_string(&header.config)?));
+    lines.push(format!("provenance  {}", serde_json::to_string(&header.provenance)?));
+    lines.push(format!("\n{:<45} {:<5} shape", "tensor", "type"));
+    lines.extend(
+        header.tensors.iter().map(|tensor| format!("{:<45} {:<5} {:?}", tensor.name, tensor.dtype, tensor.shape)),
+    );
+    files::print(format!("{}\n", lines.join("\n")).as_bytes())
+}

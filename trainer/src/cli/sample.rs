@@ -1,0 +1,196 @@
+//! `trainer sample`: synthetic X-rays from a file of weights.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail, ensure};
+use burn::tensor::backend::{AutodiffBackend, Backend};
+use clap::{Args, ValueEnum};
+use vdm::image::{GreyImage, Origin};
+use vdm::model::Condition;
+use vdm::sampler::{Sampler, SamplingOptions};
+
+use super::args::sampler;
+use crate::base::about::SOFTWARE;
+use crate::base::device::{self, DeviceChoice, Job};
+use crate::base::files::{self, LoadedModel, WithEncoder};
+use crate::base::progress::Progress;
+use crate::generate::{BATCH, Pixels, class_number, draw};
+use crate::output::dicom::{Series, VisibleLabel};
+
+/// Options of sampling.
+#[derive(Debug, Args)]
+pub struct SampleArgs {
+    /// The file of weights
+    #[arg(long, value_name = "FILE")]
+    pub weights: PathBuf,
+    /// Images to draw; image k takes seed + k
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub count: usize,
+    /// Network evaluations an image
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub steps: usize,
+    /// How a step is taken: ancestral, ddim or dpmpp-2m
+    #[arg(long, value_parser = sampler, default_value = Sampler::default().name())]
+    pub sampler: Sampler,
+    /// Guidance weight; 0 is the plain conditional prediction
+    #[arg(long, value_name = "W", default_value_t = 0.0, allow_hyphen_values = true)]
+    pub guidance: f64,
+    /// Class, by number or name, for weights that have classes
+    #[arg(long)]
+    pub class: Option<String>,
+    /// Seed of the first image
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Where to compute
+    #[arg(long, value_enum, default_value_t = DeviceChoice::Auto)]
+    pub device: DeviceChoice,
+    /// A .png file (a grid, if there are several images), a .dcm file, or a folder for one file an image
+    #[arg(long, value_name = "FILE_OR_DIR", default_value = "samples")]
+    pub out: PathBuf,
+    /// Kind of the files [default: dicom where --out ends in .dcm, else png]
+    #[arg(long, value_enum)]
+    pub format: Option<ImageFormat>,
+    /// Draw each pixel from the Bernoulli decoder instead of showing its mean
+    #[arg(long)]
+    pub draw_pixels: bool,
+    /// Leave the label out of the picture; it stays in the metadata
+    #[arg(long)]
+    pub no_visible_label: bool,
+}
+
+/// The kind of an image file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ImageFormat {
+    /// PNG
+    Png,
+    /// DICOM Secondary Capture, marked as synthetic data
+    Dicom,
+}
+
+/// `trainer sample`.
+pub fn command(args: SampleArgs) -> Result<()> {
+    ensure!(args.count > 0, "--count is 0: at least 1 is accepted");
+    ensure!(args.weights.exists(), "cannot read {}: there is no such file", args.weights.display());
+    Target::of(&args)?;
+    let device = device::choose(args.device)?;
+    device::run(device, Sample(args))
+}
+
+/// What --format and --out ask for together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Target {
+    /// One PNG file, a grid of the images.
+    PngFile,
+    /// A folder of PNG files.
+    PngFolder,
+    /// One DICOM file of one image.
+    DicomFile,
+    /// A folder of DICOM files.
+    DicomFolder,
+}
+
+impl Target {
+    fn of(args: &SampleArgs) -> Result<Self> {
+        let ends_in = |extension: &str| args.out.extension().is_some_and(|e| e.eq_ignore_ascii_case(extension));
+        let target = match (args.format, ends_in("png"), ends_in("dcm")) {
+            (None | Some(ImageFormat::Png), true, _) => Self::PngFile,
+            (None | Some(ImageFormat::Dicom), _, true) => Self::DicomFile,
+            (Some(ImageFormat::Png), _, true) => {
+                bail!("--format is png, and --out ends in .dcm: leave one of them out")
+            }
+            (Some(ImageFormat::Dicom), true, _) => {
+                bail!("--format is dicom, and --out ends in .png: a .dcm file or a folder is accepted")
+            }
+            (Some(ImageFormat::Dicom), ..) => Self::DicomFolder,
+            (None | Some(ImageFormat::Png), ..) => Self::PngFolder,
+        };
+        ensure!(
+            target != Self::DicomFile || args.count == 1,
+            "--count is {}, and {} holds one image: pass a folder and --format dicom",
+            args.count,
+            args.out.display()
+        );
+        Ok(target)
+    }
+}
+
+struct Sample(SampleArgs);
+
+impl Job for Sample {
+    type Output = ();
+
+    fn run<B: AutodiffBackend>(self, device: &B::Device) -> Result<()> {
+        let args = self.0;
+        let loaded = files::load_model::<B::InnerBackend>(&args.weights, WithEncoder::No, device)?;
+        let class = args.class.as_deref().map(|class| class_number(&loaded, class)).transpose()?;
+        let condition = Condition { class, guidance: args.guidance };
+        let options = SamplingOptions { sampler: args.sampler, steps: args.steps, condition };
+        options.validate(&loaded.model.config)?;
+
+        let total = args.steps * args.count.div_ceil(BATCH);
+        let mut progress = Progress::new("sampling", 0, total as u64);
+        let mut done = 0;
+        let pixels = if args.draw_pixels { Pixels::Draw } else { Pixels::Mean };
+        let images = draw(&loaded.model, options, pixels, args.seed, args.count, device, || {
+            done += 1;
+            progress.set(done, String::new);
+        })?;
+        drop(progress);
+        write(&args, &loaded, &images)
+    }
+}
+
+fn write<B: Backend>(args: &SampleArgs, loaded: &LoadedModel<B>, images: &[GreyImage]) -> Result<()> {
+    let origin = |seeds: String| {
+        let mut settings = vec![
+            ("seed".to_owned(), seeds),
+            ("sampler".to_owned(), args.sampler.name().to_owned()),
+            ("steps".to_owned(), args.steps.to_string()),
+        ];
+        if args.draw_pixels {
+            settings.push(("pixels".to_owned(), "drawn".to_owned()));
+        }
+        if let Some(class) = &args.class {
+            settings.push(("class".to_owned(), class.clone()));
+            settings.push(("guidance".to_owned(), args.guidance.to_string()));
+        }
+        Origin {
+            software: SOFTWARE.to_owned(),
+            weights: loaded.header.provenance.name.clone(),
+            weights_sha256: loaded.sha256.clone(),
+            settings,
+        }
+    };
+    let shown = |image: &GreyImage| if args.no_visible_label { image.clone() } else { image.labelled() };
+    let series = Series::new();
+    let label = if args.no_visible_label { VisibleLabel::No } else { VisibleLabel::Yes };
+    let target = Target::of(args)?;
+    match target {
+        Target::PngFile => {
+            let last = args.seed.wrapping_add(images.len() as u64 - 1);
+            let columns = (images.len() as f64).sqrt().ceil() as usize;
+            let seeds = if last == args.seed { args.seed.to_string() } else { format!("{}-{last}", args.seed) };
+            let grid = GreyImage::grid(images, columns);
+            files::write_atomic(&args.out, &shown(&grid).to_png(&origin(seeds))?)?;
+            eprintln!("wrote {}", args.out.display());
+        }
+        Target::DicomFile => {
+            let origin = origin(args.seed.to_string());
+            files::write_atomic(&args.out, &series.file(1, &shown(&images[0]), &origin, label)?)?;
+            eprintln!("wrote {}", args.out.display());
+        }
+        Target::PngFolder | Target::DicomFolder => {
+            for (i, image) in images.iter().enumerate() {
+                let seed = args.seed.wrapping_add(i as u64);
+                let origin = origin(seed.to_string());
+                let (extension, bytes) = match target {
+                    Target::DicomFolder => ("dcm", series.file(i + 1, &shown(image), &origin, label)?),
+                    _ => ("png", shown(image).to_png(&origin)?),
+                };
+                files::write_atomic(&args.out.join(format!("synthetic-seed{seed}.{extension}")), &bytes)?;
+            }
+            eprintln!("wrote {} images to {}", images.len(), args.out.display());
+        }
+    }
+    Ok(())
+}

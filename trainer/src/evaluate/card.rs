@@ -1,0 +1,520 @@
+//! The model card: Markdown that the program writes from the weights' header, a run's folder and an evaluation.
+//!
+//! It keeps to headings, paragraphs, lists, tables and code, which is what the page shows.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use vdm::config::{ModelConfig, ResNetConfig, ScheduleKind};
+use vdm::weights::{Header, Provenance, sha256_hex};
+
+use crate::base::about::{SOFTWARE, today};
+use crate::base::files;
+use crate::evaluate::report::{Report, Row, number};
+
+/// What a run's folder tells of the training.
+#[derive(Clone, Debug)]
+pub struct RunFacts {
+    /// Settings by their dotted names.
+    settings: Vec<(String, String)>,
+    /// Seconds trained, where the log says so.
+    seconds: Option<f64>,
+}
+
+/// Reads a run's settings, `run.toml`, and its log.
+///
+/// # Errors
+/// The folder has no settings, or they are damaged.
+pub fn read_run(folder: &Path) -> Result<RunFacts> {
+    let path = folder.join("run.toml");
+    ensure!(path.exists(), "{} is no run's folder: it holds no run.toml", folder.display());
+    let text = String::from_utf8_lossy(&files::read(&path)?).into_owned();
+    let value: Value = toml::from_str(&text).with_context(|| format!("{} is damaged", path.display()))?;
+    let mut settings = Vec::new();
+    flatten("", &value, &mut settings);
+    let log = fs::read(folder.join("log.jsonl")).unwrap_or_default();
+    let lines = String::from_utf8_lossy(&log).into_owned();
+    let seconds = lines
+        .lines()
+        .rev()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .find_map(|line| line.get("seconds").and_then(Value::as_f64));
+    Ok(RunFacts { settings, seconds })
+}
+
+fn flatten(name: &str, value: &Value, into: &mut Vec<(String, String)>) {
+    match value {
+        Value::Object(fields) => {
+            for (field, value) in fields {
+                let name = if name.is_empty() { field.clone() } else { format!("{name}.{field}") };
+                flatten(&name, value, into);
+            }
+        }
+        Value::Null => {}
+        // Of a path, the last part: where a disk is mounted is nobody's business.
+        Value::String(text)
+            if text.contains(['/', '\\'])
+                && matches!(name, "from" | "data.path" | "data.validation" | "data.cache") =>
+        {
+            let last = text.rsplit(['/', '\\']).find(|part| !part.is_empty()).unwrap_or(text);
+            into.push((name.to_owned(), last.to_owned()));
+        }
+        Value::String(text) => into.push((name.to_owned(), text.clone())),
+        other => into.push((name.to_owned(), other.to_string())),
+    }
+}
+
+/// A file of weights.
+struct FileFacts {
+    name: String,
+    bytes: usize,
+    sha256: String,
+}
+
+/// A model card.
+pub struct Card<'a> {
+    header: &'a Header,
+    sampling: FileFacts,
+    encoder: Option<FileFacts>,
+    run: Option<&'a RunFacts>,
+    /// What people wrote on the training.
+    pub notes: Option<&'a str>,
+    report: &'a Report,
+    date: String,
+}
+
+impl<'a> Card<'a> {
+    /// Of weights that were evaluated.
+    ///
+    /// # Errors
+    /// The files of weights cannot be read again.
+    pub fn new(
+        weights: &Path,
+        header: &'a Header,
+        sha256: &str,
+        run: Option<&'a RunFacts>,
+        report: &'a Report,
+    ) -> Result<Self> {
+        let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let sampling = FileFacts { name: name(weights), bytes: files::read(weights)?.len(), sha256: sha256.to_owned() };
+        let path = files::encoder_path(weights);
+        let encoder = if path.exists() {
+            let bytes = files::read(&path)?;
+            Some(FileFacts { name: name(&path), bytes: bytes.len(), sha256: sha256_hex(&bytes) })
+        } else {
+            None
+        };
+        Ok(Self { header, sampling, encoder, run, notes: None, report, date: today() })
+    }
+
+    /// The card.
+    pub fn markdown(&self) -> String {
+        let sections = [
+            self.introduction(),
+            USE.to_owned(),
+            self.data(),
+            self.architecture(),
+            self.training(),
+            self.measured(),
+            self.copies(),
+            self.limits(),
+            self.licence(),
+        ];
+        sections.join("\n")
+    }
+
+    fn provenance(&self) -> &Provenance {
+        &self.header.provenance
+    }
+
+    fn introduction(&self) -> String {
+        let ModelConfig { height, width, classes, .. } = &self.header.config;
+        let condition = match classes {
+            0 => "unconditional".to_owned(),
+            1 => "conditioned on 1 class".to_owned(),
+            n => format!("conditioned on {n} classes"),
+        };
+        let mut text = format!(
+            "# Model card: `{}`\n\nA latent variational diffusion model of chest X-rays at {width}×{height} pixels, \
+             8-bit grey, {condition}, after Rguibi et al. (J. Imaging 2023, 9, 171) and Kingma et al. (*Variational \
+             Diffusion Models*, 2021). **What it draws is synthetic and never for diagnosis.**\n\n\
+             | file | holds | size | SHA-256 |\n| --- | --- | --- | --- |\n",
+            plain(&self.provenance().name)
+        );
+        let holds = [("decoder, ScoreNet, noise schedule: all that sampling needs", Some(&self.sampling))];
+        let rest = [("encoder, for measuring the bound and starting from an image", self.encoder.as_ref())];
+        for (what, file) in holds.into_iter().chain(rest) {
+            if let Some(file) = file {
+                let (name, bytes, sha256) = (plain(&file.name), file.bytes, &file.sha256);
+                text += &format!("| `{name}` | {what} | {bytes} bytes | `{sha256}` |\n");
+            }
+        }
+        text
+    }
+
+    fn data(&self) -> String {
+        let of = self.provenance();
+        let classes: Vec<String> = of.class_names.iter().map(|name| plain(name)).collect();
+        let classes = if classes.is_empty() { "none".to_owned() } else { classes.join(", ") };
+        let mut text = format!("## Training data\n\n- Source: {}.\n- Images: {}.\n", or_unknown(&of.data), of.images);
+        text += &format!("- Classes: {classes}.\n");
+        if !of.acknowledgement.is_empty() {
+            text += &format!("- Acknowledgement: {}\n", plain(&of.acknowledgement));
+        }
+        text
+    }
+
+    fn architecture(&self) -> String {
+        let config = &self.header.config;
+        let numbers: usize = self.header.tensors.iter().map(|tensor| tensor.shape.iter().product::<usize>()).sum();
+        let types: std::collections::BTreeSet<&str> =
+            self.header.tensors.iter().map(|tensor| tensor.dtype.as_str()).collect();
+        let stack = |of: &ResNetConfig| {
+            let norm = if of.layer_norm { ", layer normalisation" } else { "" };
+            let on = if config.patch.is_some() { " on each patch" } else { "" };
+            let attention = if of.heads > 0 { format!(", attention of {} heads", of.heads) } else { String::new() };
+            format!("{} residual blocks of {} features{on}{norm}{attention}", of.layers, of.width)
+        };
+        let schedule = match config.schedule.kind {
+            ScheduleKind::Linear => "linear, endpoints fixed".to_owned(),
+            ScheduleKind::LearnedLinear => "linear, endpoints learned".to_owned(),
+            ScheduleKind::Monotonic { hidden, learn_endpoints } => {
+                let ends = if learn_endpoints { "learned" } else { "fixed" };
+                format!("monotone network of {hidden} hidden units, endpoints {ends}")
+            }
+        };
+        let latent = match config.grid() {
+            None => format!("{} numbers", config.latent_dim),
+            Some(grid) => format!(
+                "{} numbers for each of {}×{} patches of {}×{} pixels",
+                config.latent_dim / grid.tokens(),
+                grid.rows,
+                grid.columns,
+                grid.patch,
+                grid.patch
+            ),
+        };
+        let gaussian = match config.score_net.gaussian_rank {
+            0 => String::new(),
+            rank => format!(", beside the prediction for Gaussian latents of {rank} principal components"),
+        };
+        let coarse = match config.coarse().map(|config| config.score_net) {
+            None => "none".to_owned(),
+            Some(of) => format!("{} residual blocks of {} features on these components", of.layers, of.width),
+        };
+        let grain = match (config.grain, config.grain_spread) {
+            (false, _) => "none".to_owned(),
+            (true, 0.0) => "of the strength that the decoder gives, even within a patch".to_owned(),
+            (true, spread) => format!("of the strength that the decoder gives, uneven by a spread of {spread}"),
+        };
+        let contrast = match config.grain_contrast {
+            0.0 => String::new(),
+            b => format!(", with a contrast of {b} more among patches"),
+        };
+        let structure = match config.grain && config.grain_structure {
+            true => ", stronger where the mean image has fine structure",
+            false => "",
+        };
+        let offset = match config.score_net.gamma_offset {
+            0.0 => "the γ that there is".to_owned(),
+            offset => format!("the γ that there is, less {offset}"),
+        };
+        let counts = |w: f64| if w == 0.0 { "once".to_owned() } else { format!("{} times", 1.0 + w) };
+        let autoguidance = counts(config.score_net.autoguidance);
+        let coarse_counts = counts(config.score_net.coarse_autoguidance) + ", at all γ";
+        let corrected = match config.score_net.corrected_below {
+            None => "at all γ".to_owned(),
+            Some(below) => format!("at γ below {below}; above, it is told γ, and counts once"),
+        };
+        let rows = [
+            ("latent", latent),
+            ("encoder", stack(&config.encoder)),
+            ("decoder", stack(&config.decoder)),
+            ("grain", grain + &contrast + structure),
+            ("ScoreNet", stack(&config.score_net.blocks()) + &gaussian),
+            ("coarse network", coarse),
+            ("embedding of time and class", format!("{} features", config.score_net.embedding_dim)),
+            ("what the ScoreNet is told when sampling", offset),
+            ("what it adds to the other predictions counts then", autoguidance),
+            ("where both hold when sampling", corrected),
+            ("what the coarse network adds to the Gaussian prediction counts then", coarse_counts),
+            ("noise schedule", schedule),
+            ("γ at t = 0 and t = 1", format!("{} and {}", config.schedule.gamma_min, config.schedule.gamma_max)),
+            (
+                "numbers in the sampling file",
+                format!("{numbers}, as {}", types.into_iter().collect::<Vec<_>>().join(" and ")),
+            ),
+        ];
+        format!("## Architecture\n\n{}", table(["part", "size"], &rows.map(|(part, size)| (part.to_owned(), size))))
+    }
+
+    fn training(&self) -> String {
+        let of = self.provenance();
+        let mut text = format!(
+            "## Training\n\n{} optimizer steps on {} images, seed {}, finished on {}, by {}.\n",
+            of.training_steps,
+            of.images,
+            of.seed,
+            or_unknown(&of.date),
+            or_unknown(&of.software)
+        );
+        if let Some(run) = self.run {
+            if let Some(seconds) = run.seconds {
+                let time = humantime::format_duration(std::time::Duration::from_secs(seconds.max(0.0) as u64));
+                text += &format!("\nThe run trained for {time}. Its settings:\n");
+            } else {
+                text += "\nSettings of the run:\n";
+            }
+            let shown: Vec<(String, String)> =
+                run.settings.iter().filter(|(name, _)| !name.starts_with("model.")).cloned().collect();
+            text += &format!("\n{}", table(["setting", "value"], &shown));
+        }
+        if let Some(notes) = self.notes {
+            text += &format!("\n{}\n", notes.trim());
+        }
+        text
+    }
+
+    fn measured(&self) -> String {
+        format!(
+            "## Measured\n\nOn {} by {SOFTWARE}:\n\n```sh\n{}\n```\n\n{}",
+            self.date,
+            self.report.command,
+            self.report.markdown(3)
+        )
+    }
+
+    fn copies(&self) -> String {
+        let Some(audit) = &self.report.audit else {
+            return "## Memorisation\n\nNo search for copies of training images was made.\n".to_owned();
+        };
+        let percent = |rate: f64| format!("{:.1} %", 100.0 * rate);
+        let rate = audit.samples.near_copies;
+        let mut text = format!(
+            "## Memorisation\n\nFor each of {} samples, {} training images were searched for the one whose detail \
+             correlates most with it, over small shifts and any brightness and contrast; {} held-out real images were \
+             treated the same way.\n\n- Near copies: {} of the samples (95 % interval {} to {}); of held-out real \
+             images, {}.\n",
+            audit.samples.images,
+            audit.training_images,
+            audit.held_out.images,
+            percent(rate.value),
+            percent(rate.low),
+            percent(rate.high),
+            percent(audit.held_out.near_copies.value)
+        );
+        if self.provenance().images != audit.training_images as u64 {
+            text += &format!(
+                "- Not all was searched, or something else was: the weights were trained on {} images.\n",
+                self.provenance().images
+            );
+        }
+        if let (Some(threshold), Some(closer)) = (audit.threshold, audit.samples.closer_than_real) {
+            text += &format!(
+                "- Closer to a training image, relative to its next neighbours, than 95 % of held-out images are \
+                 (relative distance below {}): {} of the samples (95 % interval {} to {}).\n",
+                number(threshold),
+                percent(closer.value),
+                percent(closer.low),
+                percent(closer.high)
+            );
+        }
+        text + "\nThe search does not see copies that are mirrored, turned, scaled, bent or very blurred, copied parts, \
+                or a known patient in a new picture. It is no proof of privacy.\n"
+    }
+
+    fn limits(&self) -> String {
+        let mut points = vec![
+            "No one has shown that these images help a clinical task; none was read by a radiologist for this card."
+                .to_owned(),
+            "If the held-out images also chose which weights to keep, their figures are a little too good.".to_owned(),
+        ];
+        let shared = self.report.audit.as_ref().map_or(0.0, |audit| audit.held_out.near_copies.value);
+        points.push(if shared > 0.0 {
+            format!(
+                "{:.1} % of the held-out images are near copies of training images: some patients, or films, are in \
+                 both, so that the held-out figures are a little too good.",
+                100.0 * shared
+            )
+        } else {
+            "Whether a patient occurs both in the training images and in the held-out images is not known to the \
+             program that wrote this card."
+                .to_owned()
+        });
+        let pair = |key: &str| {
+            let row: &Row = self.report.row(key)?;
+            row.model.zip(row.real)
+        };
+        if let Some((model, real)) = pair("spectrum_fine_db") {
+            let direction = if model.value < real.value { "below" } else { "above" };
+            if model.high < real.low || model.low > real.high {
+                let by = number((model.value - real.value).abs());
+                let kind = if model.value < real.value { "blurred" } else { "too rough" };
+                points.push(format!("Samples are {kind}: the power of their fine detail is {by} dB {direction} real."));
+            }
+        }
+        for (key, low) in [
+            ("precision", "samples lie among real images less often than real images do: precision"),
+            ("coverage", "kinds of real images are missing among the samples: coverage"),
+        ] {
+            if let Some((model, real)) = pair(key).filter(|(model, real)| model.high < real.low) {
+                let mut sentence =
+                    format!("{low} {}, against {} for real images.", number(model.value), number(real.value));
+                sentence[..1].make_ascii_uppercase();
+                points.push(sentence);
+            }
+        }
+        if let Some((model, real)) = pair("ms_ssim_diversity").filter(|(model, real)| model.low > real.high) {
+            let (model, real) = (number(model.value), number(real.value));
+            points.push(format!(
+                "Samples are too much alike: MS-SSIM between pairs {model}, against {real} for real ones."
+            ));
+        }
+        if self.header.config.classes == 0 {
+            points.push("The weights have no classes: nobody can ask for a finding, or for its absence.".to_owned());
+        }
+        format!("## Limits\n\n- {}\n", points.join("\n- "))
+    }
+
+    fn licence(&self) -> String {
+        let of = self.provenance();
+        let licence = if of.license.is_empty() { "none stated".to_owned() } else { plain(&of.license) };
+        format!("## Licence\n\nLicence of the weights: {licence}.\n")
+    }
+}
+
+const USE: &str = "## Intended use
+
+- For: research and teaching on generative models of medical images; trying out software on images of no patient.
+- Not for: diagnosis, treatment, or any decision about a patient; training or testing a clinical device without real
+  images beside; passing an image off as a patient's.
+";
+
+/// Text that has no meaning in Markdown, on one line.
+fn plain(text: &str) -> String {
+    let safe = text.replace('|', "/").replace('`', "'").replace('*', "×");
+    safe.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn or_unknown(text: &str) -> String {
+    if text.is_empty() { "not stated".to_owned() } else { plain(text) }
+}
+
+fn table(headings: [&str; 2], rows: &[(String, String)]) -> String {
+    let mut text = format!("| {} | {} |\n| --- | --- |\n", headings[0], headings[1]);
+    for (name, value) in rows {
+        text += &format!("| {} | {} |\n", plain(name), or_unknown(value));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use vdm::config::Preset;
+    use vdm::weights::{Part, TensorInfo};
+
+    use super::*;
+    use crate::evaluate::report::{Better, Samples, Section};
+    use crate::measures::memorisation::{Audit, Neighbour};
+    use crate::measures::stats::Figure;
+
+    fn header() -> Header {
+        let provenance = Provenance {
+            name: "quick".into(),
+            data: "made | pictures".into(),
+            images: 90,
+            training_steps: 1234,
+            license: "CC0".into(),
+            acknowledgement: "Thanks to *nobody*.".into(),
+            ..Provenance::default()
+        };
+        let tensors = vec![TensorInfo { name: "a".into(), dtype: "F16".into(), shape: vec![3, 5] }];
+        Header { part: Part::Sampling, config: Preset::Quick.model(), provenance, sampling_sha256: None, tensors }
+    }
+
+    fn report(audited: bool) -> Report {
+        let figure = |value: f64| Figure { value, low: value - 0.1, high: value + 0.1 };
+        let row =
+            |key, model, real| Row::beside(Section::Samples, key, key, Better::Lower, figure(model), figure(real));
+        let neighbour =
+            |relative_distance| Neighbour { index: 0, correlation: 0.9, detail: 0.6, relative_distance, shift: [0, 0] };
+        let held_out: Vec<Neighbour> = (0..40).map(|i| neighbour(0.8 + 0.001 * f64::from(i))).collect();
+        let samples = [neighbour(0.3), neighbour(0.9), neighbour(0.9), neighbour(0.9)];
+        Report {
+            weights: Some("quick.safetensors".into()),
+            weights_sha256: None,
+            images: 40,
+            skipped: 0,
+            times: 1,
+            seed: 0,
+            bound: None,
+            samples: Samples {
+                images: 4,
+                from: "seeds 0-3".into(),
+                compared: 4,
+                reference: 40,
+                real: "training images".into(),
+                training_images: 80,
+            },
+            figures: vec![row("spectrum_fine_db", -9.5, 0.5), row("precision", 0.2, 0.9)],
+            audit: audited.then(|| Audit::of(80, &samples, &held_out, 10, 0)),
+            closest: Vec::new(),
+            command: "trainer evaluate --weights quick.safetensors".into(),
+            software: String::new(),
+        }
+    }
+
+    fn card(report: &Report, run: Option<&RunFacts>) -> String {
+        let sampling = FileFacts { name: "quick.safetensors".into(), bytes: 77, sha256: "ab".repeat(32) };
+        let header = header();
+        Card { header: &header, sampling, encoder: None, run, notes: None, report, date: "2026-01-02".into() }
+            .markdown()
+    }
+
+    #[test]
+    fn a_card_tells_what_the_figures_say() {
+        let text = card(&report(true), None);
+        for said in [
+            "# Model card: `quick`",
+            "never for diagnosis",
+            "64×64 pixels",
+            "made / pictures",
+            "1234 optimizer steps",
+            "| numbers in the sampling file | 15, as F16 |",
+            "trainer evaluate --weights quick.safetensors",
+            "| precision ↓ | 0.2000 |",
+            "Near copies: 25.0 % of the samples",
+            "of held-out real images, 0.0 %",
+            "trained on 90 images",
+            "Samples are blurred: the power of their fine detail is 10.00 dB below real.",
+            "precision 0.2000, against 0.9000",
+            "Licence of the weights: CC0.",
+            "Thanks to ×nobody×.",
+        ] {
+            assert!(text.contains(said), "nothing of {said:?} in {text}");
+        }
+        assert!(!text.contains("NaN"));
+        assert!(card(&report(false), None).contains("No search for copies"));
+    }
+
+    #[test]
+    fn a_run_tells_its_settings_and_how_long_it_took() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let said = format!("{:#}", read_run(folder.path()).expect_err("no run"));
+        assert!(said.contains("no run's folder"), "{said}");
+        let settings = "from = \"/home/me/codec.safetensors\"\n[data]\npath = \"/home/me/chests\"\ncache = \"/home/me/c\"\n[training]\nbatch = 8\n[model]\nheight = 64\n";
+        fs::write(folder.path().join("run.toml"), settings).expect("writes");
+        fs::write(folder.path().join("log.jsonl"), "{\"seconds\":1}\n{\"seconds\":90.5}\n{\"sec").expect("writes");
+        let run = read_run(folder.path()).expect("a run");
+        let text = card(&report(true), Some(&run));
+        assert!(text.contains("trained for 1m 30s") && text.contains("| training.batch | 8 |"), "{text}");
+        assert!(
+            text.contains("| data.path | chests |") && !text.contains("/home/me") && !text.contains("model.height"),
+            "{text}"
+        );
+        fs::write(folder.path().join("run.toml"), "[").expect("writes");
+        assert!(format!("{:#}", read_run(folder.path()).expect_err("damaged")).contains("damaged"));
+    }
+}

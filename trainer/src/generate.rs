@@ -1,0 +1,72 @@
+//! Images from a model.
+
+use anyhow::{Context, Result, ensure};
+use burn::tensor::Tensor;
+use burn::tensor::backend::Backend;
+use vdm::image::GreyImage;
+use vdm::model::Vdm;
+use vdm::sampler::{SamplingOptions, Trajectory, draw_pixels};
+
+use crate::base::files::LoadedModel;
+
+/// Images sampled at once.
+pub const BATCH: usize = 16;
+
+/// What a pixel shows of the Bernoulli decoder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pixels {
+    /// Its mean.
+    Mean,
+    /// A draw: black or white.
+    Draw,
+}
+
+/// Draws images for seeds `first..first + count`, calling back after each step.
+pub fn draw<B: Backend>(
+    model: &Vdm<B>,
+    options: SamplingOptions,
+    pixels: Pixels,
+    first: u64,
+    count: usize,
+    device: &B::Device,
+    mut on_step: impl FnMut(),
+) -> Result<Vec<GreyImage>> {
+    let seeds: Vec<u64> = (0..count as u64).map(|i| first.wrapping_add(i)).collect();
+    let mut images = Vec::with_capacity(count);
+    for seeds in seeds.chunks(BATCH) {
+        let mut trajectory = Trajectory::from_noise(model, options, seeds, device)?;
+        while trajectory.step(model).is_some() {
+            on_step();
+        }
+        for (mean, &seed) in to_values(trajectory.decode(model))?.into_iter().zip(seeds) {
+            let values = if pixels == Pixels::Draw { draw_pixels(&mean, seed) } else { mean };
+            images.push(GreyImage::from_unit(model.config.width, &values));
+        }
+    }
+    Ok(images)
+}
+
+/// Reads images `[B, H·W]` back.
+pub fn to_images<B: Backend>(images: Tensor<B, 2>, width: usize) -> Result<Vec<GreyImage>> {
+    Ok(to_values(images)?.iter().map(|image| GreyImage::from_unit(width, image)).collect())
+}
+
+fn to_values<B: Backend>(images: Tensor<B, 2>) -> Result<Vec<Vec<f32>>> {
+    let [_, pixels] = images.dims();
+    let data = images.try_into_data().map_err(|error| anyhow::anyhow!("cannot read from the device: {error:?}"))?;
+    let values: Vec<f32> = data.iter::<f32>().collect();
+    ensure!(values.iter().all(|v| v.is_finite()), "the model drew NaN: its weights or its device are broken");
+    Ok(values.chunks_exact(pixels).map(<[f32]>::to_vec).collect())
+}
+
+/// The number of a class that is given by number or name.
+pub fn class_number<B: Backend>(loaded: &LoadedModel<B>, class: &str) -> Result<usize> {
+    let names = &loaded.header.provenance.class_names;
+    if let Some(number) = names.iter().position(|name| name == class) {
+        return Ok(number);
+    }
+    class.parse().ok().with_context(|| match names.len() {
+        0 => format!("--class is {class}: these weights have no classes"),
+        _ => format!("--class is {class}: a number, or one of {} is accepted", names.join(", ")),
+    })
+}

@@ -1,0 +1,38 @@
+//! What a run did, as one HTML file that needs nothing else.
+
+mod chart;
+mod curves;
+mod images;
+mod logs;
+mod page;
+mod scale;
+mod sections;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, ensure};
+
+use crate::base::files;
+
+/// Files of which any one makes a folder a run's.
+const MARKS: [&str; 3] = ["run.toml", "log.jsonl", "validation.jsonl"];
+
+/// Writes `report.html` into a run's folder, finished or not, and returns its path.
+///
+/// A file of the run that is missing or damaged costs its part of the report and no more: a sentence says so there.
+///
+/// # Errors
+/// The folder is no run's, or the report cannot be written.
+pub fn write(folder: &Path) -> Result<PathBuf> {
+    ensure!(folder.is_dir(), "{} is not a folder: a run's folder is accepted", folder.display());
+    ensure!(is_run(folder), "{} holds no run: a folder with {} is accepted", folder.display(), MARKS.join(" or "));
+    let path = folder.join("report.html");
+    files::write_atomic(&path, page::page(folder).as_bytes())?;
+    Ok(path)
+}
+
+fn is_run(folder: &Path) -> bool {
+    MARKS.iter().any(|name| folder.join(name).is_file())
+}

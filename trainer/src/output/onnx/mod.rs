@@ -1,0 +1,116 @@
+//! The networks as ONNX files, and the noise schedule as JSON, for programs in other languages.
+
+mod graph;
+mod networks;
+mod patches;
+mod proto;
+pub mod reference;
+#[cfg(test)]
+mod tests;
+
+use anyhow::{Context, Result};
+use burn::tensor::backend::Backend;
+use prost::Message;
+use serde_json::json;
+use vdm::image::{DIGITAL_SOURCE_TYPE, LABEL};
+use vdm::weights;
+
+use self::proto::{GraphProto, ModelProto, OperatorSetIdProto, StringStringEntryProto};
+use crate::base::about::SOFTWARE;
+use crate::base::files::LoadedModel;
+
+/// Of onnx.proto, and of the operators: the first with LayerNormalization, which every runtime of today reads.
+const IR_VERSION: i64 = 8;
+const OPSET: i64 = 17;
+
+/// Points of γ(t) in `schedule.json`.
+const TABLE_STEPS: usize = 1000;
+
+/// How to sample with the files, for whoever has nothing else at hand.
+const SAMPLING: &str = "DDIM in N steps: draw z ~ N(0, I) of latent_dim numbers, let t go from 1 to 0. For a step from \
+                        t to s: e = score-net(z, max(gamma(t) - offset, gamma_min)), where offset is gamma_offset if \
+                        gamma(t) < corrected_below or there is no such limit, else 0; f = (z - sigma(t) e) / \
+                        alpha(t); z = alpha(s) f + sigma(s) e. At t = 0 the image is the decoder's image, or where it \
+                        has none its mean, of f = z / alpha(0), row by row; the noise of a decoder that takes some is \
+                        N(0, I), for grain. alpha(t)^2 = 1 / (1 + exp(gamma(t))) and sigma(t)^2 = 1 - alpha(t)^2. With \
+                        classes, and a guidance weight w, e = (1 + w) e(class) - w e(no class).";
+
+/// A file that is to be written.
+pub struct Exported {
+    /// Its name.
+    pub name: &'static str,
+    /// What it holds.
+    pub bytes: Vec<u8>,
+}
+
+/// The files of a model.
+pub fn export<B: Backend>(loaded: &LoadedModel<B>) -> Result<Vec<Exported>> {
+    let model = &loaded.model;
+    let parameters = weights::parameters(&model.networks)?;
+    let parameters = parameters.into_iter().map(|parameter| (parameter.name.clone(), parameter)).collect();
+    let metadata = metadata(loaded)?;
+    let onnx = |name, graph: GraphProto| Exported { name, bytes: onnx(graph, metadata.clone()).encode_to_vec() };
+    let mut exported = vec![
+        onnx("decoder.onnx", networks::decoder(&model.config, &parameters)?),
+        onnx("score-net.onnx", networks::score_net(&model.config, &model.schedule, &parameters)?),
+    ];
+    if model.networks.encoder.is_some() {
+        exported.push(onnx("encoder.onnx", networks::encoder(&model.config, &parameters)?));
+    }
+    let bytes = serde_json::to_vec_pretty(&schedule(loaded)).context("cannot write the schedule as JSON")?;
+    exported.push(Exported { name: "schedule.json", bytes });
+    Ok(exported)
+}
+
+fn onnx(graph: GraphProto, metadata: Vec<(String, String)>) -> ModelProto {
+    ModelProto {
+        ir_version: IR_VERSION,
+        producer_name: "medical-vdm trainer".to_owned(),
+        producer_version: env!("CARGO_PKG_VERSION").to_owned(),
+        doc_string: format!("{} of a variational diffusion model of chest X-rays. {LABEL}.", graph.name),
+        graph: Some(graph),
+        opset_import: vec![OperatorSetIdProto { domain: String::new(), version: OPSET }],
+        metadata_props: metadata.into_iter().map(|(key, value)| StringStringEntryProto { key, value }).collect(),
+    }
+}
+
+/// What each ONNX file says of itself.
+fn metadata<B: Backend>(loaded: &LoadedModel<B>) -> Result<Vec<(String, String)>> {
+    let provenance = &loaded.header.provenance;
+    let entries = [
+        ("notice", format!("{LABEL}: whatever this model draws is synthetic. No patient was imaged.")),
+        ("digital_source_type", DIGITAL_SOURCE_TYPE.to_owned()),
+        ("software", SOFTWARE.to_owned()),
+        ("weights", provenance.name.clone()),
+        ("weights_sha256", loaded.sha256.clone()),
+        ("training_seed", provenance.seed.to_string()),
+        ("license", provenance.license.clone()),
+        ("provenance", serde_json::to_string(provenance)?),
+        ("config", serde_json::to_string(&loaded.header.config)?),
+    ];
+    Ok(entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+}
+
+fn schedule<B: Backend>(loaded: &LoadedModel<B>) -> serde_json::Value {
+    let config = &loaded.header.config;
+    let schedule = &loaded.model.schedule;
+    let times: Vec<f64> = (0..=TABLE_STEPS).map(|i| i as f64 / TABLE_STEPS as f64).collect();
+    let gammas: Vec<f64> = times.iter().map(|&t| schedule.gamma(t)).collect();
+    json!({
+        "notice": LABEL,
+        "software": SOFTWARE,
+        "weights_sha256": loaded.sha256,
+        "provenance": loaded.header.provenance,
+        "height": config.height,
+        "width": config.width,
+        "latent_dim": config.latent_dim,
+        "classes": config.classes,
+        "gamma_min": schedule.gamma_min,
+        "gamma_max": schedule.gamma_max,
+        "gamma_offset": config.score_net.gamma_offset,
+        "corrected_below": config.score_net.corrected_below,
+        "t": times,
+        "gamma": gammas,
+        "sampling": SAMPLING,
+    })
+}

@@ -1,0 +1,168 @@
+//! What the view knows of the run.
+
+use std::time::{Duration, Instant};
+
+use super::memory::Memory;
+use crate::run::log::ValidationLog;
+
+/// What does not change during a run.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// The preset's name.
+    pub preset: String,
+    /// The device, as it calls itself.
+    pub device: String,
+    /// The run's folder.
+    pub folder: String,
+    /// Training images.
+    pub images: usize,
+    /// Images a step.
+    pub batch: usize,
+}
+
+/// A training step, in bits a dimension where not said otherwise.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StepView {
+    /// The step, from 1.
+    pub step: u64,
+    /// Reconstruction loss.
+    pub reconstruction: f64,
+    /// Latent loss.
+    pub latent: f64,
+    /// Diffusion loss.
+    pub diffusion: f64,
+    /// Norm of the gradient before clipping, in nats a pixel.
+    pub gradient_norm: f64,
+    /// Learning rate.
+    pub learning_rate: f64,
+    /// Images a second.
+    pub images_per_second: f64,
+}
+
+impl StepView {
+    /// Sum of the three terms: the bound.
+    pub fn total(&self) -> f64 {
+        self.reconstruction + self.latent + self.diffusion
+    }
+}
+
+/// What the view knows of the run.
+pub struct State {
+    pub facts: Facts,
+    pub total_steps: u64,
+    pub step: u64,
+    pub last: Option<StepView>,
+    /// The last validation of each series, in the order in which they first came.
+    pub validations: Vec<ValidationLog>,
+    /// The validation of the lowest total, of whichever series.
+    pub best: Option<ValidationLog>,
+    /// Totals of the training steps.
+    pub training_totals: Thinned,
+    /// Totals of the first series' validations.
+    pub validation_totals: Thinned,
+    pub activity: String,
+    pub memory: Memory,
+    started: Instant,
+    start_step: u64,
+}
+
+impl State {
+    pub fn new(total_steps: u64, start_step: u64, facts: Facts) -> Self {
+        Self {
+            facts,
+            total_steps,
+            step: start_step,
+            last: None,
+            validations: Vec::new(),
+            best: None,
+            training_totals: Thinned::default(),
+            validation_totals: Thinned::default(),
+            activity: String::new(),
+            memory: Memory::default(),
+            started: Instant::now(),
+            start_step,
+        }
+    }
+
+    pub fn take_step(&mut self, step: &StepView) {
+        self.step = step.step;
+        self.last = Some(*step);
+        self.training_totals.push(step.step, step.total());
+    }
+
+    pub fn take_validation(&mut self, validation: ValidationLog) {
+        if self.validations.first().is_none_or(|first| first.series == validation.series) {
+            self.validation_totals.push(validation.step, validation.total);
+        }
+        if self.best.as_ref().is_none_or(|best| validation.total < best.total) {
+            self.best = Some(validation.clone());
+        }
+        match self.validations.iter_mut().find(|known| known.series == validation.series) {
+            Some(known) => *known = validation,
+            None => self.validations.push(validation),
+        }
+    }
+
+    pub fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Time left at the pace since the start; none before the first step.
+    pub fn left(&self) -> Option<Duration> {
+        let taken = self.step.checked_sub(self.start_step).filter(|&taken| taken > 0)?;
+        let left = self.total_steps.saturating_sub(self.step) as f64;
+        Duration::try_from_secs_f64(self.elapsed().as_secs_f64() / taken as f64 * left).ok()
+    }
+
+    /// The part of the run that is done, in [0, 1].
+    pub fn ratio(&self) -> f64 {
+        if self.total_steps == 0 { 1.0 } else { (self.step as f64 / self.total_steps as f64).clamp(0.0, 1.0) }
+    }
+}
+
+/// Values against steps, of which a bounded number is kept: neighbours are averaged when there are too many.
+#[derive(Clone, Debug)]
+pub struct Thinned {
+    points: Vec<(f64, f64)>,
+    /// Values that one point averages.
+    stride: u32,
+    pending: (f64, f64, u32),
+}
+
+impl Default for Thinned {
+    fn default() -> Self {
+        Self { points: Vec::new(), stride: 1, pending: (0.0, 0.0, 0) }
+    }
+}
+
+impl Thinned {
+    /// Points kept: more than a terminal shows side by side.
+    const MOST: usize = 1024;
+
+    /// Takes a value; one that is no finite number is left out.
+    pub fn push(&mut self, step: u64, value: f64) {
+        if !value.is_finite() {
+            return;
+        }
+        let (steps, values, count) = &mut self.pending;
+        *steps += step as f64;
+        *values += value;
+        *count += 1;
+        if *count < self.stride {
+            return;
+        }
+        let n = f64::from(*count);
+        self.points.push((*steps / n, *values / n));
+        self.pending = (0.0, 0.0, 0);
+        if self.points.len() == Self::MOST {
+            self.points =
+                self.points.chunks_exact(2).map(|p| ((p[0].0 + p[1].0) / 2.0, (p[0].1 + p[1].1) / 2.0)).collect();
+            self.stride *= 2;
+        }
+    }
+
+    /// The points, in order of their steps.
+    pub fn points(&self) -> &[(f64, f64)] {
+        &self.points
+    }
+}

@@ -1,0 +1,66 @@
+//! The images of a run, and where its weights will say that they come from.
+
+use anyhow::Result;
+use vdm::rng::Rng;
+use vdm::weights::Provenance;
+
+use crate::base::about::{SOFTWARE, today};
+use crate::data::{self, Dataset, Problems};
+use crate::run::settings::RunSettings;
+
+/// The data of a run and its settings with what followed from the data.
+pub struct RunData {
+    /// The settings, with the number of classes.
+    pub settings: RunSettings,
+    /// The images to train on.
+    pub train: Dataset,
+    /// The images to validate on.
+    pub validation: Dataset,
+    /// What is wrong with them.
+    pub problems: Problems,
+    /// The provenance, but for the steps taken.
+    pub provenance: Provenance,
+}
+
+impl RunData {
+    /// An image to train on, augmented as the settings say, as grey values in [0, 1].
+    pub fn image(&self, index: usize, stream: &mut Rng) -> Vec<f32> {
+        let Dataset { height, width, .. } = self.train;
+        self.settings.augmentation.augment(self.train.image(index), height, width, stream)
+    }
+
+    /// A number that tells sets of training images apart.
+    pub fn fingerprint(&self) -> f32 {
+        let sum_of = |i| self.train.image(i).iter().map(|&v| u64::from(v)).sum::<u64>();
+        let sum: u64 = (0..self.train.len()).map(sum_of).sum();
+        (sum % 65_521) as f32
+    }
+
+    /// Images at hand, with a provenance that says no more than their number.
+    #[cfg(test)]
+    pub fn of(settings: RunSettings, train: Dataset, validation: Dataset) -> Self {
+        let provenance = Provenance { images: train.len() as u64, ..Provenance::default() };
+        Self { settings, train, validation, problems: Problems::default(), provenance }
+    }
+}
+
+/// Reads the images that the settings name, or draws phantoms.
+pub fn load(mut settings: RunSettings) -> Result<RunData> {
+    let (height, width) = (settings.model.height, settings.model.width);
+    let loaded = data::load(&settings.data, settings.seed, height, width)?;
+    settings.model.classes = loaded.class_names.len();
+    let provenance = Provenance {
+        name: settings.preset.name().to_owned(),
+        data: settings.weights.data_name.clone().unwrap_or(loaded.description),
+        images: loaded.train.len() as u64,
+        training_steps: 0,
+        seed: settings.seed,
+        date: today(),
+        license: settings.weights.license.clone(),
+        acknowledgement: settings.weights.acknowledgement.clone(),
+        software: SOFTWARE.to_owned(),
+        class_names: loaded.class_names,
+    };
+    let (train, validation, problems) = (loaded.train, loaded.validation, loaded.problems);
+    Ok(RunData { settings, train, validation, problems, provenance })
+}

@@ -1,0 +1,190 @@
+//! The networks that a run starts from.
+
+use std::sync::OnceLock;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use burn::module::{AutodiffModule, Module};
+use burn::record::{FullPrecisionSettings, NamedMpkBytesRecorder, Recorder};
+use burn::tensor::{Tensor, TensorData, backend::AutodiffBackend, backend::Backend};
+use vdm::autoencoder::lapped::{LappedSelection, sum_of_squares};
+use vdm::config::{GAUSSIAN_CHANNELS, ModelConfig, ScoreNetConfig, Stage};
+use vdm::diffusion::gaussian::LatentStatistics;
+use vdm::model::Networks;
+
+use super::coarse;
+use crate::base::files::{self, WithEncoder};
+use crate::data::Dataset;
+use crate::measures::linear::{Components, principal_components};
+use crate::run::inputs::RunData;
+
+/// Images whose latents are measured, at most: they are held in memory.
+pub const MOST_IMAGES: usize = 20_000;
+/// Images encoded at once.
+pub const BATCH: usize = 64;
+/// Least variance that is left to a latent number beside the components.
+const LEAST_REST: f32 = 1e-4;
+
+type CoarseRecorder = NamedMpkBytesRecorder<FullPrecisionSettings>;
+
+/// What the devices of a machine measure once, for all of them.
+#[derive(Debug, Default)]
+pub struct Measured {
+    latents: OnceLock<Result<LatentStatistics, String>>,
+    /// The trained coarse network, as a record.
+    coarse: OnceLock<Result<Vec<u8>, String>>,
+}
+
+fn once<T: Clone>(cell: &OnceLock<Result<T, String>>, measure: impl FnOnce() -> Result<T>) -> Result<T> {
+    let measured = cell.get_or_init(|| measure().map_err(|error| format!("{error:#}")));
+    measured.clone().map_err(|error| anyhow!(error))
+}
+
+/// Fresh networks, with the parts of the weights that the run starts from.
+pub fn networks<B: AutodiffBackend>(
+    data: &RunData,
+    measured_once: &Measured,
+    device: &B::Device,
+) -> Result<Networks<B>> {
+    let settings = &data.settings;
+    let config = &settings.model;
+    let mut networks =
+        Networks::<B>::new(config, settings.seed, device)?.with_mean_image(&data.train.mean_image(), device);
+    if let Some(selection) = lapped_selection::<B::InnerBackend>(config, &data.train, device)? {
+        networks = networks.with_lapped_transform(&selection, device);
+    }
+    let (mut measured, mut coarse_trained) = (false, false);
+    if let Some(path) = &settings.from {
+        let loaded = files::load_model::<B>(path, WithEncoder::Yes, device)?;
+        let (theirs, from) = (&loaded.header.config, loaded.model.networks);
+        let same_codec = codec(theirs) == codec(config);
+        ensure!(
+            same_codec,
+            "{} has another encoder or decoder than the run (its configuration is {})",
+            path.display(),
+            serde_json::to_string(theirs)?
+        );
+        let fresh = networks.decoder;
+        networks.encoder = from.encoder;
+        networks.decoder = if theirs.grain == config.grain { from.decoder } else { from.decoder.with_grain_of(fresh) };
+        let of_tokens = |config: &ModelConfig| {
+            let score_net = config.score_net.clone();
+            ScoreNetConfig {
+                coarse_width: 0,
+                coarse_layers: 0,
+                gamma_offset: 0.0,
+                autoguidance: 0.0,
+                coarse_autoguidance: 0.0,
+                corrected_below: None,
+                ..score_net
+            }
+        };
+        let same_prior = of_tokens(theirs) == of_tokens(config)
+            && theirs.schedule == config.schedule
+            && theirs.classes == config.classes
+            && theirs.latent_dim == config.latent_dim;
+        // Another encoder will come of this stage, for whose latents a ScoreNet starts anew.
+        if same_prior && settings.training.stage != Stage::Autoencoder {
+            (networks.score_net, networks.schedule) = (from.score_net, from.schedule);
+            measured = files::block_on(networks.has_latent_statistics())?;
+            if measured && theirs.coarse() == config.coarse() {
+                networks.coarse = from.coarse;
+                coarse_trained = true;
+            }
+        }
+    }
+    if settings.training.stage != Stage::Diffusion {
+        return Ok(networks);
+    }
+    if config.score_net.gaussian_rank > 0 && !measured {
+        let statistics =
+            once(&measured_once.latents, || statistics(&networks.valid(), config, &data.train, settings.seed, device))?;
+        networks = networks.with_latent_statistics(statistics, device);
+    }
+    if let Some(net) = networks.coarse.clone()
+        && !coarse_trained
+    {
+        let record = once(&measured_once.coarse, || {
+            let trained = coarse::train(&networks, data, device)?;
+            CoarseRecorder::default().record(trained.into_record(), ()).context("cannot keep the coarse network")
+        })?;
+        let record = CoarseRecorder::default().load(record, device).context("cannot take the coarse network")?;
+        networks.coarse = Some(net.load_record(record));
+    }
+    Ok(networks)
+}
+
+/// What encoder and decoder are built from, but for grain, which one may have and the other not.
+fn codec(config: &ModelConfig) -> impl PartialEq + use<> {
+    let ModelConfig { height, width, latent_dim, patch, .. } = *config;
+    ([height, width, latent_dim], patch, config.encoder.clone(), config.decoder.clone())
+}
+
+/// The coefficients of the lapped transform that hold most of the training images.
+fn lapped_selection<B: Backend>(
+    config: &ModelConfig,
+    data: &Dataset,
+    device: &B::Device,
+) -> Result<Option<LappedSelection>> {
+    let Some(grid) = config.grid() else { return Ok(None) };
+    let every = data.len().div_ceil(MOST_IMAGES);
+    let indices: Vec<usize> = (0..data.len()).step_by(every).collect();
+    let pixels = config.pixels();
+    let mean: Vec<f32> = data.mean_image().into_iter().map(|v| v as f32).collect();
+    let mean = Tensor::<B, 2>::from_data(TensorData::new(mean, [1, pixels]), device);
+    let mut sum = Tensor::<B, 1>::zeros([grid.patch * grid.patch], device);
+    for chunk in indices.chunks(BATCH) {
+        sum = sum + sum_of_squares(data.batch::<B>(chunk, device) - mean.clone(), grid);
+    }
+    let sum = sum.try_into_data().map_err(|e| anyhow::anyhow!("cannot read from the device: {e:?}"))?;
+    let count = (indices.len() * grid.tokens()) as f64;
+    let mean_squares: Vec<f64> = sum.iter::<f64>().map(|sum| sum / count).collect();
+    Ok(Some(LappedSelection::of_mean_squares(&mean_squares, config.latent_dim / grid.tokens())))
+}
+
+/// Mean and covariance of the latents of training images.
+fn statistics<B: Backend>(
+    networks: &Networks<B>,
+    config: &ModelConfig,
+    data: &Dataset,
+    seed: u64,
+    device: &B::Device,
+) -> Result<LatentStatistics> {
+    let encoder = networks.encoder.as_ref().context("the encoder is missing")?;
+    let every = data.len().div_ceil(MOST_IMAGES);
+    let indices: Vec<usize> = (0..data.len()).step_by(every).collect();
+    eprintln!("measuring the latents of {} images", indices.len());
+    let mut latents: Vec<Vec<f32>> = Vec::with_capacity(indices.len());
+    for chunk in indices.chunks(BATCH) {
+        let f = encoder.forward(data.batch(chunk, device)).try_into_data();
+        let f = f.map_err(|e| anyhow::anyhow!("cannot read from the device: {e:?}"))?;
+        let f: Vec<f32> = f.iter::<f32>().collect();
+        latents.extend(f.chunks_exact(config.latent_dim).map(<[f32]>::to_vec));
+    }
+    let rank = config.score_net.gaussian_rank;
+    ensure!(
+        latents.len() > rank,
+        "{} training images are too few for model.score_net.gaussian_rank {rank}: more than {rank} are needed",
+        latents.len()
+    );
+    let dim = config.latent_dim;
+    let grid = config.grid().context("a Gaussian prediction needs patches")?;
+    let channels = dim / grid.tokens();
+    let places: Vec<usize> = (0..dim).filter(|d| d % channels < GAUSSIAN_CHANNELS).collect();
+    let count = latents.len() as f32;
+    let mean: Vec<f32> = (0..dim).map(|d| latents.iter().map(|row| row[d]).sum::<f32>() / count).collect();
+    let variance = |d: usize| latents.iter().map(|row| (row[d] - mean[d]).powi(2)).sum::<f32>() / count;
+    let mut rest: Vec<f32> = (0..dim).map(variance).collect();
+    let coarse: Vec<Vec<f32>> = latents.iter().map(|row| places.iter().map(|&d| row[d]).collect()).collect();
+    drop(latents);
+    let rows: Vec<&[f32]> = coarse.iter().map(Vec::as_slice).collect();
+    let Components { basis, variances, .. } = principal_components(&rows, rank, seed);
+    let mut components = vec![0.0; places.len() * rank];
+    for (k, (component, variance)) in basis.chunks_exact(places.len()).zip(&variances).enumerate() {
+        for (i, v) in component.iter().enumerate() {
+            components[i * rank + k] = *v;
+            rest[places[i]] -= variance * v * v;
+        }
+    }
+    rest.iter_mut().for_each(|v| *v = v.max(LEAST_REST));
+    Ok(LatentStatistics { mean, components, variances, rest })
+}

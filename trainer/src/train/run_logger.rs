@@ -1,0 +1,242 @@
+//! What a run shows and keeps of itself: logs, samples, the terminal, and at the end figures and a report.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow};
+use burn::tensor::{Tensor, TensorData, backend::Backend};
+use serde::Serialize;
+use vdm::diffusion::schedule::NoiseSchedule;
+use vdm::image::{GreyImage, to_unit};
+use vdm::model::{Condition, Networks, Vdm};
+use vdm::sampler::{Sampler, SamplingOptions};
+
+use super::checkpoint::Best;
+use crate::base::about::SOFTWARE;
+use crate::base::files::{self, block_on};
+use crate::data::{self, Dataset};
+use crate::generate::{Pixels, draw};
+use crate::output::figures;
+use crate::output::html;
+use crate::output::tensorboard;
+use crate::output::terminal::{Facts, StepView, View};
+use crate::run::environment::Environment;
+use crate::run::inputs::RunData;
+use crate::run::log::{self, StepLog, ValidationLog};
+use crate::run::settings::RunSettings;
+
+/// Samples in the grids that are drawn while training, with seeds from 0.
+const SAMPLES: usize = 16;
+const SAMPLE_STEPS: usize = 25;
+/// Times at which γ(t) is logged, from 0 to 1.
+const SCHEDULE_POINTS: usize = 65;
+
+/// The records of a run, written by the device that leads.
+pub struct Records {
+    folder: PathBuf,
+    settings: RunSettings,
+    steps: File,
+    validations: File,
+    schedules: File,
+    board: tensorboard::Writer,
+    view: View,
+}
+
+#[derive(Serialize)]
+struct ScheduleLog {
+    step: u64,
+    gamma: Vec<f64>,
+}
+
+impl Records {
+    /// Opens the records of a run that stands after `step`.
+    pub fn open(folder: &Path, data: &RunData, device: &str, step: u64) -> Result<Self> {
+        let settings = &data.settings;
+        Environment::collect(device).write(folder)?;
+        if !data.problems.all.is_empty() {
+            data::write_problems(&data.problems, &folder.join("preparation.csv"))?;
+        }
+        let facts = Facts {
+            preset: settings.preset.name().to_owned(),
+            device: device.to_owned(),
+            folder: folder.display().to_string(),
+            images: data.train.len(),
+            batch: settings.training.batch,
+        };
+        let steps = log::open(&folder.join("log.jsonl"), step)?;
+        let validations = log::open(&folder.join("validation.jsonl"), step)?;
+        let mut view = View::new(settings.training.steps, step, facts);
+        view.restore(log::read_validations(folder)?);
+        let board = if step == 0 {
+            let mut board = tensorboard::Writer::create(folder)?;
+            // Indented, Markdown shows it as it is.
+            let text: String = settings.to_toml()?.lines().map(|line| format!("    {line}\n")).collect();
+            board.text(0, "settings", &text)?;
+            board
+        } else {
+            tensorboard::Writer::resume(folder, step + 1)?
+        };
+        let schedules = log::open(&folder.join("schedule.jsonl"), step)?;
+        Ok(Self { folder: folder.to_owned(), settings: settings.clone(), steps, validations, schedules, board, view })
+    }
+
+    /// Forgets what came after `step`.
+    pub fn step_back(&mut self, step: u64) -> Result<()> {
+        self.steps = log::open(&self.folder.join("log.jsonl"), step)?;
+        self.validations = log::open(&self.folder.join("validation.jsonl"), step)?;
+        self.schedules = log::open(&self.folder.join("schedule.jsonl"), step)?;
+        self.board = tensorboard::Writer::resume(&self.folder, step + 1)?;
+        Ok(())
+    }
+
+    /// Logs a step.
+    pub fn step(&mut self, line: &StepLog) -> Result<()> {
+        log::write(&mut self.steps, line)?;
+        for (tag, value) in [
+            ("train/reconstruction", line.reconstruction),
+            ("train/latent", line.latent),
+            ("train/diffusion", line.diffusion),
+            ("train/gradient_norm", line.gradient_norm),
+            ("train/learning_rate", line.learning_rate),
+            ("train/images_per_second", line.images_per_second),
+        ] {
+            self.board.scalar(line.step, tag, value as f32)?;
+        }
+        self.view.step(&StepView {
+            step: line.step,
+            reconstruction: line.reconstruction,
+            latent: line.latent,
+            diffusion: line.diffusion,
+            gradient_norm: line.gradient_norm,
+            learning_rate: line.learning_rate,
+            images_per_second: line.images_per_second,
+        });
+        Ok(())
+    }
+
+    /// Logs a validation.
+    pub fn validation(&mut self, v: &ValidationLog) -> Result<()> {
+        log::write(&mut self.validations, v)?;
+        let ValidationLog { series, .. } = v;
+        for (term, value) in
+            [("reconstruction", v.reconstruction), ("latent", v.latent), ("diffusion", v.diffusion), ("total", v.total)]
+        {
+            self.board.scalar(v.step, &format!("validation/{series}/{term}"), value as f32)?;
+        }
+        self.board.flush()?;
+        self.view.validation(v);
+        Ok(())
+    }
+
+    /// Logs the learned schedule.
+    pub fn schedule(&mut self, step: u64, schedule: &NoiseSchedule) -> Result<()> {
+        let last = (SCHEDULE_POINTS - 1) as f64;
+        let gamma = (0..SCHEDULE_POINTS).map(|i| schedule.gamma(i as f64 / last)).collect();
+        log::write(&mut self.schedules, &ScheduleLog { step, gamma })
+    }
+
+    /// Draws a grid of samples, always of the same seeds.
+    pub fn samples<B: Backend>(&mut self, step: u64, networks: Networks<B>, device: &B::Device) -> Result<()> {
+        let model = block_on(Vdm::new(self.settings.model.clone(), networks))?;
+        let sampler = Sampler::default();
+        let options = SamplingOptions { sampler, steps: SAMPLE_STEPS, condition: Condition::default() };
+        let images = draw(&model, options, Pixels::Mean, 0, SAMPLES, device, || {})?;
+        let (steps, seeds) = (SAMPLE_STEPS.to_string(), format!("0-{}", SAMPLES - 1));
+        let origin = self.origin(step, &[("sampler", sampler.name()), ("steps", &steps), ("seeds", &seeds)]);
+        let grid = GreyImage::grid(&images, 4).labelled();
+        let png = grid.to_png(&origin)?;
+        self.board.image(step, "samples", grid.width, grid.height, &png)?;
+        files::write_atomic(&self.folder.join("samples").join(format!("step-{step:08}.png")), &png)
+    }
+
+    /// Draws validation images, each with its reconstruction below.
+    pub fn reconstructions<B: Backend>(
+        &mut self,
+        step: u64,
+        networks: Networks<B>,
+        validation: &Dataset,
+        device: &B::Device,
+    ) -> Result<()> {
+        let model = block_on(Vdm::new(self.settings.model.clone(), networks))?;
+        let (width, count) = (model.config.width, SAMPLES.min(validation.len()) / 2);
+        let pixels: Vec<f32> = (0..count).flat_map(|i| validation.image(i).iter().map(|&v| to_unit(v))).collect();
+        let x = Tensor::<B, 2>::from_data(TensorData::new(pixels, [count, model.config.pixels()]), device);
+        let f = model.encode(x).context("the encoder is missing")?;
+        let seeds: Vec<u64> = (0..count as u64).collect();
+        let decoded = model.decode_with_grain(f, &seeds).try_into_data();
+        let decoded: Vec<f32> =
+            decoded.map_err(|error| anyhow!("cannot read from the device: {error:?}"))?.iter::<f32>().collect();
+        let mut pictures: Vec<GreyImage> = Vec::new();
+        for row in 0..count.div_ceil(4) {
+            let range = row * 4..count.min(row * 4 + 4);
+            pictures.extend(range.clone().map(|i| {
+                let unit: Vec<f32> = validation.image(i).iter().map(|&v| to_unit(v)).collect();
+                GreyImage::from_unit(width, &unit)
+            }));
+            pictures.extend(
+                range.map(|i| {
+                    GreyImage::from_unit(width, &decoded[i * model.config.pixels()..][..model.config.pixels()])
+                }),
+            );
+        }
+        let grid = GreyImage::grid(&pictures, 4).labelled();
+        let png =
+            grid.to_png(&self.origin(step, &[("shows", "validation images, and below them their reconstructions")]))?;
+        self.board.image(step, "reconstructions", grid.width, grid.height, &png)?;
+        files::write_atomic(&self.folder.join("samples").join(format!("step-{step:08}.png")), &png)
+    }
+
+    fn origin(&self, step: u64, settings: &[(&str, &str)]) -> vdm::image::Origin {
+        let step = step.to_string();
+        let first = [("training step", step.as_str())];
+        let settings = first.iter().chain(settings);
+        vdm::image::Origin {
+            software: SOFTWARE.to_owned(),
+            weights: format!("{} in training", self.settings.preset.name()),
+            weights_sha256: "not saved".to_owned(),
+            settings: settings.map(|&(key, value)| (key.to_owned(), value.to_owned())).collect(),
+        }
+    }
+
+    /// Says something.
+    pub fn say(&mut self, text: &str) {
+        self.view.message(text);
+    }
+
+    /// Says what goes on beside training; an empty text ends it.
+    pub fn activity(&mut self, what: &str) {
+        self.view.activity(what);
+    }
+
+    /// Ends the records of a run that will go on later.
+    pub fn close(self) -> Result<()> {
+        let Self { folder, view, mut board, .. } = self;
+        view.finish();
+        board.flush()?;
+        write_report(&folder)
+    }
+
+    /// Draws the figures of a finished run from its best weights, and writes its report.
+    pub fn finish<B: Backend>(
+        self,
+        best: &Best,
+        weights: &Path,
+        validation: &Dataset,
+        device: &B::Device,
+    ) -> Result<()> {
+        let Self { folder, view, mut board, settings, .. } = self;
+        view.finish();
+        board.flush()?;
+        eprintln!("best validation at step {} ({}): {}", best.step, best.series, weights.display());
+        // Without a ScoreNet there is nothing to draw but noise.
+        if settings.training.stage.has_diffusion() {
+            figures::draw_all::<B>(&folder, weights, validation, device)?;
+        }
+        write_report(&folder)
+    }
+}
+
+fn write_report(folder: &Path) -> Result<()> {
+    eprintln!("wrote {}", html::write(folder)?.display());
+    Ok(())
+}
