@@ -1,13 +1,18 @@
 //! The repository's chores, each with all of its own set-up: `cargo xtask COMMAND`.
+//!
+//! A module uses only those above it in this list: `shell`, `arrows`, `manifest`, `finish`, `tools`.
 
+mod arrows;
 mod finish;
 mod manifest;
+mod shell;
 mod tools;
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
+
+use crate::shell::{cargo, repository, succeed};
 
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
@@ -17,6 +22,7 @@ usage: cargo xtask COMMAND
   build [OPTION…]    build the page into dist; options go to `trunk build`
   test [OPTION…]     run all the tests: crates, command line, page in a real Chromium; options go to `cargo test`
   lint               formatting, clippy and documentation, natively and for WebAssembly
+  arrows             check that modules use each other one way only
   weights-manifest   write web/weights/manifest.json from the files beside it
   finish-site        what Trunk calls at the end of every build: Content-Security-Policy and service worker
 
@@ -42,6 +48,7 @@ fn run(arguments: &[String]) -> Result<()> {
         "build" => build(options),
         "test" => test(options),
         "lint" => without_options(options).and_then(|()| lint()),
+        "arrows" => without_options(options).and_then(|()| arrows::check(&repository())),
         "weights-manifest" => {
             without_options(options).and_then(|()| manifest::write(&repository().join("web/weights")))
         }
@@ -57,33 +64,6 @@ fn run(arguments: &[String]) -> Result<()> {
 fn without_options(options: &[String]) -> Result<()> {
     ensure!(options.is_empty(), "this command takes no options\n\n{USAGE}");
     Ok(())
-}
-
-/// The root of the repository.
-fn repository() -> PathBuf {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-    manifest.parent().unwrap_or(manifest).to_path_buf()
-}
-
-/// A command of cargo's in the repository, by the cargo that runs this program.
-fn cargo() -> Command {
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(repository());
-    cargo
-}
-
-/// Runs a command to its end, showing what it shows.
-fn succeed(command: &mut Command) -> Result<()> {
-    let line = describe(command);
-    eprintln!("$ {line}");
-    let status = command.status().with_context(|| format!("cannot start `{line}`"))?;
-    ensure!(status.success(), "`{line}` failed ({status})");
-    Ok(())
-}
-
-fn describe(command: &Command) -> String {
-    let words = std::iter::once(command.get_program()).chain(command.get_args());
-    words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
 }
 
 fn demo(options: &[String]) -> Result<()> {

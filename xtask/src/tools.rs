@@ -4,11 +4,11 @@ use std::env;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
-use crate::{repository, succeed};
+use crate::shell::{cargo, output, repository, succeed};
 
 const TRUNK_VERSION: &str = "0.21.14";
 const WASM_TARGET: &str = "wasm32-unknown-unknown";
@@ -116,7 +116,7 @@ fn ensure_tool(program: &str, package: &str, version: &str) -> Result<()> {
     eprintln!("installing {package} {version} into {}: some minutes, once", root.display());
     let scratch = root.join("build");
     let install = |locked: &[&str]| {
-        let mut install = crate::cargo();
+        let mut install = cargo();
         install.args(["install", "--force", package, "--version", version, "--root"]).arg(&root).args(locked);
         // Not in the workspace: neither its lock file nor its settings apply.
         install.current_dir(env::temp_dir()).env("CARGO_TARGET_DIR", &scratch);
@@ -160,14 +160,6 @@ fn tools() -> PathBuf {
 fn path_with(folders: Vec<PathBuf>) -> Result<OsString> {
     let path = env::var_os("PATH").unwrap_or_default();
     env::join_paths(folders.into_iter().chain(env::split_paths(&path))).context("a folder on PATH has an unusable name")
-}
-
-fn output(command: &mut Command) -> Result<String> {
-    let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output()?;
-    if !output.status.success() {
-        bail!("{}", output.status);
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 #[cfg(test)]
