@@ -64,8 +64,10 @@ struct Module {
 struct Tree {
     folder: String,
     modules: BTreeMap<Names, Module>,
-    /// The modules of the crate in the order of its docs, or what is wrong with the list.
-    order: Result<Vec<String>, String>,
+    /// The modules of the crate in the order of its docs.
+    order: Vec<String>,
+    /// What is wrong with that list.
+    wrong_list: Vec<String>,
 }
 
 struct Arrow<'a> {
@@ -104,18 +106,16 @@ impl Tree {
             .collect();
         modules.retain(|names, _| !tests.iter().any(|test| names.starts_with(test)));
         let (file, text) = docs.with_context(|| format!("{folder} has no lib.rs or main.rs"))?;
-        let order = order(file, text, modules.keys().filter(|names| names.len() == 1).map(|names| &names[0]));
-        Ok(Self { folder: folder.into(), modules, order })
+        let top = modules.keys().filter(|names| names.len() == 1).map(|names| &names[0]);
+        let (order, wrong_list) = order(file, text, top);
+        Ok(Self { folder: folder.into(), modules, order, wrong_list })
     }
 
     /// Every line that is against the rule.
     fn wrong_arrows(&self) -> Vec<String> {
         let arrows = self.arrows();
-        let mut wrong = Vec::new();
-        match &self.order {
-            Ok(order) => wrong.extend(arrows.iter().filter_map(|arrow| self.against_order(arrow, order))),
-            Err(error) => wrong.push(error.clone()),
-        }
+        let mut wrong = self.wrong_list.clone();
+        wrong.extend(arrows.iter().filter_map(|arrow| self.against_order(arrow)));
         wrong.extend(self.circles(&arrows));
         wrong
     }
@@ -182,14 +182,16 @@ impl Tree {
         Some(names)
     }
 
-    fn against_order(&self, arrow: &Arrow<'_>, order: &[String]) -> Option<String> {
+    fn against_order(&self, arrow: &Arrow<'_>) -> Option<String> {
+        let place = |name| self.order.iter().position(|module| module == name);
         let from = arrow.from.first()?;
-        let place = |name: Option<&String>| order.iter().position(|o| Some(o) == name).unwrap_or(order.len());
-        let (from_place, to_place) = (place(Some(from)), place(arrow.to.first()));
+        let from_place = place(from)?;
+        // The root comes last: it uses them all.
+        let to_place = arrow.to.first().map_or(Some(self.order.len()), place)?;
         if Some(from) == arrow.to.first() || to_place < from_place {
             return None;
         }
-        let above = match &order[..from_place] {
+        let above = match &self.order[..from_place] {
             [] => "no other".into(),
             above => format!("only {}", above.join(", ")),
         };
@@ -220,22 +222,23 @@ impl Tree {
     }
 }
 
-/// The crate's modules in the order of the docs of its root.
-fn order<'a>(file: &str, text: &str, modules: impl Iterator<Item = &'a String>) -> Result<Vec<String>, String> {
-    let docs: Vec<&str> = text.lines().map_while(|line| line.strip_prefix("//!")).collect();
-    let docs = docs.join("\n");
+/// The crate's modules in the order of the docs of its root, and what is wrong with the list there.
+fn order<'a>(file: &str, text: &str, modules: impl Iterator<Item = &'a String>) -> (Vec<String>, Vec<String>) {
+    let docs = text.lines().map_while(|line| line.strip_prefix("//!")).collect::<Vec<_>>().join("\n");
     let Some((_, list)) = docs.split_once(MARK) else {
-        return Err(format!("{file}: its docs list no modules: \"A module uses only those {MARK}: …\""));
+        return (Vec::new(), vec![format!("{file}: its docs list no modules: \"A module uses only those {MARK}: …\"")]);
     };
     let list = list.split("\n #").next().unwrap_or(list);
-    let listed: Vec<&str> = list.split('`').skip(1).step_by(2).collect();
-    let mut found = Vec::new();
+    let names: Vec<&str> = list.split('`').skip(1).step_by(2).collect();
+    let (mut order, mut wrong) = (Vec::new(), Vec::new());
     for module in modules {
-        let place = listed.iter().position(|name| name == module);
-        found.push((place.ok_or_else(|| format!("{file}: the list in its docs lacks `{module}`"))?, module.clone()));
+        match names.iter().position(|name| name == module) {
+            Some(place) => order.push((place, module.clone())),
+            None => wrong.push(format!("{file}: the list in its docs lacks `{module}`")),
+        }
     }
-    found.sort();
-    Ok(found.into_iter().map(|(_, module)| module).collect())
+    order.sort();
+    (order.into_iter().map(|(_, module)| module).collect(), wrong)
 }
 
 impl Module {
@@ -459,7 +462,7 @@ mod tests {
     #[test]
     fn a_root_lists_each_of_its_modules() {
         let tree = |root: &str| {
-            let files = [("x/lib.rs".to_owned(), root.to_owned()), ("x/a.rs".to_owned(), String::new())];
+            let files = [("x/lib.rs", root), ("x/a.rs", "")].map(|(file, text)| (file.to_owned(), text.to_owned()));
             Tree::new("x", &files).expect("a tree").wrong_arrows()
         };
         assert!(tree("//! Words.\nmod a;")[0].contains("its docs list no modules"));
