@@ -2,8 +2,9 @@
 
 use vdm::sampler::Sampler;
 
+use crate::form::Form;
 use crate::protocol::BackendWish;
-use crate::settings::{COUNTS, Form, GUIDANCE, MAX_STEPS, Settings};
+use crate::settings::{COUNTS, GUIDANCE, MAX_STEPS, Settings};
 use crate::text::Lang;
 
 /// So many digits of a hash stand in a link.

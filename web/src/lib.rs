@@ -1,16 +1,27 @@
 //! The demo in the browser, as two WebAssembly programs that exchange typed messages: a small page that is up at once,
 //! and a worker that owns the model and the GPU.
 //!
-//! Reading order: [`manifest`] (which weights there are), [`protocol`] (what page and worker say to each other),
-//! [`session`] (every state that the page can be in, and what leads from one to the next), [`text`] (every word that
-//! it shows), [`settings`] (what one can choose), [`address`] (what a link says), [`learn`], [`plot`], [`crop`] and
-//! [`markdown`] (what the views compute) and [`engine`] (the model on a device, generic over the backend). These know
-//! nothing of a browser and are tested natively. `page` and `worker` connect them to it; this file is the only place
-//! that tells the platforms apart.
+//! # Reading order
+//!
+//! A module uses only those above it in this list, which `cargo xtask lint` checks.
+//!
+//! - [`crop`], [`plot`] and [`markdown`]: what views compute, from numbers and text alone
+//! - [`manifest`] (which weights the site has), [`settings`] (how an image is made)
+//! - [`protocol`]: what page and worker say to each other
+//! - [`form`]: what is typed, and how it becomes settings
+//! - [`session`]: every state that the page can be in, and what leads from one to the next
+//! - [`text`]: every word that the page shows
+//! - [`address`] (what a link says), [`learn`] (the numbers of the learning views)
+//! - [`engine`]: the model on a device, generic over the backend
+//! - `worker` (owns the engine), `page` (Leptos components over the session)
+//!
+//! All but the last two know nothing of a browser and are tested natively. This file is the only place that tells the
+//! platforms apart.
 
 pub mod address;
 pub mod crop;
 pub mod engine;
+pub mod form;
 pub mod learn;
 pub mod manifest;
 pub mod markdown;

@@ -4,13 +4,13 @@ use std::rc::Rc;
 
 use burn::tensor::{Tensor, backend::Backend};
 use vdm::math::alpha_squared;
-use vdm::rng::RngStream;
-use vdm::rng::seeded_noise;
+use vdm::rng::{RngStream, seeded_noise};
 use vdm::sampler::Trajectory;
 
+use super::host::{Halt, Host, StepTaken};
+use super::model::Engine;
 use super::record::{Recording, stride};
-use super::{Engine, Halt, Host, StepTaken};
-use crate::protocol::{Outcome, Picture, Problem, Run, Start};
+use crate::protocol::{Outcome, Picture, Problem, Run, Start, Subject};
 
 /// The most images that one run makes.
 const MAX_IMAGES: usize = 64;
@@ -128,6 +128,31 @@ impl<B: Backend> Engine<B> {
         let recording = Rc::new(recording);
         *self.recording.borrow_mut() = Some(Rc::clone(&recording));
         Ok(recording)
+    }
+
+    /// f of a subject: encoded, or where its sample ends.
+    pub(super) async fn clean_latent(&self, subject: &Subject, host: &impl Host) -> Result<Rc<Vec<f32>>, Halt> {
+        if let Some((known, f)) = &*self.subject.borrow()
+            && known == subject
+        {
+            return Ok(Rc::clone(f));
+        }
+        let f = match subject {
+            Subject::Sample(settings) => {
+                let run = Run { start: Start::Noise, seeds: vec![settings.seed], settings: settings.clone() };
+                let recording = self.recorded(&run, host).await?;
+                recording.noisy(0, recording.last())
+            }
+            Subject::Image { picture, .. } => {
+                self.check_size(picture)?;
+                let encoder = self.encoder.borrow().clone().ok_or(Problem::NoEncoder)?;
+                let x = picture.pixels.iter().map(|&v| vdm::image::to_unit(v)).collect();
+                self.numbers(encoder.forward(self.tensor(x, 1))).await?
+            }
+        };
+        let f = Rc::new(f);
+        *self.subject.borrow_mut() = Some((subject.clone(), Rc::clone(&f)));
+        Ok(f)
     }
 
     /// What the model believes the images to be, and of a single one the latent, decoded.

@@ -6,11 +6,15 @@ use burn_flex::{Flex, FlexDevice};
 use vdm::config::{Preset, Stage};
 use vdm::image::{LABEL, Origin};
 use vdm::model::Networks;
+use vdm::rng::RngStream;
 use vdm::sampler::Sampler;
 use vdm::weights::{Precision, Provenance, save, save_encoder, sha256_hex};
+use vdm::{cost, elbo};
 
 use super::run::PreviewPace;
 use super::*;
+use crate::protocol::{Moment, Outcome, Picture, Problem, Run, Save, Start, Subject, Task};
+use crate::settings::Settings;
 
 /// A future that waits for nothing, as all of them are on the CPU.
 fn now<T>(future: impl Future<Output = T>) -> T {

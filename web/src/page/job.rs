@@ -9,7 +9,7 @@ use super::state::PageState;
 use crate::address::View;
 use crate::protocol::Problem;
 use crate::session::{Event, Notice, Phase, Session, Slot};
-use crate::text::say;
+use crate::text::messages;
 
 /// The images that a view is about.
 fn slot(view: View) -> Option<Slot> {
@@ -26,7 +26,7 @@ fn slot(view: View) -> Option<Slot> {
 #[component]
 pub(super) fn JobBar(controller: Controller, state: PageState) -> impl IntoView {
     let (words, session) = (words(), controller.session);
-    let status = Memo::new(move |_| session.with(|session| say::status(words, session, slot(state.view.get()))));
+    let status = Memo::new(move |_| session.with(|session| messages::status(words, session, slot(state.view.get()))));
     let can_cancel = Memo::new(move |_| session.with(Session::can_cancel));
     let stopping = Memo::new(move |_| session.with(|session| session.job.as_ref().is_some_and(|job| job.stopping)));
     let label = move || if stopping.get() { words.common.cancelling } else { words.common.cancel }.to_owned();
@@ -58,7 +58,8 @@ pub(super) fn Bar(session: RwSignal<Session>) -> impl IntoView {
 #[component]
 pub(super) fn Announcer(controller: Controller, state: PageState) -> impl IntoView {
     let (words, session) = (words(), controller.session);
-    let spoken = Memo::new(move |_| session.with(|session| say::announcement(words, session, slot(state.view.get()))));
+    let spoken =
+        Memo::new(move |_| session.with(|session| messages::announcement(words, session, slot(state.view.get()))));
     view! {
         <p class="visually-hidden" role="status" aria-live="polite" data-testid="live">
             {move || spoken.get()}
@@ -75,7 +76,7 @@ pub(super) fn NoticeBar(controller: Controller) -> impl IntoView {
         Some(Notice::Failed(problem) | Notice::MovedToCpu(problem)) => Some(problem.kind()),
         _ => None,
     };
-    let text = move || notice.with(|notice| notice.as_ref().map(|notice| say::notice(words, notice)));
+    let text = move || notice.with(|notice| notice.as_ref().map(|notice| messages::notice(words, notice)));
     view! {
         <div class="notice" class:bad=move || kind().is_some() data-kind=kind data-empty=move || text().is_none().to_string()>
             <p role="status" data-testid="notice">{text}</p>
@@ -101,11 +102,11 @@ pub(super) fn Failure(controller: Controller) -> impl IntoView {
         })
     });
     let told = move |problem: Problem| {
-        let retry = say::recovery(words, problem.recovery()).to_owned();
+        let retry = messages::recovery(words, problem.recovery()).to_owned();
         view! {
             <section class="failure" role="alert" data-testid="error">
-                <h2>{say::problem_title(words, &problem)}</h2>
-                <p>{say::problem_detail(words, &problem)}</p>
+                <h2>{messages::problem_title(words, &problem)}</h2>
+                <p>{messages::problem_detail(words, &problem)}</p>
                 <Action label=retry testid="retry" primary=true on_click=move |()| controller.dispatch(Event::Recover) />
             </section>
         }

@@ -16,7 +16,7 @@ use super::state::PageState;
 use crate::protocol::Run;
 use crate::session::{Event, Phase, Session, Slot};
 use crate::settings::Settings;
-use crate::text::say;
+use crate::text::messages;
 
 /// How long a step is shown at least: an image takes some seconds, however fast the machine is.
 const STEP: Duration = Duration::from_millis(140);
@@ -39,7 +39,7 @@ pub(super) fn Kiosk(controller: Controller, state: PageState) -> impl IntoView {
     let whole = Memo::new(move |_| session.with(|session| session.is_whole(Slot::Generate)));
     let caption = Memo::new(move |_| {
         session.with(|session| match (&session.phase, session.filling(Slot::Generate)) {
-            (Phase::Loading(_), _) => say::status(words, session, None),
+            (Phase::Loading(_), _) => messages::status(words, session, None),
             (Phase::Failed(_), _) => words.common.kiosk_failed.to_owned(),
             (Phase::Ready, Some(job)) if job.step * 4 < STEPS => words.common.kiosk_noise.to_owned(),
             (Phase::Ready, Some(_)) => words.common.kiosk_emerging.to_owned(),

@@ -2,11 +2,12 @@
 //! language loses anything.
 
 use leptos::prelude::*;
+use vdm::sampler::Sampler;
 
-use super::views::learn::LearnState;
 use crate::address::{Link, View};
+use crate::form::{Field, Form};
+use crate::protocol::Subject;
 use crate::session::Choice;
-use crate::settings::{Field, Form};
 use crate::text::Lang;
 
 /// Signals that outlive the components.
@@ -61,6 +62,59 @@ impl PageState {
             update: RwSignal::new(false),
             remarks: RwSignal::new(Vec::new()),
             learn: LearnState::new(),
+        }
+    }
+}
+
+/// Signals of the learning views.
+#[derive(Clone, Copy)]
+pub(super) struct LearnState {
+    /// The image that is taken to noise, or measured; none before one is chosen.
+    pub(super) subject: RwSignal<Option<Subject>>,
+    /// The time that it is taken to.
+    pub(super) t: RwSignal<f64>,
+    /// The seed of its noise, as typed.
+    pub(super) noise_seed: RwSignal<String>,
+    /// The time that the schedule is read at.
+    pub(super) schedule_t: RwSignal<f64>,
+    /// The seed to start from, as typed.
+    pub(super) from: RwSignal<String>,
+    /// The seed to end at, as typed.
+    pub(super) to: RwSignal<String>,
+    /// Pictures on the way, with both ends.
+    pub(super) frames: RwSignal<u32>,
+    /// The seed of a race, as typed.
+    pub(super) race_seed: RwSignal<String>,
+    /// The race's first run.
+    pub(super) left: RwSignal<Lane>,
+    /// The race's second run.
+    pub(super) right: RwSignal<Lane>,
+}
+
+/// How one run of a race goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Lane {
+    /// The sampler.
+    pub(super) sampler: Sampler,
+    /// The steps, as typed.
+    pub(super) steps: String,
+}
+
+impl LearnState {
+    /// As the page opens.
+    pub(super) fn new() -> Self {
+        let lane = |sampler, steps: &str| RwSignal::new(Lane { sampler, steps: steps.to_owned() });
+        Self {
+            subject: RwSignal::new(None),
+            t: RwSignal::new(0.4),
+            noise_seed: RwSignal::new("1".to_owned()),
+            schedule_t: RwSignal::new(0.5),
+            from: RwSignal::new("1".to_owned()),
+            to: RwSignal::new("2".to_owned()),
+            frames: RwSignal::new(8),
+            race_seed: RwSignal::new("1".to_owned()),
+            left: lane(Sampler::DpmSolver2M, "10"),
+            right: lane(Sampler::Ddim, "100"),
         }
     }
 }

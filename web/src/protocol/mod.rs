@@ -10,7 +10,7 @@ mod task;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::model::{Backend, BackendKind, BackendReason, BackendWish, ModelInfo, SHORTEST_HASH};
+pub use self::model::{Backend, BackendKind, BackendReason, BackendWish, FileRequest, ModelInfo, Source};
 pub use self::problem::{Problem, Recovery};
 pub use self::task::{Diffused, Moment, Outcome, Picture, Run, Save, Start, Subject, Task};
 
@@ -61,30 +61,6 @@ pub enum Control {
     Resume,
     /// Take one step, then wait.
     Step,
-}
-
-/// Where weights come from.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Source {
-    /// Files to fetch now: a sampling file, perhaps its encoder's; or an encoder's file for the weights that are loaded.
-    pub files: Vec<FileRequest>,
-    /// The encoder, to be fetched when something needs it.
-    pub encoder: Option<FileRequest>,
-}
-
-/// A file of weights.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FileRequest {
-    /// The whole address.
-    pub url: String,
-    /// Its name, for messages.
-    pub name: String,
-    /// The size that it must have.
-    pub bytes: u64,
-    /// The SHA-256 that it must have, in lower-case hexadecimal; none for a user's own file.
-    pub sha256: Option<String>,
-    /// Ask the server even where the browser has kept a copy: the copy may be what was wrong.
-    pub fresh: bool,
 }
 
 /// From the worker to the page.

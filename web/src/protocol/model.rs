@@ -1,4 +1,4 @@
-//! What the page knows of a loaded model, and of where it runs.
+//! Where weights come from, what the page knows of a loaded model, and where it runs.
 
 use serde::{Deserialize, Serialize};
 use vdm::config::ModelConfig;
@@ -121,7 +121,31 @@ impl ModelInfo {
 }
 
 /// So many digits of a hash tell weights apart.
-pub const SHORTEST_HASH: usize = 8;
+const SHORTEST_HASH: usize = 8;
+
+/// Where weights come from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// Files to fetch now: a sampling file, perhaps its encoder's; or an encoder's file for the weights that are loaded.
+    pub files: Vec<FileRequest>,
+    /// The encoder, to be fetched when something needs it.
+    pub encoder: Option<FileRequest>,
+}
+
+/// A file of weights.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileRequest {
+    /// The whole address.
+    pub url: String,
+    /// Its name, for messages.
+    pub name: String,
+    /// The size that it must have.
+    pub bytes: u64,
+    /// The SHA-256 that it must have, in lower-case hexadecimal; none for a user's own file.
+    pub sha256: Option<String>,
+    /// Ask the server even where the browser has kept a copy: the copy may be what was wrong.
+    pub fresh: bool,
+}
 
 #[cfg(test)]
 mod tests {

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::BackendReason;
+use super::model::BackendReason;
 
-/// Everything that can go wrong; [`text::say`](crate::text::say) puts it into words.
+/// Everything that can go wrong; `text::messages` puts it into words.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Problem {
     /// A file of the program itself cannot be fetched.

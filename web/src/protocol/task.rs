@@ -5,7 +5,7 @@ use vdm::cost::Speed;
 use vdm::elbo::ImageTerms;
 use vdm::image::{GreyImage, Origin};
 
-use super::{ModelInfo, Source};
+use super::model::{ModelInfo, Source};
 use crate::settings::Settings;
 
 /// What to do.

@@ -2,11 +2,13 @@
 
 use vdm::image::Origin;
 
-use super::{
-    Command, DiffusedAt, Event, Job, Keep, MEASURE_TIMES, Measured, Notice, PATIENCE_SECONDS, Panel, Phase, Plan,
-    Purpose, Session, Slot,
-};
+use super::event::{Command, Event, PATIENCE_SECONDS};
+use super::parts::{DiffusedAt, Job, Keep, Measured, Notice, Panel, Phase, Plan, Purpose, Slot};
+use super::state::Session;
 use crate::protocol::{Control, ModelInfo, Outcome, Problem, Recovery, Request, Response, Run, Save, Task};
+
+/// Diffusion times that the bound is measured at.
+pub(super) const MEASURE_TIMES: u32 = 16;
 
 impl Session {
     /// A wish of the user's; without effect where it cannot be met now.

@@ -1,217 +1,161 @@
-//! What the page shows: plain data that components render.
+//! The state of the page, and what can be asked of it.
 
-use vdm::elbo::ImageTerms;
-use vdm::image::Origin;
+use std::collections::VecDeque;
 
-use crate::protocol::{Diffused, Moment, Picture, Problem, Run, Source, Subject, Task};
+use vdm::cost::Speed;
 
-/// The page's connection to a model.
+use super::parts::{Choice, DiffusedAt, Job, Loading, Measured, Notice, Panel, Phase, Plan, Purpose, Slot};
+use crate::manifest::{Manifest, ModelEntry};
+use crate::protocol::{BackendWish, ModelInfo, Task};
+
+/// The page's state.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Phase {
-    /// Getting ready.
-    Loading(Loading),
-    /// A model is there.
-    Ready,
-    /// Nothing goes on before the user decides.
-    Failed(Problem),
+pub struct Session {
+    /// The connection to a model.
+    pub phase: Phase,
+    /// The loaded model; none until the worker has one.
+    pub model: Option<ModelInfo>,
+    /// What the worker does.
+    pub job: Option<Job>,
+    /// The forward process, where the slider is or was.
+    pub diffused: Option<DiffusedAt>,
+    /// The bound that was measured last.
+    pub measured: Option<Measured>,
+    /// How long the model takes here, if that was measured.
+    pub speed: Option<Speed>,
+    /// Something to tell beside what is going on.
+    pub notice: Option<Notice>,
+    /// The site's models, once their list is there.
+    pub manifest: Option<Manifest>,
+    /// Where the model comes from.
+    pub choice: Choice,
+    pub(super) panels: [Option<Panel>; Slot::ALL.len()],
+    /// The choice that is being switched to.
+    pub(super) wanted: Option<Choice>,
+    /// What follows the present job.
+    pub(super) plans: VecDeque<Plan>,
+    /// Where a slider has moved to meanwhile.
+    pub(super) next_quick: Option<Plan>,
+    /// Address of the folder of weights, ending in a slash.
+    pub(super) weights_url: String,
+    pub(super) wish: BackendWish,
+    /// The start of the hash that a link names.
+    pub(super) expected_hash: Option<String>,
+    /// Counts the workers that were started; what a discarded one still says is not heard.
+    pub(super) generation: u32,
+    /// Whether the present worker has spoken.
+    pub(super) greeted: bool,
+    /// Ask the server for files, whatever the browser has kept.
+    pub(super) fresh: bool,
+    pub(super) jobs: u32,
 }
 
-/// How far loading is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Loading {
-    /// The worker and the list of weights are on their way.
-    Starting,
-    /// The weights are on their way.
-    Weights {
-        /// Bytes so far.
-        received: u64,
-        /// Bytes in all.
-        total: u64,
-    },
-    /// The weights are being checked, and kernels compiled.
-    Preparing,
-}
-
-/// A place for images on the page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Slot {
-    /// Images from noise.
-    Generate,
-    /// A subject, denoised from some time on.
-    Denoise,
-    /// Images between two seeds.
-    Between,
-    /// The race's first run.
-    RaceLeft,
-    /// The race's second run.
-    RaceRight,
-}
-
-impl Slot {
-    /// Every slot.
-    pub const ALL: [Slot; 5] = [Slot::Generate, Slot::Denoise, Slot::Between, Slot::RaceLeft, Slot::RaceRight];
-}
-
-/// What stands in a [`Slot`].
-#[derive(Clone, Debug, PartialEq)]
-pub struct Panel {
-    /// What was asked for.
-    pub run: Run,
-    /// The images: as the model believes them to be while they emerge, else as they are.
-    pub pictures: Vec<Picture>,
-    /// The latent, decoded, while a single image emerges.
-    pub noisy: Option<Picture>,
-    /// Steps taken.
-    pub step: u32,
-    /// The time that the latent is at.
-    pub t: f64,
-    /// Since the run began, without its pauses.
-    pub elapsed_ms: f64,
-    /// Where the images come from, once they are whole; none while they emerge, or where the run was ended early.
-    pub origin: Option<Origin>,
-    /// The moment that time travel is at; none before the first, or while images emerge.
-    pub moment: Option<(u32, Moment)>,
-}
-
-/// What a job is for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    /// The images of a slot.
-    Fill(Slot),
-    /// The moment of a slot's run that time travel asks for.
-    Look(Slot),
-    /// The forward process.
-    Diffuse,
-    /// The bound's terms.
-    Measure,
-    /// How long the model takes.
-    Speed,
-    /// A file to keep.
-    Save {
-        /// Its name.
-        file_name: String,
-    },
-    /// Other weights.
-    Switch,
-}
-
-impl Purpose {
-    /// Whether it follows a slider: short, and only the last one counts.
-    pub fn is_quick(&self) -> bool {
-        matches!(self, Purpose::Look(_) | Purpose::Diffuse)
+impl Session {
+    /// A session before [`Event::Open`](super::Event::Open).
+    ///
+    /// `weights_url` is the folder of weights and ends in a slash; `expected_hash` is the start of the hash that the
+    /// page's address names, if it does.
+    pub fn new(weights_url: String, wish: BackendWish, expected_hash: Option<String>) -> Self {
+        Self {
+            phase: Phase::Loading(Loading::Starting),
+            model: None,
+            job: None,
+            diffused: None,
+            measured: None,
+            speed: None,
+            notice: None,
+            manifest: None,
+            choice: Choice::Site(None),
+            panels: Default::default(),
+            wanted: None,
+            plans: VecDeque::new(),
+            next_quick: None,
+            weights_url,
+            wish,
+            expected_hash,
+            generation: 0,
+            greeted: false,
+            fresh: false,
+            jobs: 0,
+        }
     }
-}
 
-/// Something that the worker does or will do.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Plan {
-    /// What for.
-    pub purpose: Purpose,
-    /// What.
-    pub task: Task,
-    /// Wait before the first step.
-    pub paused: bool,
-}
+    /// What stands in a slot.
+    pub fn panel(&self, slot: Slot) -> Option<&Panel> {
+        self.panels[slot as usize].as_ref()
+    }
 
-/// What the worker does.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Job {
-    /// Its number.
-    pub id: u32,
-    /// What it was asked.
-    pub plan: Plan,
-    /// Steps taken.
-    pub step: u32,
-    /// Whether it waits between two steps.
-    pub paused: bool,
-    /// Whether it was asked to end.
-    pub stopping: bool,
-    /// Bytes received and in all of a file that it needs first.
-    pub fetching: Option<(u64, u64)>,
-}
+    /// The job that fills a slot, if that is what runs.
+    pub fn filling(&self, slot: Slot) -> Option<&Job> {
+        self.job.as_ref().filter(|job| job.plan.purpose == Purpose::Fill(slot))
+    }
 
-/// The forward process at one time.
-#[derive(Clone, Debug, PartialEq)]
-pub struct DiffusedAt {
-    /// Of what.
-    pub subject: Subject,
-    /// When.
-    pub t: f64,
-    /// Seed of the noise.
-    pub seed: u64,
-    /// What it looks like.
-    pub diffused: Diffused,
-}
+    /// Whether something can be asked for: a model is there, and nothing runs but what follows a slider.
+    pub fn is_idle(&self) -> bool {
+        self.phase == Phase::Ready && self.job.as_ref().is_none_or(|job| job.plan.purpose.is_quick())
+    }
 
-/// The bound, measured.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Measured {
-    /// Of what.
-    pub subject: Subject,
-    /// Diffusion times.
-    pub times: u32,
-    /// Its terms.
-    pub terms: ImageTerms,
-}
+    /// Whether there is something to stop.
+    pub fn can_cancel(&self) -> bool {
+        self.job.as_ref().is_some_and(|job| !job.stopping && !job.plan.purpose.is_quick())
+    }
 
-/// Where the model in use comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Choice {
-    /// The site's model of this name; none for the one that the site opens with.
-    Site(Option<String>),
-    /// The user's own files.
-    Own(Source),
-}
+    /// Whether the images of a slot are whole, and a worker is there to encode them.
+    pub fn can_save(&self, slot: Slot) -> bool {
+        self.is_idle() && self.is_whole(slot)
+    }
 
-/// Something to tell beside what is going on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Notice {
-    /// The GPU failed, and the CPU goes on.
-    MovedToCpu(Problem),
-    /// A job was ended early.
-    Cancelled {
-        /// Steps taken.
-        step: u32,
-        /// Steps in all.
-        of: u32,
-    },
-    /// A file was handed to the browser to keep.
-    Saved {
-        /// Its name.
-        file_name: String,
-    },
-    /// Other weights are in use.
-    Switched {
-        /// Their name.
-        name: String,
-    },
-    /// One thing did not work; everything else stays as it is.
-    Failed(Problem),
-    /// The link was made with other weights, so that its images look different here.
-    OtherWeights {
-        /// The start of their hash.
-        sha256: String,
-    },
-}
+    /// Whether the images of a slot are whole.
+    pub fn is_whole(&self, slot: Slot) -> bool {
+        self.panel(slot).is_some_and(|panel| panel.origin.is_some())
+    }
 
-/// What to save of a slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keep {
-    /// One image, or all of them side by side, as PNG.
-    Pictures {
-        /// The image; none for all.
-        image: Option<u32>,
-    },
-    /// One image on its way from noise, as an animated PNG.
-    Animation {
-        /// The image.
-        image: u32,
-    },
-    /// One image on its way from noise, as a strip.
-    Strip {
-        /// The image.
-        image: u32,
-    },
-    /// All images one after the other, there and back, as an animated PNG.
-    Flipbook,
+    /// One word for what goes on, for attributes: `loading`, `ready`, `busy`, `sampling`, `done` or `failed`.
+    pub fn state_name(&self) -> &'static str {
+        match (&self.phase, &self.job) {
+            (Phase::Loading(_), _) => "loading",
+            (Phase::Failed(_), _) => "failed",
+            (Phase::Ready, Some(Job { plan: Plan { purpose: Purpose::Fill(_), .. }, .. })) => "sampling",
+            (Phase::Ready, Some(job)) if !job.plan.purpose.is_quick() => "busy",
+            (Phase::Ready, _) if Slot::ALL.into_iter().any(|slot| self.is_whole(slot)) => "done",
+            (Phase::Ready, _) => "ready",
+        }
+    }
+
+    /// How much of the present work is done, in [0, 1]; none where nothing runs or nobody knows.
+    pub fn progress(&self) -> Option<f64> {
+        let share = |done: u64, of: u64| (of > 0).then(|| done as f64 / of as f64);
+        match (&self.phase, &self.job) {
+            (Phase::Loading(Loading::Weights { received, total }), _) => share(*received, *total),
+            (Phase::Ready, Some(job)) => match (job.fetching, &job.plan.task) {
+                (Some((received, total)), _) => share(received, total),
+                (None, Task::Run(run)) => share(job.step.into(), run.steps().into()),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// The entry of the site's model in use, once the list of weights is there.
+    pub fn entry(&self) -> Option<&ModelEntry> {
+        let Choice::Site(name) = &self.choice else { return None };
+        let manifest = self.manifest.as_ref()?;
+        let named = name.as_ref().and_then(|name| manifest.models.iter().find(|model| model.name == *name));
+        Some(named.unwrap_or(manifest.default_model()))
+    }
+
+    /// The address of the model card, where the site has one.
+    pub fn card_url(&self) -> Option<String> {
+        Some(format!("{}{}", self.weights_url, self.entry()?.card.as_ref()?))
+    }
+
+    /// The folder of weights, ending in a slash.
+    pub fn weights_url(&self) -> &str {
+        &self.weights_url
+    }
+
+    /// Whether the worker of this generation is in use, and has not spoken yet.
+    pub fn awaits_greeting(&self, generation: u32) -> bool {
+        generation == self.generation && !self.greeted
+    }
 }

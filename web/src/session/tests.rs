@@ -1,11 +1,15 @@
 use vdm::config::Preset;
-use vdm::cost::Timed;
+use vdm::cost::{Speed, Timed};
 use vdm::diffusion::schedule::NoiseSchedule;
 use vdm::weights::Provenance;
 
+use super::jobs::MEASURE_TIMES;
 use super::*;
-use crate::manifest::WeightsFile;
-use crate::protocol::{Backend, BackendReason, Control, Diffused, Moment, Outcome, Picture, Save, Start, Task};
+use crate::manifest::{Manifest, ModelEntry, WeightsFile};
+use crate::protocol::{
+    Backend, BackendKind, BackendReason, BackendWish, Control, Diffused, FileRequest, ModelInfo, Moment, Outcome,
+    Picture, Request, Run, Save, Source, Start, Subject, Task,
+};
 use crate::settings::Settings;
 
 fn manifest() -> Manifest {

@@ -1,6 +1,8 @@
 //! English.
 
-use super::{About, Common, Generate, Lang, Offline, Problems, Status, Weights, Words, learn};
+use super::lang::Lang;
+use super::learn_en;
+use super::words::{About, Common, Generate, Offline, Problems, Status, Weights, Words};
 
 /// The words in English.
 pub(super) static EN: Words = Words {
@@ -12,7 +14,7 @@ pub(super) static EN: Words = Words {
     generate: GENERATE,
     weights: WEIGHTS,
     about: ABOUT,
-    learn: &learn::EN,
+    learn: &learn_en::EN,
 };
 
 const COMMON: Common = Common {

@@ -1,6 +1,8 @@
 //! French. A space that does not break stands before `:`, `;`, `!` and `?`, and inside « ».
 
-use super::{About, Common, Generate, Lang, Offline, Problems, Status, Weights, Words, learn};
+use super::lang::Lang;
+use super::learn_fr;
+use super::words::{About, Common, Generate, Offline, Problems, Status, Weights, Words};
 
 /// The words in French.
 pub(super) static FR: Words = Words {
@@ -12,7 +14,7 @@ pub(super) static FR: Words = Words {
     generate: GENERATE,
     weights: WEIGHTS,
     about: ABOUT,
-    learn: &learn::FR,
+    learn: &learn_fr::FR,
 };
 
 const COMMON: Common = Common {

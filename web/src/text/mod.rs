@@ -1,56 +1,23 @@
 //! Every word that the page shows, in every language that it speaks.
 //!
-//! [`Words`] holds the words of one language, in groups; a `{name}` in them is a place that [`fill`] fills. [`say`]
-//! turns what the page knows into sentences, [`Lang`] writes numbers. Another language is another file like `fr.rs`.
+//! [`Words`] holds the words of one language, in groups. A `{name}` in them is a place that [`fill`] fills. [`messages`]
+//! turns the state of the page into sentences, [`Lang`] writes numbers. Another language is another pair of files like
+//! `fr.rs` and `learn_fr.rs`.
 
 #![expect(missing_docs, reason = "a word's name and its English say what it is for")]
 
 mod en;
-mod format;
 mod fr;
-mod learn;
-pub mod say;
+mod lang;
+mod learn_en;
+mod learn_fr;
+pub mod messages;
 mod words;
 
-pub use self::learn::Learn;
-pub use self::words::{About, Common, Generate, Offline, Problems, Status, Weights};
-
-/// A language of the page.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Lang {
-    /// English.
-    #[default]
-    En,
-    /// French.
-    Fr,
-}
+pub use self::lang::{Lang, fill};
+pub use self::words::Words;
 
 impl Lang {
-    /// Every language.
-    pub const ALL: [Lang; 2] = [Lang::En, Lang::Fr];
-
-    /// The tag of BCP 47, for addresses and for the document.
-    pub fn tag(self) -> &'static str {
-        match self {
-            Lang::En => "en",
-            Lang::Fr => "fr",
-        }
-    }
-
-    /// What its speakers call it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Lang::En => "English",
-            Lang::Fr => "Français",
-        }
-    }
-
-    /// The language of a tag, whatever the region: `fr-CA` is French.
-    pub fn from_tag(tag: &str) -> Option<Self> {
-        let language = tag.split(['-', '_']).next()?;
-        Self::ALL.into_iter().find(|lang| lang.tag().eq_ignore_ascii_case(language))
-    }
-
     /// Its words.
     pub fn words(self) -> &'static Words {
         match self {
@@ -58,37 +25,6 @@ impl Lang {
             Lang::Fr => &fr::FR,
         }
     }
-}
-
-/// The words of a language, in groups.
-pub struct Words {
-    pub lang: Lang,
-    /// Of the whole page.
-    pub common: Common,
-    /// Of what is going on.
-    pub status: Status,
-    /// Of what goes wrong.
-    pub problems: Problems,
-    /// Of a service worker and of storage.
-    pub offline: Offline,
-    pub generate: Generate,
-    pub weights: Weights,
-    pub about: About,
-    /// Of the five views that one learns from.
-    pub learn: &'static Learn,
-}
-
-/// The template with each `{name}` replaced by its value.
-///
-/// ```
-/// assert_eq!(web::text::fill("Step {step} of {of}", &[("step", "3"), ("of", "12")]), "Step 3 of 12");
-/// ```
-pub fn fill(template: &str, values: &[(&str, &str)]) -> String {
-    let mut text = template.to_owned();
-    for (name, value) in values {
-        text = text.replace(&["{", name, "}"].concat(), value);
-    }
-    text
 }
 
 #[cfg(test)]
@@ -150,10 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_name_languages() {
-        assert_eq!(Lang::from_tag("fr-CA"), Some(Lang::Fr));
-        assert_eq!(Lang::from_tag("EN"), Some(Lang::En));
-        assert_eq!(Lang::from_tag("de"), None);
+    fn each_language_has_its_own_words() {
         assert!(Lang::ALL.into_iter().all(|lang| lang.words().lang == lang));
     }
 }

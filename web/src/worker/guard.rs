@@ -9,7 +9,7 @@ use gloo_timers::future::TimeoutFuture;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{DedicatedWorkerGlobalScope, ErrorEvent, Event, PromiseRejectionEvent};
 
-use super::Outbox;
+use super::outbox::Outbox;
 use crate::protocol::{Problem, Response};
 
 thread_local! {

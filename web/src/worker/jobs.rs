@@ -6,8 +6,8 @@ use std::rc::Rc;
 
 use gloo_timers::future::TimeoutFuture;
 
-use super::Outbox;
 use super::guard;
+use super::outbox::Outbox;
 use crate::engine::{Host, StepTaken};
 use crate::protocol::{Control, Response, Task};
 

@@ -4,6 +4,7 @@ mod backend;
 mod download;
 mod guard;
 mod jobs;
+mod outbox;
 mod store;
 mod weights;
 
@@ -14,6 +15,7 @@ use gloo_worker::{HandlerId, Registrable, Worker, WorkerScope};
 use wasm_bindgen_futures::spawn_local;
 
 use self::jobs::{Job, JobHost, Jobs};
+use self::outbox::Outbox;
 use self::weights::Loaded;
 use crate::engine::{Ending, Host};
 use crate::protocol::{Outcome, PROTOCOL_VERSION, Problem, Request, Response, Task};
@@ -30,17 +32,9 @@ pub(crate) struct Diffusion {
     jobs: Jobs,
 }
 
-/// The way to the page.
-#[derive(Clone)]
-pub(crate) struct Outbox {
-    scope: WorkerScope<Diffusion>,
-    page: HandlerId,
-}
-
-impl Outbox {
-    fn send(&self, response: Response) {
-        self.scope.respond(self.page, response);
-    }
+fn outbox(scope: &WorkerScope<Diffusion>, page: HandlerId) -> Outbox {
+    let scope = scope.clone();
+    Outbox::new(move |response| scope.respond(page, response))
 }
 
 impl Worker for Diffusion {
@@ -55,13 +49,13 @@ impl Worker for Diffusion {
     fn update(&mut self, _scope: &WorkerScope<Self>, _message: ()) {}
 
     fn connected(&mut self, scope: &WorkerScope<Self>, page: HandlerId) {
-        let outbox = Outbox { scope: scope.clone(), page };
+        let outbox = outbox(scope, page);
         guard::report_to(outbox.clone());
         outbox.send(Response::Hello { protocol: PROTOCOL_VERSION });
     }
 
     fn received(&mut self, scope: &WorkerScope<Self>, request: Request, page: HandlerId) {
-        let outbox = Outbox { scope: scope.clone(), page };
+        let outbox = outbox(scope, page);
         match request {
             Request::Load { source, wish, keep } => {
                 let model = Rc::clone(&self.model);

@@ -6,7 +6,8 @@ use gloo_timers::future::TimeoutFuture;
 use vdm::weights::{Part, read_header, sha256_hex};
 
 use super::backend::{self, AnyEngine};
-use super::{Outbox, download, store};
+use super::outbox::Outbox;
+use super::{download, store};
 use crate::protocol::{Backend, BackendWish, FileRequest, ModelInfo, Problem, Response, Source};
 
 /// A model that is ready.

@@ -3,14 +3,15 @@
 use leptos::prelude::*;
 use vdm::sampler::Sampler;
 
+use crate::form::Field;
 use crate::page::controller::Controller;
 use crate::page::kit::{Action, Select, TextField, random_seed};
 use crate::page::lang::words;
 use crate::page::state::PageState;
 use crate::protocol::Run;
 use crate::session::{Event, Session, Slot};
-use crate::settings::{COUNTS, Field, MAX_STEPS};
-use crate::text::{fill, say};
+use crate::settings::{COUNTS, MAX_STEPS};
+use crate::text::{fill, messages};
 
 /// Generate, pause, step. They stand before the images, so that a phone shows both without scrolling.
 #[component]
@@ -62,7 +63,7 @@ pub(super) fn Actions(controller: Controller, state: PageState) -> impl IntoView
 #[component]
 pub(super) fn SettingsForm(controller: Controller, state: PageState) -> impl IntoView {
     let (words, form) = (words(), state.form);
-    let samplers = say::samplers(words);
+    let samplers = messages::samplers(words);
     view! {
         <form
             id="settings"
@@ -146,7 +147,7 @@ fn generate(controller: Controller, state: PageState, stepwise: bool) {
 /// What is accepted in a field, while its text is not.
 fn wrong(state: PageState, field: Field) -> Signal<Option<String>> {
     let words = words();
-    Signal::derive(move || state.wrong.with(|wrong| wrong.contains(&field)).then(|| say::accepted(words, field)))
+    Signal::derive(move || state.wrong.with(|wrong| wrong.contains(&field)).then(|| messages::accepted(words, field)))
 }
 
 /// How many images at once.
@@ -181,7 +182,7 @@ fn ClassFields(controller: Controller, state: PageState) -> impl IntoView {
     let classes = Memo::new(move |_| {
         session.with(|session| {
             let Some(model) = session.model.as_ref().filter(|model| model.classes() > 0) else { return Vec::new() };
-            let classes = (0..model.classes()).map(|class| (class.to_string(), say::class(words, model, class)));
+            let classes = (0..model.classes()).map(|class| (class.to_string(), messages::class(words, model, class)));
             std::iter::once((String::new(), words.generate.class_any.to_owned())).chain(classes).collect()
         })
     });

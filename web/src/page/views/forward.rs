@@ -4,6 +4,7 @@ use leptos::prelude::*;
 
 use super::learn::{Intro, figure, idle, synthetic};
 use super::subject::SubjectPicker;
+use crate::form::Field;
 use crate::learn::{NoiseAt, percent, seed};
 use crate::page::controller::Controller;
 use crate::page::kit::{
@@ -13,8 +14,7 @@ use crate::page::lang::words;
 use crate::page::state::PageState;
 use crate::protocol::{Diffused, Picture, Run, Start, Subject};
 use crate::session::{Event, Session, Slot};
-use crate::settings::Field;
-use crate::text::{Words, fill, say};
+use crate::text::{Words, fill, messages};
 
 /// The way to noise, and the way back.
 #[component]
@@ -71,7 +71,7 @@ pub(in crate::page) fn Forward(controller: Controller, state: PageState) -> impl
 
 /// What is accepted as a seed.
 pub(super) fn wrong_seed() -> String {
-    say::accepted(words(), Field::Seed)
+    messages::accepted(words(), Field::Seed)
 }
 
 /// A time, with the digits of a slider.

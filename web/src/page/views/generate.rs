@@ -10,7 +10,7 @@ use crate::page::kit::{Captioned, Fact, LatentTiles, PictureCanvas, ViewHeading}
 use crate::page::lang::words;
 use crate::page::state::PageState;
 use crate::session::{Panel, Session, Slot};
-use crate::text::say;
+use crate::text::messages;
 
 /// The images as they emerge, and the form; then the way they came, and how to keep them.
 #[component]
@@ -65,7 +65,7 @@ fn One(session: RwSignal<Session>) -> impl IntoView {
         panel.noisy.clone().or_else(|| panel.moment.as_ref().map(|(_, moment)| moment.noisy.clone()))
     });
     let latent = of_panel(session, |panel| panel.moment.as_ref().map(|(_, moment)| moment.latent.clone()));
-    let label = of_panel(session, |panel| Some(say::picture(words, &panel.run, 0)));
+    let label = of_panel(session, |panel| Some(messages::picture(words, &panel.run, 0)));
     let label = Signal::derive(move || label.get().unwrap_or_else(|| words.common.picture.to_owned()));
     let nothing_yet = Memo::new(move |_| picture.with(Option::is_none));
     let emerging = Memo::new(move |_| session.with(|session| session.filling(Slot::Generate).is_some()));
@@ -94,7 +94,7 @@ fn Several(session: RwSignal<Session>, count: usize) -> impl IntoView {
     let columns = (count as f64).sqrt().ceil();
     let one = move |i: usize| {
         let picture = of_panel(session, move |panel| panel.pictures.get(i).cloned());
-        let label = of_panel(session, move |panel| Some(say::picture(words, &panel.run, i)));
+        let label = of_panel(session, move |panel| Some(messages::picture(words, &panel.run, i)));
         let label = Signal::derive(move || label.get().unwrap_or_else(|| words.common.picture.to_owned()));
         view! {
             <li>

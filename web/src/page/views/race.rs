@@ -4,16 +4,17 @@ use leptos::prelude::*;
 use vdm::sampler::Sampler;
 
 use super::forward::wrong_seed;
-use super::learn::{Intro, Lane, idle, pictures, samplers, synthetic};
+use super::learn::{Intro, idle, pictures, samplers, synthetic};
+use crate::form::Field;
 use crate::learn::{faster, seed, steps};
 use crate::page::controller::Controller;
 use crate::page::kit::{Action, Fact, PictureCanvas, Select, TextField, ViewHeading, random_seed};
 use crate::page::lang::words;
-use crate::page::state::PageState;
+use crate::page::state::{Lane, PageState};
 use crate::protocol::Run;
 use crate::session::{Event, Panel, Session, Slot};
-use crate::settings::{Field, MAX_STEPS, Settings};
-use crate::text::{Words, fill, say};
+use crate::settings::{MAX_STEPS, Settings};
+use crate::text::{Words, fill, messages};
 
 /// The names of a lane's parts, for tests and labels.
 struct LaneIds {
@@ -165,7 +166,7 @@ fn LaneCard(
 
 /// What is accepted as a number of steps.
 fn wrong_steps() -> String {
-    say::accepted(words(), Field::Steps)
+    messages::accepted(words(), Field::Steps)
 }
 
 /// Who was faster, and how far the images are from each other.

@@ -10,7 +10,7 @@ use crate::page::lang::words;
 use crate::page::state::PageState;
 use crate::protocol::ModelInfo;
 use crate::session::{Choice, Session};
-use crate::text::{Words, say};
+use crate::text::{Words, messages};
 
 /// What is in use, and how to use something else.
 #[component]
@@ -53,9 +53,9 @@ fn InUse(session: RwSignal<Session>) -> impl IntoView {
             <dl>
                 <dt>{words.weights.backend}</dt>
                 <dd>
-                    <span data-testid="backend">{fact(|words, model| say::backend(words, &model.backend))}</span>
+                    <span data-testid="backend">{fact(|words, model| messages::backend(words, &model.backend))}</span>
                     <small data-testid="backend-reason">
-                        {fact(|words, model| say::backend_reason(words, &model.backend.reason))}
+                        {fact(|words, model| messages::backend_reason(words, &model.backend.reason))}
                     </small>
                 </dd>
                 <dt>{words.weights.weights}</dt>
@@ -64,11 +64,11 @@ fn InUse(session: RwSignal<Session>) -> impl IntoView {
                     <small>{fact(|_, model| model.file.clone())} ", " {fact(kept)}</small>
                 </dd>
                 <dt>{words.weights.pixels}</dt>
-                <dd>{fact(say::size)}</dd>
+                <dd>{fact(messages::size)}</dd>
                 <dt>{words.weights.sha256}</dt>
                 <dd data-testid="weights-hash" class="hash"><code>{fact(|_, model| model.sha256.clone())}</code></dd>
                 <dt>{words.weights.trained_on}</dt>
-                <dd data-testid="training">{fact(say::training)}</dd>
+                <dd data-testid="training">{fact(messages::training)}</dd>
                 <dt>{words.weights.thanks}</dt>
                 <dd data-testid="acknowledgement">
                     {fact(|_, model| model.provenance.acknowledgement.clone())}

@@ -1,8 +1,41 @@
-//! Numbers and units, as each language writes them.
+//! The languages of the page, and how each writes numbers and units.
 
-use super::Lang;
+/// A language of the page.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Lang {
+    /// English.
+    #[default]
+    En,
+    /// French.
+    Fr,
+}
 
 impl Lang {
+    /// Every language.
+    pub const ALL: [Lang; 2] = [Lang::En, Lang::Fr];
+
+    /// The tag of BCP 47, for addresses and for the document.
+    pub fn tag(self) -> &'static str {
+        match self {
+            Lang::En => "en",
+            Lang::Fr => "fr",
+        }
+    }
+
+    /// What its speakers call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Lang::En => "English",
+            Lang::Fr => "Français",
+        }
+    }
+
+    /// The language of a tag, whatever the region: `fr-CA` is French.
+    pub fn from_tag(tag: &str) -> Option<Self> {
+        let language = tag.split(['-', '_']).next()?;
+        Self::ALL.into_iter().find(|lang| lang.tag().eq_ignore_ascii_case(language))
+    }
+
     /// A number with so many decimals.
     ///
     /// ```
@@ -87,6 +120,19 @@ impl Lang {
     }
 }
 
+/// The template with each `{name}` replaced by its value.
+///
+/// ```
+/// assert_eq!(web::text::fill("Step {step} of {of}", &[("step", "3"), ("of", "12")]), "Step 3 of 12");
+/// ```
+pub fn fill(template: &str, values: &[(&str, &str)]) -> String {
+    let mut text = template.to_owned();
+    for (name, value) in values {
+        text = text.replace(&["{", name, "}"].concat(), value);
+    }
+    text
+}
+
 /// The start of a hash, which is enough to tell files apart by eye.
 pub(super) fn short_hash(sha256: &str) -> String {
     format!("{}…", sha256.get(..12).unwrap_or(sha256))
@@ -121,5 +167,12 @@ mod tests {
         let fr = Lang::Fr;
         assert_eq!((fr.megabytes(17_043_021), fr.seconds(340.0)), ("17,0\u{a0}Mo".into(), "0,34\u{a0}s".into()));
         assert_eq!(fr.speed(5, 1000.0).as_deref(), Some("5,0\u{a0}étapes/s"));
+    }
+
+    #[test]
+    fn tags_name_languages() {
+        assert_eq!(Lang::from_tag("fr-CA"), Some(Lang::Fr));
+        assert_eq!(Lang::from_tag("EN"), Some(Lang::En));
+        assert_eq!(Lang::from_tag("de"), None);
     }
 }

@@ -1,9 +1,9 @@
 //! English.
 
-use super::{Between, Bound, Forward, Learn, Race, Schedule, Subject};
+use super::words::{Between, Bound, Forward, Learn, Race, Schedule, Subject};
 
 /// The learning views in English.
-pub static EN: Learn = Learn {
+pub(super) static EN: Learn = Learn {
     subject: Subject {
         choose: "Choose an image",
         last: "My last image",

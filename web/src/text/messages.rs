@@ -2,11 +2,12 @@
 
 use vdm::sampler::Sampler;
 
-use super::format::short_hash;
-use super::{Words, fill};
+use super::lang::{fill, short_hash};
+use super::words::Words;
+use crate::form::Field;
 use crate::protocol::{Backend, BackendKind, BackendReason, ModelInfo, Problem, Recovery, Run, Start, Task};
 use crate::session::{Job, Loading, Notice, Phase, Purpose, Session, Slot};
-use crate::settings::{Field, MAX_STEPS};
+use crate::settings::MAX_STEPS;
 
 /// What is going on, in a sentence; of what has been made, what stands in `slot`.
 pub fn status(words: &Words, session: &Session, slot: Option<Slot>) -> String {

@@ -1,0 +1,111 @@
+//! A model on a device, and what goes to the device and comes back.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use burn::tensor::{Tensor, TensorData, backend::Backend};
+use vdm::autoencoder::Encoder;
+use vdm::diffusion::schedule::NoiseSchedule;
+use vdm::error::WeightsError;
+use vdm::image::GreyImage;
+use vdm::model::Vdm;
+use vdm::weights::{self, Header};
+
+use super::record::Recording;
+use crate::protocol::{Picture, Problem, Subject};
+
+/// A model on a device.
+#[derive(Debug)]
+pub struct Engine<B: Backend> {
+    pub(super) model: Vdm<B>,
+    pub(super) encoder: RefCell<Option<Encoder<B>>>,
+    pub(super) device: B::Device,
+    pub(super) header: Header,
+    /// The last run, for time travel.
+    pub(super) recording: RefCell<Option<Rc<Recording>>>,
+    /// The last subject's clean latent.
+    pub(super) subject: RefCell<Option<(Subject, Rc<Vec<f32>>)>>,
+}
+
+impl<B: Backend> Engine<B> {
+    /// Builds the model of a sampling file.
+    ///
+    /// # Errors
+    /// The file does not fit, or the device cannot be read.
+    pub async fn load(bytes: &[u8], device: B::Device) -> Result<Self, WeightsError> {
+        let (header, networks) = weights::load::<B>(bytes, &device)?;
+        let model = Vdm::new(header.config.clone(), networks).await?;
+        let (recording, subject) = (RefCell::default(), RefCell::default());
+        Ok(Self { model, encoder: RefCell::default(), device, header, recording, subject })
+    }
+
+    /// Builds the encoder of its file; `sampling_sha256` is the hash of the sampling file.
+    ///
+    /// # Errors
+    /// The file does not fit, or belongs to other weights.
+    pub fn load_encoder(&self, bytes: &[u8], sampling_sha256: &str) -> Result<(), WeightsError> {
+        let encoder = weights::load_encoder(bytes, sampling_sha256, &self.device)?;
+        *self.encoder.borrow_mut() = Some(encoder);
+        Ok(())
+    }
+
+    /// Whether the encoder is there.
+    pub fn has_encoder(&self) -> bool {
+        self.encoder.borrow().is_some()
+    }
+
+    /// What the file says of itself.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// γ(t).
+    pub fn schedule(&self) -> &NoiseSchedule {
+        &self.model.schedule
+    }
+
+    pub(super) fn check_size(&self, picture: &Picture) -> Result<(), Problem> {
+        let config = &self.model.config;
+        let fits = (picture.width as usize, picture.height as usize) == (config.width, config.height)
+            && picture.pixels.len() == config.pixels();
+        if fits {
+            return Ok(());
+        }
+        let detail = format!(
+            "the picture has {}×{} pixels: {}×{} are accepted",
+            picture.width, picture.height, config.width, config.height
+        );
+        Err(Problem::Settings { detail })
+    }
+
+    /// Rows of equal length on the device.
+    pub(super) fn tensor(&self, values: Vec<f32>, rows: usize) -> Tensor<B, 2> {
+        let columns = values.len() / rows.max(1);
+        Tensor::from_data(TensorData::new(values, [rows, columns]), &self.device)
+    }
+
+    /// Pictures of clean latents, with the grain of one seed each.
+    pub(super) async fn decode_rows(&self, latents: &[Vec<f32>], seeds: &[u64]) -> Result<Vec<Picture>, Problem> {
+        let f = self.tensor(latents.concat(), latents.len());
+        self.read(self.model.decode_with_grain(f, seeds)).await
+    }
+
+    /// Numbers from the device.
+    pub(super) async fn numbers(&self, tensor: Tensor<B, 2>) -> Result<Vec<f32>, Problem> {
+        let data =
+            tensor.into_data_async().await.map_err(|error| Problem::GpuError { detail: format!("{error:?}") })?;
+        let values: Vec<f32> = data.iter::<f32>().collect();
+        if values.iter().any(|value| !value.is_finite()) {
+            return Err(Problem::NotFinite);
+        }
+        Ok(values)
+    }
+
+    /// Images `[B, H·W]` from the device.
+    pub(super) async fn read(&self, images: Tensor<B, 2>) -> Result<Vec<Picture>, Problem> {
+        let [_, pixels] = images.dims();
+        let values = self.numbers(images).await?;
+        let width = self.header.config.width;
+        Ok(values.chunks_exact(pixels).map(|image| GreyImage::from_unit(width, image).into()).collect())
+    }
+}

@@ -1,0 +1,174 @@
+//! What an engine does for each task.
+
+use burn::tensor::backend::Backend;
+use vdm::config::Stage;
+use vdm::cost;
+use vdm::elbo;
+use vdm::image::{GreyImage, Origin};
+use vdm::math::alpha_squared;
+use vdm::rng::{RngStream, seeded_noise};
+
+use super::files;
+use super::host::{Ending, Halt, Host};
+use super::model::Engine;
+use crate::protocol::{Diffused, Moment, Outcome, Picture, Problem, Run, Save, Subject, Task};
+use crate::settings::Settings;
+
+impl<B: Backend> Engine<B> {
+    /// Takes a step and draws its pictures, so that the kernels are compiled before somebody waits for them.
+    ///
+    /// # Errors
+    /// The device fails, or gives something that is not a number.
+    pub async fn warm_up(&self) -> Result<(), Problem> {
+        let settings = Settings { steps: 1, ..Settings::default() };
+        let mut trajectory = self.start(&Run::from_noise(settings, 1), None)?;
+        trajectory.step(&self.model);
+        self.read(trajectory.decode(&self.model)).await.map(drop)
+    }
+
+    /// Does a task; [`Task::Switch`] is not an engine's.
+    ///
+    /// # Errors
+    /// Settings that do not fit the model, an encoder that is not there, or the device fails.
+    pub async fn perform(&self, task: &Task, host: &impl Host) -> Result<Ending, Problem> {
+        let outcome = match task {
+            Task::Run(run) => self.run(run, host).await,
+            Task::Look { run, image, index } => self.look(run, *image, *index, host).await,
+            Task::Diffuse { subject, t, seed } => self.diffuse(subject, *t, *seed, host).await,
+            Task::Measure { subject, times, seed } => self.measure(subject, *times, *seed, host).await,
+            Task::Speed => self.speed(host).await,
+            Task::Save { save, origin } => self.save(save, origin, host).await,
+            Task::Switch(_) => Err(Problem::Settings { detail: "an engine has one model".into() }.into()),
+        };
+        match outcome {
+            Ok(outcome) => Ok(Ending::Done(outcome)),
+            Err(Halt::Stopped { step }) => Ok(Ending::Stopped { step }),
+            Err(Halt::Problem(problem)) => Err(problem),
+        }
+    }
+
+    async fn look(&self, run: &Run, image: u32, index: u32, host: &impl Host) -> Result<Outcome, Halt> {
+        let recording = self.recorded(run, host).await?;
+        let (row, moment) = recording.place(image, index)?;
+        let latents = [recording.noisy(row, moment), recording.predicted(row, moment)];
+        let mut pictures = self.decode_rows(&latents, &[recording.seeds[row]; 2]).await?.into_iter();
+        let (Some(noisy), Some(predicted)) = (pictures.next(), pictures.next()) else {
+            return Err(Problem::NotFinite.into());
+        };
+        Ok(Outcome::Moment(Moment {
+            index,
+            t: recording.times[moment],
+            gamma: recording.gammas[moment],
+            latent: recording.latent(row, moment).to_vec(),
+            noisy,
+            predicted,
+        }))
+    }
+
+    async fn diffuse(&self, subject: &Subject, t: f64, seed: u64, host: &impl Host) -> Result<Outcome, Halt> {
+        let f = self.clean_latent(subject, host).await?;
+        if !(0.0..=1.0).contains(&t) {
+            return Err(Problem::Settings { detail: format!("t is {t}: 0 to 1 is accepted") }.into());
+        }
+        let dim = f.len();
+        let noise = seeded_noise::<B>(&[seed], RngStream::Diffuse, 0, dim, &self.device);
+        let z = self.model.diffuse(self.tensor(f.to_vec(), 1), noise, t);
+        let latent = self.numbers(z.clone()).await?;
+        let alpha = alpha_squared(self.model.schedule.gamma(t)).sqrt();
+        let scaled = latent.iter().map(|&v| (f64::from(v) / alpha) as f32).collect();
+        let grain = subject.seed().unwrap_or(seed);
+        let mut pictures = self.decode_rows(&[scaled, f.to_vec()], &[grain; 2]).await?.into_iter();
+        let (Some(noisy), Some(clean)) = (pictures.next(), pictures.next()) else {
+            return Err(Problem::NotFinite.into());
+        };
+        Ok(Outcome::Diffused(Diffused { latent, noisy, clean }))
+    }
+
+    async fn measure(&self, subject: &Subject, times: u32, seed: u64, host: &impl Host) -> Result<Outcome, Halt> {
+        let picture = match subject {
+            Subject::Image { picture, .. } => picture.clone(),
+            Subject::Sample(settings) => {
+                let f = self.clean_latent(subject, host).await?;
+                self.decode_rows(&[f.to_vec()], &[settings.seed]).await?.pop().ok_or(Problem::NotFinite)?
+            }
+        };
+        self.check_size(&picture)?;
+        let encoder = self.encoder.borrow().clone().ok_or(Problem::NoEncoder)?;
+        let class = match subject {
+            Subject::Sample(Settings { class: Some(class), .. }) => *class as usize,
+            // The row of "no class".
+            _ => self.model.config.classes,
+        };
+        let terms = elbo::measure(
+            &self.model.networks,
+            &self.model.config,
+            Stage::Joint,
+            &encoder,
+            &[&picture.pixels],
+            Some(&[class]),
+            0,
+            times.max(1) as usize,
+            seed,
+            &self.device,
+        )
+        .await
+        .map_err(|error| Problem::GpuError { detail: error.to_string() })?;
+        let terms = terms.first().copied().ok_or(Problem::NotFinite)?;
+        if !terms.total().is_finite() {
+            return Err(Problem::NotFinite.into());
+        }
+        Ok(Outcome::Bound(terms))
+    }
+
+    /// The page waits for it in one piece: a few runs must do.
+    async fn speed(&self, host: &impl Host) -> Result<Outcome, Halt> {
+        const RUNS: usize = 5;
+        let speed = cost::measure(&self.model, RUNS, || host.elapsed_ms() / 1e3, &self.device).await;
+        Ok(Outcome::Speed(speed.map_err(|error| Problem::GpuError { detail: error.to_string() })?))
+    }
+
+    async fn save(&self, save: &Save, origin: &Origin, host: &impl Host) -> Result<Outcome, Halt> {
+        let grey = |pictures: &[Picture]| pictures.iter().cloned().map(GreyImage::from).collect::<Vec<_>>();
+        if let Save::Grid { pictures, .. } | Save::Flipbook { pictures } = save
+            && pictures.is_empty()
+        {
+            return Err(Problem::Encoding { detail: "there are no pictures".into() }.into());
+        }
+        let bytes = match save {
+            Save::Grid { pictures, columns } => files::grid(&grey(pictures), *columns as usize, origin),
+            Save::Flipbook { pictures } => files::flipbook(&grey(pictures), origin),
+            Save::Animation { run, image } => {
+                files::animation(&self.film(run, *image, files::ANIMATION_FRAMES, host).await?, origin)
+            }
+            Save::Strip { run, image } => {
+                files::strip(&self.film(run, *image, files::STRIP_FRAMES, host).await?, origin)
+            }
+        };
+        Ok(Outcome::File(bytes.map_err(|error| Problem::Encoding { detail: error.to_string() })?))
+    }
+
+    /// Latent and prediction of an image of a run, decoded at moments at even distances.
+    async fn film(
+        &self,
+        run: &Run,
+        image: u32,
+        frames: usize,
+        host: &impl Host,
+    ) -> Result<Vec<(GreyImage, GreyImage)>, Halt> {
+        let recording = self.recorded(run, host).await?;
+        let mut film = Vec::new();
+        let (row, _) = recording.place(image, 0)?;
+        for moment in files::evenly(recording.last(), frames) {
+            let latents = [recording.noisy(row, moment), recording.predicted(row, moment)];
+            let seeds = [recording.seeds[row]; 2];
+            let mut pictures = self.decode_rows(&latents, &seeds).await?.into_iter().map(GreyImage::from);
+            if let (Some(noisy), Some(predicted)) = (pictures.next(), pictures.next()) {
+                film.push((noisy, predicted));
+            }
+            if !host.goes_on().await {
+                return Err(Halt::Stopped { step: recording.kept[moment] as u32 });
+            }
+        }
+        Ok(film)
+    }
+}

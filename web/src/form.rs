@@ -1,0 +1,122 @@
+//! The form that settings are typed into, and how its text becomes settings.
+
+use vdm::sampler::Sampler;
+
+use crate::protocol::ModelInfo;
+use crate::settings::{GUIDANCE, MAX_STEPS, Settings};
+
+/// The form as it is typed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Form {
+    /// The seed's text.
+    pub seed: String,
+    /// The steps' text.
+    pub steps: String,
+    /// The sampler.
+    pub sampler: Sampler,
+    /// How many images, one of [`COUNTS`](crate::settings::COUNTS).
+    pub count: u32,
+    /// The class's number; empty for none.
+    pub class: String,
+    /// The guidance's text.
+    pub guidance: String,
+}
+
+impl Default for Form {
+    fn default() -> Self {
+        let settings = Settings::default();
+        Self {
+            seed: settings.seed.to_string(),
+            steps: settings.steps.to_string(),
+            sampler: settings.sampler,
+            count: 1,
+            class: String::new(),
+            guidance: settings.guidance.to_string(),
+        }
+    }
+}
+
+/// A field of the form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Field {
+    /// The seed.
+    Seed,
+    /// The number of steps.
+    Steps,
+    /// The class.
+    Class,
+    /// The guidance.
+    Guidance,
+}
+
+impl Form {
+    /// The settings, or every field that is not acceptable.
+    pub fn read(&self, model: Option<&ModelInfo>) -> Result<Settings, Vec<Field>> {
+        let classes = model.map_or(0, ModelInfo::classes);
+        let seed = self.seed.trim().parse::<u64>().ok();
+        let steps = self.steps.trim().parse::<u32>().ok().filter(|steps| (1..=MAX_STEPS).contains(steps));
+        let class = match self.class.trim() {
+            "" => Some(None),
+            _ if classes == 0 => Some(None),
+            number => number.parse::<u32>().ok().filter(|&class| class < classes).map(Some),
+        };
+        let guidance = self.guidance.trim().parse::<f64>().ok().filter(|weight| GUIDANCE.contains(weight));
+        // Without a class, the field is not there to be corrected.
+        let guidance = if class == Some(None) { guidance.or(Some(0.0)) } else { guidance };
+        match (seed, steps, class, guidance) {
+            (Some(seed), Some(steps), Some(class), Some(guidance)) => {
+                Ok(Settings { seed, steps, sampler: self.sampler, class, guidance })
+            }
+            _ => Err([
+                (Field::Seed, seed.is_none()),
+                (Field::Steps, steps.is_none()),
+                (Field::Class, class.is_none()),
+                (Field::Guidance, guidance.is_none()),
+            ]
+            .into_iter()
+            .filter_map(|(field, wrong)| wrong.then_some(field))
+            .collect()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vdm::model::Condition;
+
+    use super::*;
+
+    fn form(seed: &str, steps: &str) -> Form {
+        Form { seed: seed.into(), steps: steps.into(), ..Form::default() }
+    }
+
+    #[test]
+    fn every_seed_of_64_bits_is_taken_exactly() {
+        for seed in [0, 42, (1 << 53) + 1, u64::MAX] {
+            let settings = form(&format!(" {seed} "), "50").read(None).expect("a seed");
+            assert_eq!(settings.seed, seed);
+        }
+        assert_eq!(Form::default().read(None), Ok(Settings { ..Settings::default() }));
+    }
+
+    #[test]
+    fn each_wrong_field_is_named() {
+        for seed in ["", "-1", "1.5", "18446744073709551616", "1e3"] {
+            assert_eq!(form(seed, "50").read(None), Err(vec![Field::Seed]), "{seed}");
+        }
+        for steps in ["0", "1001", "-5", "many"] {
+            assert_eq!(form("1", steps).read(None), Err(vec![Field::Steps]), "{steps}");
+        }
+        assert_eq!(form("x", "x").read(None), Err(vec![Field::Seed, Field::Steps]));
+    }
+
+    #[test]
+    fn classes_count_only_where_the_model_has_them() {
+        let labelled = Form { class: "3".into(), guidance: "2.5".into(), ..Form::default() };
+        assert_eq!(labelled.read(None).map(|settings| settings.class), Ok(None));
+        let settings = Settings { class: Some(3), guidance: 2.5, ..Settings::default() };
+        assert_eq!(settings.sampling_options().condition, Condition { class: Some(3), guidance: 2.5 });
+        assert_eq!(Settings::default().sampling_options().condition, Condition::default());
+        assert!(settings.describe().contains(&("guidance".into(), "2.5".into())));
+    }
+}

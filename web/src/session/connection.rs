@@ -1,0 +1,98 @@
+//! The worker and the model in it: started, loaded, replaced after a failure.
+
+use super::event::Command;
+use super::parts::{Choice, Loading, Notice, Phase};
+use super::state::Session;
+use crate::manifest::{Manifest, WeightsFile};
+use crate::protocol::{BackendKind, BackendWish, FileRequest, ModelInfo, Problem, Recovery, Request, Source};
+
+impl Session {
+    pub(super) fn adopt(&mut self, model: ModelInfo) {
+        if let Some(hash) = self.expected_hash.take()
+            && !model.is_called(&hash)
+        {
+            self.notice = Some(Notice::OtherWeights { sha256: hash });
+        }
+        self.model = Some(model);
+    }
+
+    pub(super) fn recover(&mut self) -> Vec<Command> {
+        let Phase::Failed(problem) = &self.phase else { return Vec::new() };
+        match problem.recovery() {
+            Recovery::ReloadPage => vec![Command::ReloadPage],
+            Recovery::UseCpu => {
+                self.wish = BackendWish::Cpu;
+                self.restart()
+            }
+            // Only a model of the user's own fails like this before any is there: the site's leads on.
+            Recovery::Retry | Recovery::Dismiss => {
+                if matches!(self.choice, Choice::Own(_)) {
+                    self.choice = Choice::Site(None);
+                }
+                self.fresh = true;
+                self.manifest = None;
+                self.restart()
+            }
+        }
+    }
+
+    /// Takes a failure of the worker as a whole.
+    pub(super) fn fail(&mut self, problem: Problem) -> Vec<Command> {
+        let tries_gpu = matches!(self.wish, BackendWish::Auto | BackendWish::WebGpu);
+        let on_gpu = self.model.as_ref().is_none_or(|model| model.backend.kind == BackendKind::WebGpu);
+        let job = self.job.take();
+        if tries_gpu && on_gpu && self.greeted && problem.may_be_the_gpu() {
+            if let Some(job) = job.filter(|job| !job.stopping) {
+                self.plans.push_front(job.plan);
+            }
+            self.wish = BackendWish::CpuAfterGpuFailure;
+            self.notice = Some(Notice::MovedToCpu(problem));
+            return self.restart();
+        }
+        self.model = None;
+        self.plans.clear();
+        self.next_quick = None;
+        self.phase = Phase::Failed(problem);
+        Vec::new()
+    }
+
+    /// Starts a fresh worker and loads the model into it.
+    pub(super) fn restart(&mut self) -> Vec<Command> {
+        self.generation += 1;
+        self.greeted = false;
+        self.job = None;
+        self.phase = Phase::Loading(Loading::Starting);
+        let mut commands = vec![Command::StartWorker { generation: self.generation }];
+        if self.manifest.is_some() {
+            commands.extend(self.load());
+        } else {
+            commands.push(Command::FetchManifest { generation: self.generation, fresh: self.fresh });
+        }
+        commands
+    }
+
+    pub(super) fn load(&mut self) -> Vec<Command> {
+        let Some(source) = self.source(&self.choice) else { return Vec::new() };
+        let keep = self.manifest.as_ref().map(Manifest::hashes);
+        vec![Command::Send(Request::Load { source, wish: self.wish, keep })]
+    }
+
+    /// What is to be fetched for a choice; none before the list of weights is there.
+    pub(super) fn source(&self, choice: &Choice) -> Option<Source> {
+        let name = match choice {
+            Choice::Own(source) => return Some(source.clone()),
+            Choice::Site(name) => name,
+        };
+        let manifest = self.manifest.as_ref()?;
+        let named = name.as_ref().and_then(|name| manifest.models.iter().find(|model| model.name == *name));
+        let model = named.unwrap_or(manifest.default_model());
+        let file = |file: &WeightsFile| FileRequest {
+            url: format!("{}{}", self.weights_url, file.file),
+            name: file.file.clone(),
+            bytes: file.bytes,
+            sha256: Some(file.sha256.clone()),
+            fresh: self.fresh,
+        };
+        Some(Source { files: vec![file(&model.sampling)], encoder: model.encoder.as_ref().map(file) })
+    }
+}
