@@ -4,10 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use serde::{Deserialize, Serialize};
 use vdm::config::{ComputePrecision, Preset, Stage};
 use vdm::sampler::Sampler;
-use vdm::weights::Precision;
 
 use super::{
     export::ExportArgs, inspect::InspectArgs, manual::ManArgs, prepare::PrepareArgs, report::ReportArgs,
@@ -15,7 +13,7 @@ use super::{
 };
 use crate::base::device::{DeviceChoice, Devices, Probed};
 use crate::data::{ChoiceArgs, DataArgs};
-use crate::run::settings::OnNotFinite;
+use crate::run::settings::{OnNotFinite, PrecisionChoice};
 use crate::train::Nodes;
 
 /// Trains, samples and evaluates a variational diffusion model of chest X-rays.
@@ -252,25 +250,6 @@ pub enum ScheduleChoice {
     Monotonic,
     /// A monotone network, endpoints learned
     MonotonicEndpoints,
-}
-
-/// Precision of a file of weights.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum PrecisionChoice {
-    /// 2 bytes a number
-    F16,
-    /// 4 bytes a number
-    F32,
-}
-
-impl From<PrecisionChoice> for Precision {
-    fn from(choice: PrecisionChoice) -> Self {
-        match choice {
-            PrecisionChoice::F16 => Precision::F16,
-            PrecisionChoice::F32 => Precision::F32,
-        }
-    }
 }
 
 fn preset(name: &str) -> Result<Preset, String> {

@@ -6,8 +6,10 @@ mod inspect;
 mod manual;
 mod prepare;
 mod report;
+mod resolve;
 mod sample;
 mod speed;
+mod train;
 
 use std::process::ExitCode;
 
@@ -15,7 +17,7 @@ use clap::Parser;
 
 use self::args::{Cli, Command};
 use crate::base::device;
-use crate::{evaluate, train};
+use crate::evaluate;
 
 /// Reads the command line, does what it says, and prints the error if there is one.
 pub fn main() -> ExitCode {

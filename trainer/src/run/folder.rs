@@ -6,8 +6,29 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use vdm::config::Preset;
 
+/// The folder of a run, before the run starts.
+pub enum RunFolder {
+    /// That of a new run, where one was asked for.
+    New(Option<PathBuf>),
+    /// That of a run to go on with.
+    Existing(PathBuf),
+}
+
+impl RunFolder {
+    /// Makes the folder where it is not there yet.
+    ///
+    /// # Errors
+    /// A folder for a new run that holds one already, or that cannot be made.
+    pub fn open(self, preset: Preset) -> Result<PathBuf> {
+        match self {
+            RunFolder::New(out) => create(out.as_deref(), preset),
+            RunFolder::Existing(folder) => Ok(folder),
+        }
+    }
+}
+
 /// The folder of a new run: the one asked for, if it holds no run yet, else the next free one under `runs`.
-pub fn create(out: Option<&Path>, preset: Preset) -> Result<PathBuf> {
+fn create(out: Option<&Path>, preset: Preset) -> Result<PathBuf> {
     let folder = match out {
         Some(out) => {
             if out.join("run.toml").exists() {

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
-use vdm::config::{ModelConfig, Preset, ScheduleKind, Stage, TrainingConfig};
+use vdm::config::{ModelConfig, Preset, Stage, TrainingConfig};
+use vdm::weights::Precision;
 
 use crate::base::files;
-use crate::cli::args::{PrecisionChoice, ScheduleChoice, TrainArgs};
 use crate::data::{AugmentSettings, SourceSettings};
 
 /// Everything that a run's result depends on, and when it shows it. A run's folder keeps it as `run.toml`.
@@ -61,6 +61,25 @@ pub enum OnNotFinite {
     Stop,
     /// The run goes on from its last checkpoint with other images and noise; after the third time it stops
     StepBack,
+}
+
+/// Precision of a file of weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum PrecisionChoice {
+    /// 2 bytes a number
+    F16,
+    /// 4 bytes a number
+    F32,
+}
+
+impl From<PrecisionChoice> for Precision {
+    fn from(choice: PrecisionChoice) -> Self {
+        match choice {
+            PrecisionChoice::F16 => Precision::F16,
+            PrecisionChoice::F32 => Precision::F32,
+        }
+    }
 }
 
 /// What the file of weights says of itself.
@@ -122,64 +141,7 @@ impl RunSettings {
         }
     }
 
-    /// The preset, `--config`, `--set` and the other options, each on top of the one before.
-    pub fn resolve(args: &TrainArgs, default_preset: Preset) -> Result<Self> {
-        let file = match &args.config {
-            None => Table::new(),
-            Some(path) => read_table(path)?,
-        };
-        let named = match file.get("preset") {
-            None => None,
-            Some(value) => Some(value.clone().try_into().context("preset")?),
-        };
-        let preset = args.preset.or(named).unwrap_or(default_preset);
-        let origin = args.config.as_ref().map_or_else(String::new, |path| path.display().to_string());
-        let stage = match args.stage {
-            None => stage_of(&assignments(args)?)?.or(stage_of(&file)?),
-            given => given,
-        };
-        let mut settings = Self::of(preset, stage).with(file, &origin)?;
-        settings.preset = preset;
-        settings.finish(args)
-    }
-
-    /// The stored settings of a run, for `--resume`: what the result depends on must stay as it is.
-    pub fn stored(folder: &Path, args: &TrainArgs) -> Result<Self> {
-        let path = folder.join("run.toml");
-        let stored = Self::read(&path).context("there is no run to go on with")?;
-        let mut wanted = match &args.config {
-            None => stored.clone(),
-            Some(path) => stored.clone().with(read_table(path)?, &path.display().to_string())?,
-        };
-        if let Some(preset) = args.preset {
-            wanted.preset = preset;
-        }
-        let wanted = wanted.finish(args)?;
-        let same = wanted.preset == stored.preset
-            && wanted.seed == stored.seed
-            && wanted.from == stored.from
-            && wanted.data == stored.data
-            && wanted.augmentation == stored.augmentation
-            && wanted.training == stored.training
-            && ModelConfig { classes: stored.model.classes, ..wanted.model.clone() } == stored.model;
-        if !same {
-            bail!(
-                "an option differs from the run in {}: --resume goes on exactly as it was started \
-                 (its settings are in run.toml); leave the option out, or start a new run",
-                folder.display()
-            );
-        }
-        Ok(wanted)
-    }
-
-    fn finish(self, args: &TrainArgs) -> Result<Self> {
-        let mut settings = self.with(assignments(args)?, "--set")?;
-        settings.apply(args)?;
-        settings.validate()?;
-        Ok(settings)
-    }
-
-    fn validate(&self) -> Result<()> {
+    pub fn validate(&self) -> Result<()> {
         self.model.validate().context("the model cannot be built")?;
         self.training.validate().context("the training cannot be run")?;
         let Cadence { log_every, validate_every, sample_every, checkpoint_every, keep_every, .. } = self.run;
@@ -201,73 +163,8 @@ impl RunSettings {
         self.data.validate()
     }
 
-    fn apply(&mut self, args: &TrainArgs) -> Result<()> {
-        fn set<T: Clone>(field: &mut T, option: &Option<T>) {
-            if let Some(value) = option {
-                *field = value.clone();
-            }
-        }
-        args.data.apply(&mut self.data);
-        if let Some(path) = &mut self.data.path {
-            *path = std::path::absolute(&*path)?;
-        }
-        if let Some(path) = &mut self.data.validation {
-            *path = std::path::absolute(&*path)?;
-        }
-        set(&mut self.seed, &args.seed);
-        if let Some(path) = &args.from {
-            self.from = Some(std::path::absolute(path)?);
-        }
-        set(&mut self.run.log_every, &args.log_every);
-        set(&mut self.run.validate_every, &args.validate_every);
-        set(&mut self.run.sample_every, &args.sample_every);
-        set(&mut self.run.checkpoint_every, &args.checkpoint_every);
-        set(&mut self.run.on_not_finite, &args.on_not_finite);
-        if args.keep_every.is_some() {
-            self.run.keep_every = args.keep_every;
-        }
-        set(&mut self.weights.precision, &args.weights_precision);
-        set(&mut self.weights.acknowledgement, &args.acknowledgement);
-        set(&mut self.weights.license, &args.license);
-        if args.data_name.is_some() {
-            self.weights.data_name.clone_from(&args.data_name);
-        }
-        let training = &mut self.training;
-        set(&mut training.stage, &args.stage);
-        set(&mut training.steps, &args.steps);
-        set(&mut training.batch, &args.batch);
-        set(&mut training.accumulation, &args.accumulation);
-        set(&mut training.precision, &args.precision);
-        set(&mut training.learning_rate, &args.learning_rate);
-        set(&mut training.objective.rate, &args.rate_weight);
-        set(&mut training.objective.mse, &args.mse_weight);
-        set(&mut training.objective.gradient_difference, &args.gradient_difference_weight);
-        if !args.ema.is_empty() {
-            training.ema_half_lives.clone_from(&args.ema);
-        }
-        if let Some(steps) = args.diffusion_steps {
-            training.diffusion_steps = Some(steps);
-        }
-        let schedule = &mut self.model.schedule;
-        set(&mut schedule.gamma_min, &args.gamma_min);
-        set(&mut schedule.gamma_max, &args.gamma_max);
-        if let Some(choice) = args.schedule {
-            let hidden = match schedule.kind {
-                ScheduleKind::Monotonic { hidden, .. } => hidden,
-                ScheduleKind::Linear | ScheduleKind::LearnedLinear => 32,
-            };
-            schedule.kind = match choice {
-                ScheduleChoice::Linear => ScheduleKind::Linear,
-                ScheduleChoice::LearnedLinear => ScheduleKind::LearnedLinear,
-                ScheduleChoice::Monotonic => ScheduleKind::Monotonic { hidden, learn_endpoints: false },
-                ScheduleChoice::MonotonicEndpoints => ScheduleKind::Monotonic { hidden, learn_endpoints: true },
-            };
-        }
-        Ok(())
-    }
-
     /// These settings with a table on top. `origin` names the table in errors.
-    fn with(&self, table: Table, origin: &str) -> Result<Self> {
+    pub fn with(&self, table: Table, origin: &str) -> Result<Self> {
         let mut all = self.to_table()?;
         let schema = all.clone();
         overlay(&mut all, table, &schema, &mut Vec::new()).with_context(|| format!("cannot use {origin}"))?;
@@ -321,22 +218,13 @@ fn section_of<'a>(table: &'a mut Table, name: &str) -> Option<&'a mut Table> {
     Some(section)
 }
 
-/// What `--set` says.
-fn assignments(args: &TrainArgs) -> Result<Table> {
-    let mut sets = Table::new();
-    for assignment in &args.set {
-        overlay_path(&mut sets, assignment)?;
-    }
-    Ok(sets)
-}
-
 /// The stage that a table sets, on which a preset's training depends.
-fn stage_of(table: &Table) -> Result<Option<Stage>> {
+pub fn stage_of(table: &Table) -> Result<Option<Stage>> {
     let stage = table.get("training").and_then(|training| training.get("stage"));
     stage.map(|stage| stage.clone().try_into().context("training.stage")).transpose()
 }
 
-fn read_table(path: &Path) -> Result<Table> {
+pub fn read_table(path: &Path) -> Result<Table> {
     let bytes = files::read(path)?;
     let text = String::from_utf8(bytes).with_context(|| format!("{} is not a text file", path.display()))?;
     // The message shows the line.
@@ -346,7 +234,7 @@ fn read_table(path: &Path) -> Result<Table> {
 }
 
 /// `training.batch=16` into a table.
-fn overlay_path(table: &mut Table, assignment: &str) -> Result<()> {
+pub fn overlay_path(table: &mut Table, assignment: &str) -> Result<()> {
     let accepted = || format!("--set {assignment}: SECTION.KEY=VALUE is accepted, such as training.beta_2=0.999");
     let (path, value) = assignment.split_once('=').with_context(accepted)?;
     // What is not a TOML value is taken as a string, so that nobody has to quote twice.
@@ -426,6 +314,8 @@ fn collect_keys(table: &Table, path: &mut Vec<String>, all: &mut Vec<String>) {
 
 #[cfg(test)]
 mod tests {
+    use vdm::config::ScheduleKind;
+
     use super::*;
 
     fn with(text: &str) -> Result<RunSettings> {

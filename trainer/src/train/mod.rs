@@ -1,4 +1,4 @@
-//! `trainer train`.
+//! Training a model.
 
 mod checkpoint;
 mod coarse;
@@ -15,18 +15,15 @@ mod session;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use burn::tensor::backend::AutodiffBackend;
-use vdm::config::Preset;
 
-use crate::base::device::{self, TeamJob};
-use crate::base::files;
-use crate::cli::args::TrainArgs;
-use crate::run::folder;
+use crate::base::device::{self, Device, Devices, TeamJob};
+use crate::run::folder::RunFolder;
 use crate::run::inputs::{self, RunData};
 use crate::run::settings::RunSettings;
 
@@ -35,52 +32,38 @@ use network::Network;
 pub use network::Nodes;
 use session::Session;
 
-/// `trainer train`.
-pub fn command(args: TrainArgs) -> Result<()> {
-    let resumed = if args.resume {
-        let folder = folder::existing(args.out.as_deref())?;
-        Some((RunSettings::stored(&folder, &args)?, folder))
-    } else {
-        None
-    };
-    if args.print_config {
-        let settings = match &resumed {
-            Some((settings, _)) => settings.clone(),
-            None => RunSettings::resolve(&args, Preset::Paper)?,
-        };
-        return files::print(settings.to_toml()?.as_bytes());
-    }
-    let (device, device_name) = device::choose_named(args.device)?;
-    let default_preset = if device.is_gpu() { Preset::Paper } else { Preset::Quick };
-    let settings = match &resumed {
-        Some((settings, _)) => settings.clone(),
-        None => RunSettings::resolve(&args, default_preset)?,
-    };
+/// A run to start or to go on with.
+pub struct Options {
+    /// Everything that the result depends on.
+    pub settings: RunSettings,
+    /// Where it is kept.
+    pub folder: RunFolder,
+    /// What computes, with its own name.
+    pub device: (Device, String),
+    /// How many devices of that kind.
+    pub devices: Devices,
+    /// The other machines, if there are any.
+    pub nodes: Nodes,
+    /// Set to end the run early, with a checkpoint.
+    pub stop: Arc<AtomicBool>,
+    /// Time after which the run ends, with a checkpoint.
+    pub time_limit: Option<Duration>,
+}
+
+/// Trains until the last step, the stop flag or the time limit.
+///
+/// # Errors
+/// Images, a folder or a checkpoint that cannot be used; a device or another machine that fails; a loss that is not
+/// finite.
+pub fn run(options: Options) -> Result<()> {
+    let Options { settings, folder, device: (device, device_name), devices, nodes, stop, time_limit } = options;
     let data = inputs::load(settings)?;
-    let folder = match resumed {
-        Some((_, folder)) => folder,
-        None => folder::create(args.out.as_deref(), data.settings.preset)?,
-    };
+    let folder = folder.open(data.settings.preset)?;
     eprintln!("run: {} (preset {})", folder.display(), data.settings.preset.name());
-    let stop = Arc::new(AtomicBool::new(false));
-    let asked = Arc::clone(&stop);
-    ctrlc::set_handler(move || {
-        if asked.swap(true, Ordering::SeqCst) {
-            std::process::exit(130);
-        }
-        eprintln!("stopping after this step, with a checkpoint (once more to stop at once, without)");
-    })
-    .context("cannot listen for signals")?;
-    let network = args.nodes.connect()?;
-    let job = Train {
-        data: Arc::new(data),
-        folder,
-        device_name,
-        stop,
-        time_limit: args.time_limit,
-        measured: init::Measured::default(),
-    };
-    device::run_team(device, &args.devices, (job, network))
+    let network = nodes.connect()?;
+    let measured = init::Measured::default();
+    let job = Train { data: Arc::new(data), folder, device_name, stop, time_limit, measured };
+    device::run_team(device, &devices, (job, network))
 }
 
 /// What all devices of this machine know.
