@@ -8,11 +8,11 @@ use vdm::config::{ComputePrecision, Preset, Stage};
 use vdm::sampler::Sampler;
 
 use super::{
-    export::ExportArgs, inspect::InspectArgs, manual::ManArgs, prepare::PrepareArgs, report::ReportArgs,
-    sample::SampleArgs, speed::SpeedArgs,
+    evaluate::EvaluateArgs, export::ExportArgs, inspect::InspectArgs, manual::ManArgs, prepare::PrepareArgs,
+    report::ReportArgs, sample::SampleArgs, speed::SpeedArgs,
 };
 use crate::base::device::{DeviceChoice, Devices, Probed};
-use crate::data::{ChoiceArgs, DataArgs};
+use crate::data::DataArgs;
 use crate::run::settings::{OnNotFinite, PrecisionChoice};
 use crate::train::Nodes;
 
@@ -175,68 +175,6 @@ pub struct TrainArgs {
     /// Licence of the weights [default: none stated]
     #[arg(long, value_name = "TEXT")]
     pub license: Option<String>,
-}
-
-/// Options of evaluation.
-#[derive(Debug, Args)]
-pub struct EvaluateArgs {
-    /// The file of weights; the encoder's file is found beside it
-    #[arg(long, value_name = "FILE", required_unless_present = "samples_dir")]
-    pub weights: Option<PathBuf>,
-    /// Real images that were not trained on: a folder, ChestX-ray14 or a CSV manifest
-    #[arg(long, value_name = "PATH")]
-    pub data: PathBuf,
-    /// Which of the real images.
-    #[command(flatten)]
-    pub choice: ChoiceArgs,
-    /// The training images: the samples are searched for copies of them
-    #[arg(long, value_name = "PATH")]
-    pub train_data: Option<PathBuf>,
-    /// Samples to draw and measure; 0 for none [default: 256, or as many as there are real images to compare with]
-    #[arg(long, value_name = "N", conflicts_with = "samples_dir")]
-    pub samples: Option<usize>,
-    /// Measure this folder of synthetic images instead of drawing samples; they must not bear the visible label
-    #[arg(long, value_name = "DIR")]
-    pub samples_dir: Option<PathBuf>,
-    /// How a step is taken: ancestral, ddim or dpmpp-2m
-    #[arg(long, value_parser = sampler, default_value = Sampler::default().name())]
-    pub sampler: Sampler,
-    /// Network evaluations a sample
-    #[arg(long, value_name = "N", default_value_t = 50)]
-    pub steps: usize,
-    /// Guidance weight; 0 is the plain conditional prediction
-    #[arg(long, value_name = "W", default_value_t = 0.0, allow_hyphen_values = true)]
-    pub guidance: f64,
-    /// Class of the samples, by number or name; they are compared with real images of that class
-    #[arg(long, requires = "weights")]
-    pub class: Option<String>,
-    /// Diffusion times an image, antithetic
-    #[arg(long, value_name = "N", default_value_t = 16)]
-    pub times: usize,
-    /// Seed of times and noise, of the first sample, and of whatever the measures draw
-    #[arg(long, default_value_t = 0)]
-    pub seed: u64,
-    /// Resamples of the 95 % intervals of means over images
-    #[arg(long, value_name = "N", default_value_t = 1000)]
-    pub bootstrap: usize,
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
-    /// Folder for report.json, table.md, spectrum.csv, samples.png, and gallery.png, which shows real training images
-    #[arg(long, value_name = "DIR")]
-    pub out: Option<PathBuf>,
-    /// Write a model card in Markdown
-    #[arg(long, value_name = "FILE", requires = "weights")]
-    pub card: Option<PathBuf>,
-    /// Markdown to put into the card, under its training: what the program cannot know
-    #[arg(long, value_name = "FILE", requires = "card")]
-    pub card_notes: Option<PathBuf>,
-    /// The run's folder, whose settings and duration the card tells
-    #[arg(long, value_name = "DIR", requires = "card")]
-    pub run: Option<PathBuf>,
-    /// Where to compute
-    #[arg(long, value_enum, default_value_t = DeviceChoice::Auto)]
-    pub device: DeviceChoice,
 }
 
 /// The form of the noise schedule.

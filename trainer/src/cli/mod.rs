@@ -1,6 +1,7 @@
 //! The command line: a file a command.
 
 pub mod args;
+mod evaluate;
 mod export;
 mod inspect;
 mod manual;
@@ -17,7 +18,6 @@ use clap::Parser;
 
 use self::args::{Cli, Command};
 use crate::base::device;
-use crate::evaluate;
 
 /// Reads the command line, does what it says, and prints the error if there is one.
 pub fn main() -> ExitCode {

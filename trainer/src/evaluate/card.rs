@@ -10,9 +10,9 @@ use serde_json::Value;
 use vdm::config::{ModelConfig, ResNetConfig, ScheduleKind};
 use vdm::weights::{Header, Provenance, sha256_hex};
 
+use super::report::{Report, Row, number};
 use crate::base::about::{SOFTWARE, today};
 use crate::base::files;
-use crate::evaluate::report::{Report, Row, number};
 
 /// What a run's folder tells of the training.
 #[derive(Clone, Debug)]

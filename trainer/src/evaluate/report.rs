@@ -3,7 +3,7 @@
 use serde::Serialize;
 use vdm::math;
 
-use super::Estimate;
+use super::elbo::Estimate;
 use crate::measures::TooFew;
 use crate::measures::memorisation::{Audit, Neighbour};
 use crate::measures::stats::Figure;

@@ -8,15 +8,12 @@ use vdm::image::{GreyImage, LABEL};
 use vdm::model::Condition;
 use vdm::sampler::SamplingOptions;
 
+use super::options::SampleOptions;
 use crate::base::files::LoadedModel;
 use crate::base::progress::Progress;
-use crate::cli::args::EvaluateArgs;
 use crate::data::{self, ChoiceArgs};
 use crate::generate::{self, Pixels};
 use crate::measures::Images;
-
-/// Samples drawn at once by [`generate::draw`], for the progress.
-const BATCH: usize = 16;
 
 /// Samples to draw where the user names no number.
 pub const DEFAULT_COUNT: usize = 256;
@@ -41,46 +38,50 @@ impl SampleSet {
     }
 }
 
-/// How the options say to sample, checked against the model.
-pub fn options<B: Backend>(args: &EvaluateArgs, loaded: &LoadedModel<B>) -> Result<SamplingOptions> {
-    let class = args.class.as_deref().map(|class| generate::class_number(loaded, class)).transpose()?;
-    let condition = Condition { class, guidance: args.guidance };
-    let options = SamplingOptions { sampler: args.sampler, steps: args.steps, condition };
+/// How to sample, checked against the model.
+///
+/// # Errors
+/// The class, the guidance or the number of steps is not one that the model takes.
+pub fn sampling_options<B: Backend>(wanted: &SampleOptions, loaded: &LoadedModel<B>) -> Result<SamplingOptions> {
+    let class = wanted.class.as_deref().map(|class| generate::class_number(loaded, class)).transpose()?;
+    let condition = Condition { class, guidance: wanted.guidance };
+    let options = SamplingOptions { sampler: wanted.sampler, steps: wanted.steps, condition };
     options.validate(&loaded.model.config)?;
     Ok(options)
 }
 
-/// Draws samples of the seeds from `--seed`.
+/// Draws `count` samples of the seeds from `first`.
+///
+/// # Errors
+/// The device cannot be read, or the model draws values that are not finite.
 pub fn draw<B: Backend>(
-    args: &EvaluateArgs,
+    wanted: &SampleOptions,
     loaded: &LoadedModel<B>,
     options: SamplingOptions,
+    first: u64,
     count: usize,
     device: &B::Device,
 ) -> Result<SampleSet> {
-    let mut progress = Progress::new("sampling", 0, (options.steps * count.div_ceil(BATCH)) as u64);
+    let mut progress = Progress::new("sampling", 0, (options.steps * count.div_ceil(generate::BATCH)) as u64);
     let mut done = 0;
-    let images = generate::draw(&loaded.model, options, Pixels::Mean, args.seed, count, device, || {
+    let images = generate::draw(&loaded.model, options, Pixels::Mean, first, count, device, || {
         done += 1;
         progress.set(done, String::new);
     })?;
-    let seed = |i: usize| args.seed.wrapping_add(i as u64);
+    let seed = |i: usize| first.wrapping_add(i as u64);
     let seeds = match count {
         0 => String::new(),
-        1 => format!("seed {}", args.seed),
-        _ => format!("seeds {}-{}", args.seed, seed(count - 1)),
+        1 => format!("seed {first}"),
+        _ => format!("seeds {first}-{}", seed(count - 1)),
     };
-    let mut settings = vec![
-        ("seeds".to_owned(), seeds.clone()),
-        ("sampler".to_owned(), options.sampler.name().to_owned()),
-        ("steps".to_owned(), options.steps.to_string()),
-    ];
-    if let Some(class) = &args.class {
-        settings.push(("class".to_owned(), class.clone()));
-        settings.push(("guidance".to_owned(), args.guidance.to_string()));
+    let (sampler, steps, guidance) = (options.sampler.name(), options.steps, wanted.guidance);
+    let mut from = format!("{seeds}, {sampler} in {steps} steps");
+    let mut settings = vec![("seeds", seeds.clone()), ("sampler", sampler.to_owned()), ("steps", steps.to_string())];
+    if let Some(class) = &wanted.class {
+        from += &format!(", class {class}, guidance {guidance}");
+        settings.extend([("class", class.clone()), ("guidance", guidance.to_string())]);
     }
-    let of_class = args.class.as_ref().map(|c| format!(", class {c}, guidance {}", args.guidance)).unwrap_or_default();
-    let from = format!("{seeds}, {} in {} steps{of_class}", options.sampler.name(), options.steps);
+    let settings = settings.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
     Ok(SampleSet { images, names: (0..count).map(|i| format!("seed {}", seed(i))).collect(), from, settings })
 }
 

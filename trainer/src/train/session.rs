@@ -23,7 +23,7 @@ use super::loader::{Loader, Share};
 use super::optimizer::NetworksOptimizer;
 use super::run_logger::Records;
 use crate::base::files;
-use crate::evaluate::{self, Estimate};
+use crate::evaluate::elbo::{self, Estimate};
 use crate::run::log::{StepLog, ValidationLog};
 use crate::run::settings::{OnNotFinite, RunSettings};
 
@@ -373,7 +373,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
     fn measure(&self, name: &str, networks: &Networks<B::InnerBackend>) -> Result<ValidationLog> {
         let (config, data) = (&self.settings.model, &self.job.data.validation);
         let stage = self.training.stage;
-        let terms = evaluate::measure(networks, config, stage, data, 1, self.settings.seed, self.device, |_| {})?;
+        let terms = elbo::measure(networks, config, stage, data, 1, self.settings.seed, self.device, |_| {})?;
         let pixels = config.pixels();
         let bits = |of: fn(&ImageTerms) -> f64| {
             Estimate::of(&terms.iter().map(of).collect::<Vec<_>>()).in_bits_per_dim(pixels)

@@ -5,12 +5,14 @@ use burn::backend::{Autodiff, Flex};
 use clap::Parser;
 use serde_json::Value;
 use vdm::config::Preset;
-use vdm::image::Origin;
+use vdm::image::{GreyImage, Origin};
+use vdm::model::Networks;
 use vdm::weights::{Precision, Provenance};
 
 use super::*;
 use crate::base::files::write_model;
 use crate::cli::args::{Cli, Command};
+use crate::data::Dataset;
 
 /// Phantoms as files of 64×64 pixels.
 fn pictures(folder: &Path, first: u64, count: usize) {

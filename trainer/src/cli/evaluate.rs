@@ -1,0 +1,128 @@
+//! `trainer evaluate`: measures weights or samples against real images, and prints one table.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, ensure};
+use clap::Args;
+use vdm::sampler::Sampler;
+
+use super::args::sampler;
+use crate::base::device::{self, Device, DeviceChoice};
+use crate::base::files;
+use crate::data::{self, ChoiceArgs};
+use crate::evaluate;
+use crate::evaluate::options::{CardOptions, Options, SampleOptions};
+
+/// Options of evaluation.
+#[derive(Debug, Args)]
+pub struct EvaluateArgs {
+    /// The file of weights; the encoder's file is found beside it
+    #[arg(long, value_name = "FILE", required_unless_present = "samples_dir")]
+    pub weights: Option<PathBuf>,
+    /// Real images that were not trained on: a folder, ChestX-ray14 or a CSV manifest
+    #[arg(long, value_name = "PATH")]
+    pub data: PathBuf,
+    /// Which of the real images.
+    #[command(flatten)]
+    pub choice: ChoiceArgs,
+    /// The training images: the samples are searched for copies of them
+    #[arg(long, value_name = "PATH")]
+    pub train_data: Option<PathBuf>,
+    /// Samples to draw and measure; 0 for none [default: 256, or as many as there are real images to compare with]
+    #[arg(long, value_name = "N", conflicts_with = "samples_dir")]
+    pub samples: Option<usize>,
+    /// Measure this folder of synthetic images instead of drawing samples; they must not bear the visible label
+    #[arg(long, value_name = "DIR")]
+    pub samples_dir: Option<PathBuf>,
+    /// How a step is taken: ancestral, ddim or dpmpp-2m
+    #[arg(long, value_parser = sampler, default_value = Sampler::default().name())]
+    pub sampler: Sampler,
+    /// Network evaluations a sample
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub steps: usize,
+    /// Guidance weight; 0 is the plain conditional prediction
+    #[arg(long, value_name = "W", default_value_t = 0.0, allow_hyphen_values = true)]
+    pub guidance: f64,
+    /// Class of the samples, by number or name; they are compared with real images of that class
+    #[arg(long, requires = "weights")]
+    pub class: Option<String>,
+    /// Diffusion times an image, antithetic
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    pub times: usize,
+    /// Seed of times and noise, of the first sample, and of whatever the measures draw
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Resamples of the 95 % intervals of means over images
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub bootstrap: usize,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Folder for report.json, table.md, spectrum.csv, samples.png, and gallery.png, which shows real training images
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Write a model card in Markdown
+    #[arg(long, value_name = "FILE", requires = "weights")]
+    pub card: Option<PathBuf>,
+    /// Markdown to put into the card, under its training: what the program cannot know
+    #[arg(long, value_name = "FILE", requires = "card")]
+    pub card_notes: Option<PathBuf>,
+    /// The run's folder, whose settings and duration the card tells
+    #[arg(long, value_name = "DIR", requires = "card")]
+    pub run: Option<PathBuf>,
+    /// Where to compute
+    #[arg(long, value_enum, default_value_t = DeviceChoice::Auto)]
+    pub device: DeviceChoice,
+}
+
+/// `trainer evaluate`.
+pub fn command(args: EvaluateArgs) -> Result<()> {
+    ensure!(args.times > 0, "--times is 0: at least 1 is accepted");
+    for path in [Some(&args.data), args.train_data.as_ref(), args.samples_dir.as_ref()].into_iter().flatten() {
+        data::check(path)?;
+    }
+    // Without weights, no network computes.
+    let device = if args.weights.is_some() { device::choose(args.device)? } else { Device::Cpu };
+    let json = args.json;
+    let report = evaluate::evaluate(args.into_options(), device)?;
+    let text = if json { serde_json::to_string_pretty(&report)? + "\n" } else { report.text() };
+    files::print(text.as_bytes())
+}
+
+impl EvaluateArgs {
+    fn into_options(self) -> Options {
+        Options {
+            weights: self.weights,
+            data: self.data,
+            choice: self.choice,
+            train_data: self.train_data,
+            samples: SampleOptions {
+                folder: self.samples_dir,
+                count: self.samples,
+                sampler: self.sampler,
+                steps: self.steps,
+                guidance: self.guidance,
+                class: self.class,
+            },
+            times: self.times,
+            seed: self.seed,
+            bootstrap: self.bootstrap,
+            out: self.out,
+            card: self.card.map(|path| CardOptions { path, notes: self.card_notes, run: self.run }),
+            command: command_line(),
+        }
+    }
+}
+
+/// The command line, to be run again.
+fn command_line() -> String {
+    let quoted = |word: String| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
+        if !word.is_empty() && word.chars().all(plain) { word } else { format!("'{}'", word.replace('\'', r"'\''")) }
+    };
+    let words = std::env::args_os().skip(1).map(|word| quoted(word.to_string_lossy().into_owned()));
+    ["trainer".to_owned()].into_iter().chain(words).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests;
