@@ -309,9 +309,9 @@ fn what_is_not_finite_stops_a_run_or_sets_it_back() {
     let said = run(folder.path(), &format!("{explode} --out stop")).refusal();
     assert!(said.contains("not a finite number at step") && said.contains("--learning-rate"), "{said}");
     assert!(folder.path().join("stop/checkpoint/model.safetensors").exists(), "the last good one stays");
-    let ended = run(folder.path(), &format!("{explode} --on-not-finite step-back --out back"));
+    let ended = run(folder.path(), &format!("{explode} --on-not-finite rollback --out back"));
     assert!(ended.stderr.contains("back to step") && ended.stderr.contains("time 1 of 3"), "{}", ended.stderr);
-    assert!(ended.refusal().contains("after stepping back 3 times"));
+    assert!(ended.refusal().contains("after 3 rollbacks"));
 }
 
 #[test]

@@ -78,7 +78,7 @@ pub fn run<J: Job>(device: Device, job: J) -> Result<J::Output> {
 }
 
 /// Work that several devices of one kind do together.
-pub trait TeamJob {
+pub trait GroupJob {
     /// Does it.
     fn run<B: AutodiffBackend>(self, devices: Vec<B::Device>) -> Result<()>;
 }
@@ -132,7 +132,7 @@ impl Devices {
 }
 
 /// Runs a job on several devices of a kind. On the CPU, where all devices are the same one, any number is accepted.
-pub fn run_team<J: TeamJob>(device: Device, devices: &Devices, job: J) -> Result<()> {
+pub fn run_group<J: GroupJob>(device: Device, devices: &Devices, job: J) -> Result<()> {
     match device {
         Device::Cpu => {
             let count = match devices {

@@ -1,6 +1,7 @@
-//! What every part of the program uses: files, devices, progress, and what the program calls itself.
+//! What every part of the program uses: files, devices, interrupts, progress, and the program's name.
 
 pub mod about;
 pub mod device;
 pub mod files;
+pub mod interrupt;
 pub mod progress;

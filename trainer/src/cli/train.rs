@@ -1,13 +1,11 @@
 //! `trainer train`.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use anyhow::{Context, Result};
+use anyhow::Result;
 use vdm::config::Preset;
 
 use super::args::TrainArgs;
 use super::resolve;
+use crate::base::interrupt::Interrupt;
 use crate::base::{device, files};
 use crate::run::folder::{self, RunFolder};
 use crate::train::{self, Options};
@@ -27,6 +25,7 @@ pub fn command(args: TrainArgs) -> Result<()> {
         };
         return files::print(settings.to_toml()?.as_bytes());
     }
+    let interrupt = Interrupt::new(args.time_limit);
     let device = device::choose_named(args.device)?;
     let (settings, folder) = match resumed {
         Some((settings, folder)) => (settings, RunFolder::Existing(folder)),
@@ -35,18 +34,7 @@ pub fn command(args: TrainArgs) -> Result<()> {
             (resolve::new(&args, default_preset)?, RunFolder::New(args.out))
         }
     };
-    let stop = Arc::new(AtomicBool::new(false));
-    stop_on_signal(Arc::clone(&stop))?;
-    let TrainArgs { devices, nodes, time_limit, .. } = args;
-    train::run(Options { settings, folder, device, devices, nodes, stop, time_limit })
-}
-
-fn stop_on_signal(stop: Arc<AtomicBool>) -> Result<()> {
-    ctrlc::set_handler(move || {
-        if stop.swap(true, Ordering::SeqCst) {
-            std::process::exit(130);
-        }
-        eprintln!("stopping after this step, with a checkpoint (once more to stop at once, without)");
-    })
-    .context("cannot listen for signals")
+    interrupt.listen()?;
+    let TrainArgs { devices, nodes, .. } = args;
+    train::run(Options { settings, folder, device, devices, nodes, interrupt })
 }

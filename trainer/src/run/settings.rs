@@ -59,8 +59,10 @@ pub struct Cadence {
 pub enum OnNotFinite {
     /// The run stops; the last checkpoint stays
     Stop,
-    /// The run goes on from its last checkpoint with other images and noise; after the third time it stops
-    StepBack,
+    /// The run goes back to its last checkpoint and on with other images and noise; after three rollbacks it stops
+    #[serde(alias = "step-back")]
+    #[value(alias = "step-back")]
+    Rollback,
 }
 
 /// Precision of a file of weights.
@@ -377,6 +379,14 @@ mod tests {
         }
         let error = format!("{:#}", with("[training]\nbatch = \"many\"").expect_err("a wrong type"));
         assert!(error.contains("batch"), "{error}");
+    }
+
+    #[test]
+    fn a_rollback_has_an_older_name() {
+        for name in ["rollback", "step-back"] {
+            let settings = with(&format!("[run]\non_not_finite = \"{name}\"")).expect(name);
+            assert_eq!(settings.run.on_not_finite, OnNotFinite::Rollback);
+        }
     }
 
     #[test]

@@ -12,13 +12,13 @@ use vdm::config::ModelConfig;
 use vdm::model::Networks;
 use vdm::weights::{self, Precision, Provenance};
 
-use super::ema::{Average, name as average_name};
+use super::ema::{Ema, name as ema_name};
 use super::optimizer::NetworksOptimizer;
 use crate::base::files;
 
 /// Where a run stands.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Position {
+pub struct TrainerState {
     /// Optimizer steps taken.
     pub step: u64,
     /// The best validation so far.
@@ -33,7 +33,7 @@ pub struct Position {
     pub good_steps: u64,
 }
 
-impl Default for Position {
+impl Default for TrainerState {
     fn default() -> Self {
         Self { step: 0, best: None, seconds: 0.0, retries: 0, loss_scale: 1.0, good_steps: 0 }
     }
@@ -53,11 +53,11 @@ pub struct Best {
 /// What a checkpoint holds.
 pub struct Checkpoint<B: AutodiffBackend> {
     /// Where the run stands.
-    pub position: Position,
+    pub trainer: TrainerState,
     /// The networks with their encoder.
     pub networks: Networks<B>,
-    /// Their averages.
-    pub averages: Vec<Average<B::InnerBackend>>,
+    /// Their emas.
+    pub emas: Vec<Ema<B::InnerBackend>>,
     /// The optimizer with its moments.
     pub optimizer: NetworksOptimizer<B>,
 }
@@ -81,14 +81,14 @@ pub fn save<B: AutodiffBackend>(
         let model = |name: &str| fresh.path().join(format!("{name}.safetensors"));
         let networks = checkpoint.networks.valid();
         files::write_model(&model("model"), &networks, config, provenance, Precision::F32)?;
-        for average in &checkpoint.averages {
+        for average in &checkpoint.emas {
             files::write_model(&model(&average.name()), &average.networks, config, provenance, Precision::F32)?;
         }
         let record = OptimizerRecorder::default()
             .record(checkpoint.optimizer.to_record(), ())
             .map_err(|error| anyhow!("{error}"))?;
         files::write_atomic(&fresh.path().join("optimizer.mpk"), &record)?;
-        files::write_atomic(&fresh.path().join("position.json"), &serde_json::to_vec_pretty(&checkpoint.position)?)?;
+        files::write_atomic(&fresh.path().join("position.json"), &serde_json::to_vec_pretty(&checkpoint.trainer)?)?;
 
         let (latest, previous) = (folder.join(LATEST), folder.join(PREVIOUS));
         remove(&previous)?;
@@ -157,20 +157,20 @@ pub fn load<B: AutodiffBackend>(
         return Ok(None);
     };
     let read = || -> Result<Checkpoint<B>> {
-        let position = serde_json::from_slice(&files::read(&folder.join("position.json"))?)?;
+        let trainer = serde_json::from_slice(&files::read(&folder.join("position.json"))?)?;
         let model = |name: &str| folder.join(format!("{name}.safetensors"));
         let networks = read_model(&model("model"), device)?;
-        let averages = half_lives
+        let emas = half_lives
             .iter()
             .map(|&half_life| {
-                let networks = read_model(&model(&average_name(half_life)), device)?;
-                Ok(Average { half_life, networks })
+                let networks = read_model(&model(&ema_name(half_life)), device)?;
+                Ok(Ema { half_life, networks })
             })
             .collect::<Result<_>>()?;
         let record = OptimizerRecorder::default()
             .load(files::read(&folder.join("optimizer.mpk"))?, device)
             .map_err(|error| anyhow!("{error}"))?;
-        Ok(Checkpoint { position, networks, averages, optimizer: optimizer.load_record(record) })
+        Ok(Checkpoint { trainer, networks, emas, optimizer: optimizer.load_record(record) })
     };
     read().map(Some).with_context(|| format!("the checkpoint {} is damaged, or another version's", folder.display()))
 }

@@ -12,7 +12,7 @@ use vdm::image::to_unit;
 use vdm::model::Networks;
 use vdm::rng::{Rng, RngStream};
 
-use super::init::{BATCH, MOST_IMAGES};
+use super::init::{BATCH, MAX_IMAGES};
 use crate::base::files;
 use crate::data::Dataset;
 use crate::run::inputs::RunData;
@@ -29,7 +29,7 @@ const COPIES: usize = 4;
 /// Number of the first copy among augmented images; training does not come so far.
 const FIRST_COPY: u64 = 1 << 63;
 /// Images validated on, at most.
-const MOST_VALIDATED: usize = 1024;
+const MAX_VALIDATED: usize = 1024;
 
 /// A host's copy of the principal components of images.
 struct Scores {
@@ -133,9 +133,9 @@ pub fn train<B: AutodiffBackend>(networks: &Networks<B>, data: &RunData, device:
     let augmented = |place: u64, index| {
         data.image(index, &mut Rng::new(settings.seed, RngStream::Augmentation, FIRST_COPY + place))
     };
-    let scores = Scores::of(networks, &data.train, [copies, MOST_IMAGES], augmented, device)?;
+    let scores = Scores::of(networks, &data.train, [copies, MAX_IMAGES], augmented, device)?;
     let plain = |_, index| data.validation.image(index).iter().map(|&v| to_unit(v)).collect();
-    let held_out = Scores::of(networks, &data.validation, [1, MOST_VALIDATED], plain, device)?;
+    let held_out = Scores::of(networks, &data.validation, [1, MAX_VALIDATED], plain, device)?;
     let validated: Vec<usize> = (0..held_out.len()).collect();
     let schedule = files::block_on(networks.schedule.valid().read())?;
     let variances = networks.score_net.gaussian().context("a coarse network needs a Gaussian prediction")?.variances();

@@ -7,14 +7,14 @@ use vdm::model::Networks;
 
 /// An exponential average of the weights.
 #[derive(Clone, Debug)]
-pub struct Average<B: Backend> {
+pub struct Ema<B: Backend> {
     /// Images after which a weight's share is a half.
     pub half_life: u64,
     /// The averaged networks.
     pub networks: Networks<B>,
 }
 
-impl<B: Backend> Average<B> {
+impl<B: Backend> Ema<B> {
     /// Its name in logs and files.
     pub fn name(&self) -> String {
         name(self.half_life)
@@ -82,7 +82,7 @@ mod tests {
     fn an_average_is_the_weighted_sum_of_what_it_saw() {
         let config = Preset::Quick.model();
         let of = |seed| Networks::<Flex>::new(&config, seed, &Default::default()).expect("valid");
-        let mut average = Average { half_life: 100, networks: of(0) };
+        let mut average = Ema { half_life: 100, networks: of(0) };
         average.update(&of(1), 0.75);
         average.update(&of(2), 0.5);
         let (a, b, c) = (numbers(&of(0)), numbers(&of(1)), numbers(&of(2)));

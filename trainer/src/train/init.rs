@@ -18,11 +18,11 @@ use crate::measures::linear::{Components, principal_components};
 use crate::run::inputs::RunData;
 
 /// Images whose latents are measured, at most: they are held in memory.
-pub const MOST_IMAGES: usize = 20_000;
+pub const MAX_IMAGES: usize = 20_000;
 /// Images encoded at once.
 pub const BATCH: usize = 64;
 /// Least variance that is left to a latent number beside the components.
-const LEAST_REST: f32 = 1e-4;
+const MIN_REST: f32 = 1e-4;
 
 type CoarseRecorder = NamedMpkBytesRecorder<FullPrecisionSettings>;
 
@@ -126,7 +126,7 @@ fn lapped_selection<B: Backend>(
     device: &B::Device,
 ) -> Result<Option<LappedSelection>> {
     let Some(grid) = config.grid() else { return Ok(None) };
-    let every = data.len().div_ceil(MOST_IMAGES);
+    let every = data.len().div_ceil(MAX_IMAGES);
     let indices: Vec<usize> = (0..data.len()).step_by(every).collect();
     let pixels = config.pixels();
     let mean: Vec<f32> = data.mean_image().into_iter().map(|v| v as f32).collect();
@@ -150,7 +150,7 @@ fn statistics<B: Backend>(
     device: &B::Device,
 ) -> Result<LatentStatistics> {
     let encoder = networks.encoder.as_ref().context("the encoder is missing")?;
-    let every = data.len().div_ceil(MOST_IMAGES);
+    let every = data.len().div_ceil(MAX_IMAGES);
     let indices: Vec<usize> = (0..data.len()).step_by(every).collect();
     eprintln!("measuring the latents of {} images", indices.len());
     let mut latents: Vec<Vec<f32>> = Vec::with_capacity(indices.len());
@@ -185,6 +185,6 @@ fn statistics<B: Backend>(
             rest[places[i]] -= variance * v * v;
         }
     }
-    rest.iter_mut().for_each(|v| *v = v.max(LEAST_REST));
+    rest.iter_mut().for_each(|v| *v = v.max(MIN_REST));
     Ok(LatentStatistics { mean, components, variances, rest })
 }

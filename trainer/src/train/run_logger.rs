@@ -31,8 +31,8 @@ const SAMPLE_STEPS: usize = 25;
 /// Times at which γ(t) is logged, from 0 to 1.
 const SCHEDULE_POINTS: usize = 65;
 
-/// The records of a run, written by the device that leads.
-pub struct Records {
+/// The logger of a run, written by the device that leads.
+pub struct RunLogger {
     folder: PathBuf,
     settings: RunSettings,
     steps: File,
@@ -48,8 +48,8 @@ struct ScheduleLog {
     gamma: Vec<f64>,
 }
 
-impl Records {
-    /// Opens the records of a run that stands after `step`.
+impl RunLogger {
+    /// Opens the logger of a run that stands after `step`.
     pub fn open(folder: &Path, data: &RunData, device: &str, step: u64) -> Result<Self> {
         let settings = &data.settings;
         Environment::collect(device).write(folder)?;
@@ -81,7 +81,7 @@ impl Records {
     }
 
     /// Forgets what came after `step`.
-    pub fn step_back(&mut self, step: u64) -> Result<()> {
+    pub fn rollback(&mut self, step: u64) -> Result<()> {
         self.steps = log::open(&self.folder.join("log.jsonl"), step)?;
         self.validations = log::open(&self.folder.join("validation.jsonl"), step)?;
         self.schedules = log::open(&self.folder.join("schedule.jsonl"), step)?;
@@ -208,7 +208,7 @@ impl Records {
         self.view.activity(what);
     }
 
-    /// Ends the records of a run that will go on later.
+    /// Ends the logger of a run that will go on later.
     pub fn close(self) -> Result<()> {
         let Self { folder, view, mut board, .. } = self;
         view.finish();

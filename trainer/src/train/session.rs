@@ -15,20 +15,20 @@ use vdm::objective::{clip_global_norm, complete_gradients, gradients};
 use vdm::weights::Provenance;
 
 use super::Train;
-use super::checkpoint::{self, Best, Checkpoint, Position};
-use super::data_parallel::Team;
-use super::ema::Average;
+use super::checkpoint::{self, Best, Checkpoint, TrainerState};
+use super::ema::Ema;
 use super::init;
 use super::loader::{Loader, Share};
 use super::optimizer::NetworksOptimizer;
-use super::run_logger::Records;
+use super::process_group::ProcessGroup;
+use super::run_logger::RunLogger;
 use crate::base::files;
 use crate::evaluate::elbo::{self, Estimate};
 use crate::run::log::{StepLog, ValidationLog};
 use crate::run::settings::{OnNotFinite, RunSettings};
 
-/// Times that a run steps back before it gives up.
-const MOST_RETRIES: u64 = 3;
+/// Rollbacks after which a run that is not finite again stops.
+const MAX_ROLLBACKS: u64 = 3;
 /// Steps without an overflow after which float16's loss scale is doubled (Micikevicius et al. 2018).
 const STEPS_TO_GROW: u64 = 2000;
 const LARGEST_SCALE: f64 = 65536.0;
@@ -38,13 +38,13 @@ pub struct Session<'a, B: AutodiffBackend> {
     job: &'a Train,
     settings: &'a RunSettings,
     training: &'a TrainingConfig,
-    team: Team,
+    group: ProcessGroup,
     share: Share,
     device: &'a B::Device,
     state: Checkpoint<B>,
     loader: Loader,
     /// What is shown and kept, on the device that leads.
-    records: Option<Records>,
+    logger: Option<RunLogger>,
     started: Instant,
     seconds_before: f64,
     /// The step that stood when `started` was.
@@ -66,10 +66,10 @@ enum Step {
 
 impl<'a, B: AutodiffBackend> Session<'a, B> {
     /// Reads the checkpoint, or starts afresh, and meets the other devices.
-    pub fn start(job: &'a Train, team: Team, device: &'a B::Device) -> Result<Self> {
+    pub fn start(job: &'a Train, group: ProcessGroup, device: &'a B::Device) -> Result<Self> {
         let settings = &job.data.settings;
         let training = &settings.training;
-        let share = team.share(training.batch, training.accumulation)?;
+        let share = group.share(training.batch, training.accumulation)?;
         let dtype = match training.precision {
             ComputePrecision::F32 => DType::F32,
             ComputePrecision::Bf16 => DType::BF16,
@@ -81,18 +81,18 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
             training.precision.name()
         );
         let state = Self::load(job, device)?;
-        team.meet::<B::InnerBackend>(device)?;
+        group.join::<B::InnerBackend>(device)?;
         // Only now, since a run that cannot start leaves nothing behind.
-        if team.is_first_of_machine() {
+        if group.is_first_of_machine() {
             checkpoint::clear_leftovers(&job.folder)?;
             settings.write(&job.folder)?;
         }
-        let step = state.position.step;
-        let records = if team.leads() {
+        let step = state.trainer.step;
+        let logger = if group.is_rank_zero() {
             if step > 0 {
                 eprintln!("resuming after step {step} of {}", training.steps);
             }
-            Some(Records::open(&job.folder, &job.data, &job.device_name, step)?)
+            Some(RunLogger::open(&job.folder, &job.data, &job.device_name, step)?)
         } else {
             None
         };
@@ -100,13 +100,13 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
             job,
             settings,
             training,
-            loader: Loader::start(&job.data, &share, state.position.retries, step)?,
-            team,
+            loader: Loader::start(&job.data, &share, state.trainer.retries, step)?,
+            group,
             share,
             device,
-            records,
+            logger,
             started: Instant::now(),
-            seconds_before: state.position.seconds,
+            seconds_before: state.trainer.seconds,
             first: step,
             saved: (step > 0).then_some(step),
             state,
@@ -124,9 +124,9 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
             Some(state) => state,
             None => {
                 let networks = init::networks(&job.data, &job.measured, device)?;
-                let average = |&half_life: &u64| Average { half_life, networks: networks.valid() };
-                let averages = training.ema_half_lives.iter().map(average).collect();
-                Checkpoint { position: Position::default(), averages, networks, optimizer }
+                let average = |&half_life: &u64| Ema { half_life, networks: networks.valid() };
+                let emas = training.ema_half_lives.iter().map(average).collect();
+                Checkpoint { trainer: TrainerState::default(), emas, networks, optimizer }
             }
         };
         state.networks = state.networks.with_compute(training.precision);
@@ -135,18 +135,18 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
 
     /// Fails unless all machines stand at the same step with the same images.
     fn agree(&self) -> Result<()> {
-        if self.team.is_alone() {
+        if self.group.is_alone() {
             return Ok(());
         }
         let mine = [self.step() as f32, self.job.data.train.len() as f32, self.job.data.fingerprint()];
-        let sum = self.team.sum(Tensor::<B::InnerBackend, 1>::from_floats(mine, self.device))?;
+        let sum = self.group.sum(Tensor::<B::InnerBackend, 1>::from_floats(mine, self.device))?;
         let sum = read(sum)?;
         for (what, mine, sum) in [
             ("step", mine[0], sum[0]),
             ("number of training images", mine[1], sum[1]),
             ("training images", mine[2], sum[2]),
         ] {
-            let others = sum / self.team.members as f64;
+            let others = sum / self.group.world_size as f64;
             ensure!(
                 (others - f64::from(mine)).abs() <= 1e-3 * f64::from(mine).abs().max(1.0),
                 "the machines differ in their {what}: each needs the same images, options and checkpoint"
@@ -156,7 +156,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
     }
 
     fn step(&self) -> u64 {
-        self.state.position.step
+        self.state.trainer.step
     }
 
     /// Trains until the last step (true), or until any device is told to stop.
@@ -169,40 +169,40 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
             let kept = cadence.keep_every.is_some_and(due);
             let (validates, samples) = (due(cadence.validate_every) || last, due(cadence.sample_every) || last);
             let saves = (due(cadence.checkpoint_every) || kept) && !last;
-            let looks = due(cadence.log_every) || validates || samples || saves;
+            let reads_back = due(cadence.log_every) || validates || samples || saves;
 
-            let (step, stop) = self.train_step(looks)?;
+            let (step, stop) = self.train_step(reads_back)?;
             match step {
                 Step::Taken => {}
                 Step::Logged(line) => {
-                    if let Some(records) = &mut self.records {
-                        records.step(&line)?;
+                    if let Some(logger) = &mut self.logger {
+                        logger.step(&line)?;
                     }
                 }
                 Step::LeftOut => {
-                    let scale = self.state.position.loss_scale;
+                    let scale = self.state.trainer.loss_scale;
                     self.say(&format!("step {next}: a gradient overflowed float16; the loss scale is {scale} now"));
                 }
                 Step::NotFinite => {
-                    self.step_back(next)?;
+                    self.rollback(next)?;
                     continue;
                 }
             }
             if validates {
                 self.validate()?;
             }
-            if samples && let Some(records) = &mut self.records {
-                let networks = self.state.averages.last().map_or(self.state.networks.valid(), |a| a.networks.clone());
+            if samples && let Some(logger) = &mut self.logger {
+                let networks = self.state.emas.last().map_or(self.state.networks.valid(), |a| a.networks.clone());
                 let networks = networks.with_compute(ComputePrecision::F32);
                 if !self.training.stage.has_diffusion() {
-                    records.reconstructions::<B::InnerBackend>(
+                    logger.reconstructions::<B::InnerBackend>(
                         next,
                         networks,
                         &self.job.data.validation,
                         self.device,
                     )?;
                 } else {
-                    records.samples::<B::InnerBackend>(next, networks, self.device)?;
+                    logger.samples::<B::InnerBackend>(next, networks, self.device)?;
                 }
             }
             if stop {
@@ -210,7 +210,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
             }
             if saves {
                 self.save()?;
-                if kept && self.team.is_first_of_machine() {
+                if kept && self.group.is_first_of_machine() {
                     checkpoint::keep(&self.job.folder, next)?;
                 }
             }
@@ -219,26 +219,24 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
     }
 
     /// One optimizer step, and whether any device was told to stop. It is waited for only if it is looked at.
-    fn train_step(&mut self, looks: bool) -> Result<(Step, bool)> {
+    fn train_step(&mut self, reads_back: bool) -> Result<(Step, bool)> {
         let (config, training) = (&self.settings.model, self.training);
-        let scale = self.state.position.loss_scale;
+        let scale = self.state.trainer.loss_scale;
         let images = training.batch;
         let networks = &self.state.networks;
         let encoder = networks.encoder.as_ref().context("the encoder is missing")?;
         let mut accumulator = GradientsAccumulator::new();
         let mut sums = Tensor::<B::InnerBackend, 1>::zeros([TERMS], self.device);
-        let with_start = looks || training.stage != Stage::Diffusion;
+        let with_start = reads_back || training.stage != Stage::Diffusion;
         for part in self.loader.next()? {
             let part = part.on_device(with_start, self.device);
-            let part = gradients(networks, encoder, config, training, scale, looks, part);
+            let part = gradients(networks, encoder, config, training, scale, reads_back, part);
             accumulator.accumulate(networks, part.gradients);
             sums = sums + sum_of_terms(part.terms, part.weighted_diffusion);
         }
-        let over = self.job.time_limit.is_some_and(|limit| self.started.elapsed() >= limit);
-        let stops = over || self.job.stop.load(std::sync::atomic::Ordering::SeqCst);
-        let vote = Tensor::from_floats([if stops { 1.0f32 } else { 0.0 }], self.device);
+        let vote = Tensor::from_floats([if self.job.interrupt.is_raised() { 1.0f32 } else { 0.0 }], self.device);
         let numbers = Tensor::cat(vec![sums, vote], 0);
-        let (mut grads, sums) = self.team.sum_gradients(accumulator.grads(), numbers, &networks.valid())?;
+        let (mut grads, sums) = self.group.sum_gradients(accumulator.grads(), numbers, &networks.valid())?;
 
         let mean_diffusion = sums.clone().narrow(0, WEIGHTED_DIFFUSION, 1) / images as f64;
         complete_gradients(&mut grads, networks, training.diffusion_steps, images, scale, mean_diffusion);
@@ -246,7 +244,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         let norm = clip_global_norm::<B, _>(&mut grads, networks, training.clip_norm * pixels, self.device);
 
         // float16 must not be updated by what overflowed, so that each of its steps is looked at.
-        if !looks && training.precision != ComputePrecision::F16 {
+        if !reads_back && training.precision != ComputePrecision::F16 {
             self.update(grads);
             return Ok((Step::Taken, false));
         }
@@ -256,21 +254,21 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         if !values.iter().all(|value| value.is_finite()) {
             let terms_are_finite = values[..TERMS].iter().all(|value| value.is_finite());
             if training.precision == ComputePrecision::F16 && terms_are_finite && scale > 1e-3 {
-                self.state.position.loss_scale /= 2.0;
-                self.state.position.good_steps = 0;
+                self.state.trainer.loss_scale /= 2.0;
+                self.state.trainer.good_steps = 0;
                 // The step counts: its images are not taken again.
-                self.state.position.step += 1;
+                self.state.trainer.step += 1;
                 return Ok((Step::LeftOut, stop));
             }
             return Ok((Step::NotFinite, stop));
         }
         self.update(grads);
         if training.precision == ComputePrecision::F16 {
-            self.state.position.good_steps += 1;
-            if self.state.position.good_steps.is_multiple_of(STEPS_TO_GROW) && scale < LARGEST_SCALE {
-                self.state.position.loss_scale *= 2.0;
+            self.state.trainer.good_steps += 1;
+            if self.state.trainer.good_steps.is_multiple_of(STEPS_TO_GROW) && scale < LARGEST_SCALE {
+                self.state.trainer.loss_scale *= 2.0;
             }
-            if !looks {
+            if !reads_back {
                 return Ok((Step::Taken, stop));
             }
         }
@@ -296,15 +294,15 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         ))
     }
 
-    /// Moves the weights and their averages.
+    /// Moves the weights and their emas.
     fn update(&mut self, grads: GradientsParams) {
         let step = self.step() + 1;
         let rate = self.training.learning_rate_at(step);
         self.state.networks = self.state.optimizer.step(rate, self.state.networks.clone(), grads);
-        self.state.position.step = step;
-        if !self.state.averages.is_empty() {
+        self.state.trainer.step = step;
+        if !self.state.emas.is_empty() {
             let networks = self.state.networks.valid();
-            for average in &mut self.state.averages {
+            for average in &mut self.state.emas {
                 let decay = self.training.ema_decay(average.half_life, step * self.training.batch as u64);
                 average.update(&networks, decay);
             }
@@ -312,60 +310,60 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
     }
 
     /// Goes back to the last checkpoint, to take another way from there, or gives up.
-    fn step_back(&mut self, step: u64) -> Result<()> {
+    fn rollback(&mut self, step: u64) -> Result<()> {
         let what = format!("the loss or its gradient is not a finite number at step {step}");
         if self.settings.run.on_not_finite == OnNotFinite::Stop {
             bail!(
                 "{what}: the checkpoint before it stays; a lower --learning-rate may help, or \
-                 --on-not-finite step-back"
+                 --on-not-finite rollback"
             );
         }
-        let retries = self.state.position.retries + 1;
-        if retries > MOST_RETRIES {
-            bail!("{what}, after stepping back {MOST_RETRIES} times: a lower --learning-rate may help");
+        let retries = self.state.trainer.retries + 1;
+        if retries > MAX_ROLLBACKS {
+            bail!("{what}, after {MAX_ROLLBACKS} rollbacks: a lower --learning-rate may help");
         }
         let seconds = self.seconds_before + self.started.elapsed().as_secs_f64();
         self.state = Self::load(self.job, self.device)?;
-        self.state.position.retries = retries;
+        self.state.trainer.retries = retries;
         (self.seconds_before, self.started) = (seconds, Instant::now());
         let back = self.step();
         self.first = back;
         self.loader = Loader::start(&self.job.data, &self.share, retries, back)?;
-        if let Some(records) = &mut self.records {
-            records.step_back(back)?;
+        if let Some(logger) = &mut self.logger {
+            logger.rollback(back)?;
         }
         self.say(&format!(
-            "{what}: back to step {back}, with other images and noise (time {retries} of {MOST_RETRIES})"
+            "{what}: back to step {back}, with other images and noise (time {retries} of {MAX_ROLLBACKS})"
         ));
         Ok(())
     }
 
-    /// Measures the validation images with the weights and their averages, and keeps the best so far.
+    /// Measures the validation images with the weights and their emas, and keeps the best so far.
     fn validate(&mut self) -> Result<()> {
-        let Some(records) = &mut self.records else { return Ok(()) };
-        records.activity("validating");
+        let Some(logger) = &mut self.logger else { return Ok(()) };
+        logger.activity("validating");
         let weights = self.state.networks.valid().with_compute(ComputePrecision::F32);
         let mut series = vec![("weights".to_owned(), weights)];
-        for average in &self.state.averages {
+        for average in &self.state.emas {
             series.push((average.name(), average.networks.clone().with_compute(ComputePrecision::F32)));
         }
         let schedule = files::block_on(series[0].1.schedule.read())?;
         for (name, networks) in series {
             let line = self.measure(&name, &networks)?;
             let objective = line.objective;
-            if self.state.position.best.as_ref().is_none_or(|best| objective < best.objective) {
-                self.state.position.best = Some(Best { step: line.step, series: name, objective });
+            if self.state.trainer.best.as_ref().is_none_or(|best| objective < best.objective) {
+                self.state.trainer.best = Some(Best { step: line.step, series: name, objective });
                 let path = checkpoint::weights_path(&self.job.folder, self.settings.preset.name());
                 let precision = self.settings.weights.precision.into();
                 files::write_model(&path, &networks, &self.settings.model, &self.provenance(), precision)?;
             }
-            if let Some(records) = &mut self.records {
-                records.validation(&line)?;
+            if let Some(logger) = &mut self.logger {
+                logger.validation(&line)?;
             }
         }
-        if let Some(records) = &mut self.records {
-            records.schedule(self.state.position.step, &schedule)?;
-            records.activity("");
+        if let Some(logger) = &mut self.logger {
+            logger.schedule(self.state.trainer.step, &schedule)?;
+            logger.activity("");
         }
         Ok(())
     }
@@ -409,15 +407,15 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
     }
 
     fn say(&mut self, text: &str) {
-        if let Some(records) = &mut self.records {
-            records.say(text);
+        if let Some(logger) = &mut self.logger {
+            logger.say(text);
         }
     }
 
     /// Saves a checkpoint, where this device is the one of its machine that does.
     fn save(&mut self) -> Result<()> {
-        self.state.position.seconds = self.seconds_before + self.started.elapsed().as_secs_f64();
-        if self.team.is_first_of_machine() {
+        self.state.trainer.seconds = self.seconds_before + self.started.elapsed().as_secs_f64();
+        if self.group.is_first_of_machine() {
             let last_good = match self.saved {
                 Some(step) => format!("the checkpoint of step {step} stays"),
                 None => "no checkpoint was saved before".to_owned(),
@@ -432,17 +430,17 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
     /// Saves the last checkpoint, and draws the figures of a finished run.
     pub fn end(mut self, finished: bool) -> Result<()> {
         self.save()?;
-        self.team.part::<B::InnerBackend>();
+        self.group.leave::<B::InnerBackend>();
         let step = self.step();
-        let Some(records) = self.records.take() else { return Ok(()) };
+        let Some(logger) = self.logger.take() else { return Ok(()) };
         if !finished {
-            records.close()?;
+            logger.close()?;
             eprintln!("stopped at step {step}; go on with --resume --out {}", self.job.folder.display());
             return Ok(());
         }
-        let best = self.state.position.best.as_ref().context("no validation was made")?;
+        let best = self.state.trainer.best.as_ref().context("no validation was made")?;
         let path = checkpoint::weights_path(&self.job.folder, self.settings.preset.name());
-        records.finish::<B::InnerBackend>(best, &path, &self.job.data.validation, self.device)
+        logger.finish::<B::InnerBackend>(best, &path, &self.job.data.validation, self.device)
     }
 }
 

@@ -14,22 +14,22 @@ use super::network::Network;
 
 /// One device's place among those that train together.
 #[derive(Clone)]
-pub struct Team {
+pub struct ProcessGroup {
     /// Number of this device, from 0, over all machines.
     pub rank: usize,
     /// Devices over all machines.
-    pub members: usize,
+    pub world_size: usize,
     local: usize,
     network: Option<Arc<Mutex<Network>>>,
 }
 
-impl Team {
+impl ProcessGroup {
     /// The places of `local` devices of this machine, in their order.
     pub fn of(local: usize, network: Option<Network>) -> Vec<Self> {
         let (node, nodes) = network.as_ref().map_or((0, 1), |network| (network.node, network.nodes));
         let network = network.map(|network| Arc::new(Mutex::new(network)));
         (0..local)
-            .map(|i| Self { rank: node * local + i, members: nodes * local, local, network: network.clone() })
+            .map(|i| Self { rank: node * local + i, world_size: nodes * local, local, network: network.clone() })
             .collect()
     }
 
@@ -39,25 +39,25 @@ impl Team {
     }
 
     /// Whether this device measures and shows the run.
-    pub fn leads(&self) -> bool {
+    pub fn is_rank_zero(&self) -> bool {
         self.rank == 0
     }
 
     /// Whether this device is alone.
     pub fn is_alone(&self) -> bool {
-        self.members == 1
+        self.world_size == 1
     }
 
     /// The images of each batch that this device takes.
     pub fn share(&self, batch: usize, accumulation: usize) -> Result<Share> {
-        let parts = self.members * accumulation;
+        let parts = self.world_size * accumulation;
         ensure!(
             batch.is_multiple_of(parts),
             "a batch of {batch} cannot be cut into equal parts for {} devices times --accumulation {accumulation}: \
              pass a --batch that is a multiple of {parts}",
-            self.members
+            self.world_size
         );
-        let size = batch / self.members;
+        let size = batch / self.world_size;
         Ok(Share { images: self.rank * size..(self.rank + 1) * size, parts: accumulation })
     }
 
@@ -66,7 +66,7 @@ impl Team {
     }
 
     /// Meets the other devices of this machine.
-    pub fn meet<B: Backend>(&self, device: &B::Device) -> Result<()> {
+    pub fn join<B: Backend>(&self, device: &B::Device) -> Result<()> {
         if self.local == 1 {
             return Ok(());
         }
@@ -123,7 +123,7 @@ impl Team {
     }
 
     /// Leaves the others.
-    pub fn part<B: Backend>(&self) {
+    pub fn leave<B: Backend>(&self) {
         if self.local > 1 {
             // The run is over; nothing is lost if a device has gone already.
             let _ = burn_collective::finish_collective::<B>(self.peer());
@@ -171,10 +171,10 @@ mod tests {
 
     #[test]
     fn shares_cover_a_batch() {
-        let team = Team::of(4, None);
-        let shares: Vec<_> = team.iter().map(|member| member.share(32, 2).expect("divides").images).collect();
+        let group = ProcessGroup::of(4, None);
+        let shares: Vec<_> = group.iter().map(|member| member.share(32, 2).expect("divides").images).collect();
         assert_eq!(shares, [0..8, 8..16, 16..24, 24..32]);
-        assert!(team[0].share(20, 2).is_err());
-        assert_eq!(team.iter().filter(|member| member.leads()).count(), 1);
+        assert!(group[0].share(20, 2).is_err());
+        assert_eq!(group.iter().filter(|member| member.is_rank_zero()).count(), 1);
     }
 }
