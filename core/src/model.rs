@@ -11,6 +11,7 @@ use crate::diffusion::gaussian::{GaussianNoise, LatentStatistics};
 use crate::diffusion::loss::{self, LossTerms};
 use crate::diffusion::schedule::{NoiseSchedule, ScheduleParams};
 use crate::diffusion::score_net::ScoreNet;
+use crate::diffusion::terms::Terms;
 use crate::error::{BackendError, ConfigError, WeightsError};
 use crate::math;
 use crate::nn::dense::time_embedding;
@@ -240,48 +241,42 @@ impl<B: Backend> Networks<B> {
         noise: LatentNoise<B>,
     ) -> LossTerms<B> {
         let LatentNoise { at_zero, at_t } = noise;
-        let CodecTerms { reconstruction, mse, gradient_difference, grain } =
-            self.codec_losses(config, f.clone(), x, gammas.min.clone(), at_zero);
+        let terms = self.autoencoder_terms(config, f.clone(), x, gammas.min.clone(), at_zero);
         let (latent, diffusion_draws) = if stage.has_diffusion() {
             (loss::latent_kl(f.clone(), gammas.max.clone()), self.diffusion_draws(config, f, classes, &gammas, at_t))
         } else {
-            (loss::latent_kl(f, gammas.min.clone()), gammas.at_t.zeros_like())
+            (loss::latent_kl(f, gammas.min), gammas.at_t.zeros_like())
         };
         let [batch] = latent.dims();
-        LossTerms {
-            reconstruction,
-            latent,
-            diffusion: mean_of_draws(diffusion_draws.clone(), batch),
-            diffusion_draws,
-            mse,
-            gradient_difference,
-            grain,
-        }
+        let diffusion = mean_of_draws(diffusion_draws.clone(), batch);
+        LossTerms { terms: Terms { latent, diffusion, ..terms }, diffusion_draws }
     }
 
-    /// The terms of encoder and decoder, for latents f `[B, D]` of images x `[B, H·W]`.
-    pub(crate) fn codec_losses(
+    /// The terms of encoder and decoder, each `[B]`, for latents f `[B, D]` of images x `[B, H·W]`; the others are zeros.
+    pub(crate) fn autoencoder_terms(
         &self,
         config: &ModelConfig,
         f: Tensor<B, 2>,
         x: Tensor<B, 2>,
         gamma_min: Tensor<B, 1>,
         at_zero: Tensor<B, 2>,
-    ) -> CodecTerms<B> {
+    ) -> Terms<Tensor<B, 1>> {
         let [batch, _] = f.dims();
+        let device = f.device();
         let z_0 = loss::diffuse(f, at_zero, gamma_min.clone());
         let Decoded { logits, mean, ln_grain } = self.decoder.decode(z_0 / alpha(gamma_min));
         let image = [batch, config.height, config.width];
         let grain = match (ln_grain, config.grid()) {
             // The mean is not moved by how well its errors are described.
             (Some(ln_s), Some(grid)) => grain::negative_log_density(x.clone() - mean.clone().detach(), ln_s, grid),
-            _ => Tensor::zeros([batch], &x.device()),
+            _ => Tensor::zeros([batch], &device),
         };
-        CodecTerms {
+        Terms {
             reconstruction: loss::bernoulli_nll(logits, x.clone()),
             mse: loss::mse(x.clone(), mean.clone()),
             gradient_difference: loss::gradient_difference(x.reshape(image), mean.reshape(image)),
             grain,
+            ..Terms::zeros(batch, &device)
         }
     }
 
@@ -308,21 +303,6 @@ impl<B: Backend> Networks<B> {
             DiffusionRate::Discrete { gamma_s, steps } => expm1(at_t - gamma_s) * (0.5 * f64::from(steps)),
         };
         loss::diffusion_loss(noise, predicted, weight)
-    }
-}
-
-/// The terms that encoder and decoder have, each `[B]`, see [`LossTerms`].
-pub(crate) struct CodecTerms<B: Backend> {
-    pub reconstruction: Tensor<B, 1>,
-    pub mse: Tensor<B, 1>,
-    pub gradient_difference: Tensor<B, 1>,
-    pub grain: Tensor<B, 1>,
-}
-
-impl<B: Backend> CodecTerms<B> {
-    pub fn zeros(images: usize, device: &B::Device) -> Self {
-        let zeros = Tensor::zeros([images], device);
-        Self { reconstruction: zeros.clone(), mse: zeros.clone(), gradient_difference: zeros.clone(), grain: zeros }
     }
 }
 

@@ -18,7 +18,8 @@ use burn::tensor::{Int, Tensor, backend::AutodiffBackend};
 use crate::autoencoder::Encoder;
 use crate::config::{ModelConfig, ScheduleKind, Stage, TrainingConfig};
 use crate::diffusion::loss::{LossTerms, latent_kl};
-use crate::model::{BatchGammas, CodecTerms, DiffusionRate, LatentNoise, Networks, mean_of_draws};
+use crate::diffusion::terms::Terms;
+use crate::model::{BatchGammas, DiffusionRate, LatentNoise, Networks, mean_of_draws};
 
 /// A batch to train on.
 #[derive(Clone, Debug)]
@@ -51,7 +52,7 @@ pub fn gradients<B: AutodiffBackend>(
     let TrainingConfig { stage, diffusion_steps, objective: weights, .. } = training;
     let times = batch.times.clone();
     let leaves = as_leaves(networks.gammas(&times, *diffusion_steps, &device));
-    let terms = match stage {
+    let LossTerms { terms, diffusion_draws } = match stage {
         Stage::Diffusion => losses_of_diffusion(networks, encoder, config, &leaves, all_terms, batch),
         Stage::Joint | Stage::Autoencoder => {
             networks.losses(config, *stage, encoder, batch.x, batch.classes, leaves.clone(), batch.noise)
@@ -64,8 +65,8 @@ pub fn gradients<B: AutodiffBackend>(
     };
     let [images] = terms.latent.dims();
     let draws = match weights.sigmoid_bias {
-        None => terms.diffusion_draws.clone(),
-        Some(bias) => terms.diffusion_draws.clone() * sigmoid(leaves.at_t.clone() + bias),
+        None => diffusion_draws,
+        Some(bias) => diffusion_draws * sigmoid(leaves.at_t.clone() + bias),
     };
     let diffusion = mean_of_draws(draws.clone(), images);
     let rate = (terms.latent.clone() + diffusion.clone()) * weights.rate;
@@ -100,23 +101,15 @@ pub fn gradients<B: AutodiffBackend>(
         let mut merge = Merge { from: &mut schedule, into: &mut gradients };
         networks.schedule.valid().visit(&mut merge);
     }
-    let terms = LossTerms {
-        reconstruction: terms.reconstruction.inner(),
-        latent: terms.latent.inner(),
-        diffusion: terms.diffusion.inner(),
-        diffusion_draws: terms.diffusion_draws.inner(),
-        mse: terms.mse.inner(),
-        gradient_difference: terms.gradient_difference.inner(),
-        grain: terms.grain.inner(),
-    };
+    let terms = terms.map(Tensor::inner);
     Gradients { terms, weighted_diffusion: diffusion.inner(), gradients }
 }
 
 /// What a part of a batch gives.
 #[derive(Debug)]
 pub struct Gradients<B: AutodiffBackend> {
-    /// The loss terms of each image.
-    pub terms: LossTerms<B::InnerBackend>,
+    /// The loss terms of each image, each `[B]`.
+    pub terms: Terms<Tensor<B::InnerBackend, 1>>,
     /// The diffusion loss of each image as the objective weighs it over γ, `[B]`.
     pub weighted_diffusion: Tensor<B::InnerBackend, 1>,
     /// The gradient, summed over the images.
@@ -136,23 +129,17 @@ fn losses_of_diffusion<B: AutodiffBackend>(
     let x = x.inner();
     let f = encoder.valid().forward(x.clone());
     let [images, _] = f.dims();
-    let codec = if all_terms {
+    let terms = if all_terms {
         let min = gammas.min.clone().inner();
-        networks.valid().codec_losses(config, f.clone(), x, min, noise.at_zero.inner())
+        networks.valid().autoencoder_terms(config, f.clone(), x, min, noise.at_zero.inner())
     } else {
-        CodecTerms::zeros(images, &x.device())
+        Terms::zeros(images, &x.device())
     };
     let f = Tensor::from_inner(f);
     let diffusion_draws = networks.diffusion_draws(config, f.clone(), classes, gammas, noise.at_t);
-    LossTerms {
-        reconstruction: Tensor::from_inner(codec.reconstruction),
-        latent: latent_kl(f, gammas.max.clone()),
-        diffusion: mean_of_draws(diffusion_draws.clone(), images),
-        diffusion_draws,
-        mse: Tensor::from_inner(codec.mse),
-        gradient_difference: Tensor::from_inner(codec.gradient_difference),
-        grain: Tensor::from_inner(codec.grain),
-    }
+    let diffusion = mean_of_draws(diffusion_draws.clone(), images);
+    let latent = latent_kl(f, gammas.max.clone());
+    LossTerms { terms: Terms { latent, diffusion, ..terms.map(Tensor::from_inner) }, diffusion_draws }
 }
 
 fn as_leaves<B: AutodiffBackend>(gammas: BatchGammas<B>) -> BatchGammas<B> {

@@ -1,7 +1,7 @@
 //! What the learning views show, as numbers: the noise at a time, the bound in bits, who won a race.
 
 use vdm::diffusion::schedule::NoiseSchedule;
-use vdm::elbo::ImageTerms;
+use vdm::elbo::ImageElbo;
 use vdm::math::{alpha_squared, bits_per_dim, sigma_squared, snr};
 
 use crate::manifest::ModelEntry;
@@ -52,11 +52,11 @@ pub struct Bits {
 
 impl Bits {
     /// The terms of an image of so many pixels.
-    pub fn new(terms: &ImageTerms, pixels: usize) -> Self {
+    pub fn new(ImageElbo { terms, entropy_floor }: &ImageElbo, pixels: usize) -> Self {
         let bits = |nats| bits_per_dim(nats, pixels.max(1));
         Self {
             reconstruction: bits(terms.reconstruction),
-            floor: bits(terms.entropy_floor),
+            floor: bits(*entropy_floor),
             latent: bits(terms.latent),
             diffusion: bits(terms.diffusion),
             total: bits(terms.total()),
@@ -146,6 +146,8 @@ pub fn running_time(session: &Session) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    use vdm::diffusion::terms::Terms;
+
     use super::*;
 
     #[test]
@@ -164,14 +166,9 @@ mod tests {
     #[test]
     fn the_bound_in_bits_adds_up() {
         let nats = 100.0 * std::f64::consts::LN_2;
-        let terms = ImageTerms {
-            reconstruction: 0.8 * nats,
-            entropy_floor: 0.75 * nats,
-            latent: 0.01 * nats,
-            diffusion: 0.02 * nats,
-            ..ImageTerms::default()
-        };
-        let bits = Bits::new(&terms, 100);
+        let terms =
+            Terms { reconstruction: 0.8 * nats, latent: 0.01 * nats, diffusion: 0.02 * nats, ..Terms::default() };
+        let bits = Bits::new(&ImageElbo { terms, entropy_floor: 0.75 * nats }, 100);
         let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-12, "{a} and {b}");
         close(bits.total, 0.83);
         close(bits.excess(), 0.05);

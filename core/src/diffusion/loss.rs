@@ -2,28 +2,16 @@
 
 use burn::tensor::{Tensor, activation::sigmoid, backend::Backend};
 
+use crate::diffusion::terms::Terms;
 use crate::nn::dense::sum_rows;
 
-/// The terms of the loss of a batch, each `[B]` unless said otherwise.
-///
-/// Their sum `reconstruction + latent + diffusion` is the variational lower bound's negative; the two auxiliary losses
-/// of the paper stand beside it.
+/// The loss of a batch of images.
 #[derive(Clone, Debug)]
 pub struct LossTerms<B: Backend> {
-    /// −log p(x | z_0), in nats.
-    pub reconstruction: Tensor<B, 1>,
-    /// KL(q(z_1 | x) ‖ N(0, I)), in nats.
-    pub latent: Tensor<B, 1>,
-    /// The diffusion loss, the mean over the drawn times, in nats.
-    pub diffusion: Tensor<B, 1>,
+    /// The terms of each image, each `[B]`.
+    pub terms: Terms<Tensor<B, 1>>,
     /// The diffusion loss at each of the K drawn times of each image, `[K·B]`, in nats.
     pub diffusion_draws: Tensor<B, 1>,
-    /// Mean squared error a pixel between x and the decoder's mean.
-    pub mse: Tensor<B, 1>,
-    /// Gradient difference between x and the decoder's mean, see [`gradient_difference`].
-    pub gradient_difference: Tensor<B, 1>,
-    /// −log density of the difference between x and the decoder's mean, in nats of grey values; 0 without grain.
-    pub grain: Tensor<B, 1>,
 }
 
 /// z = α f + σ ε for γ `[B]` or `[1]`, f and ε `[B, D]`: the forward process q(z_t | f).

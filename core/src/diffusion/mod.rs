@@ -5,3 +5,4 @@ pub mod gaussian;
 pub mod loss;
 pub mod schedule;
 pub mod score_net;
+pub mod terms;

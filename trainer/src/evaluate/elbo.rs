@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use burn::tensor::backend::Backend;
 use serde::Serialize;
 use vdm::config::{ModelConfig, Stage};
-use vdm::elbo::{self, ImageTerms};
+use vdm::elbo::{self, ImageElbo};
 use vdm::math;
 use vdm::model::Networks;
 
@@ -53,7 +53,7 @@ pub fn measure<B: Backend>(
     seed: u64,
     device: &B::Device,
     mut on_progress: impl FnMut(usize),
-) -> Result<Vec<ImageTerms>> {
+) -> Result<Vec<ImageElbo>> {
     let encoder = networks.encoder.as_ref().context("the encoder is not loaded")?;
     let mut all = Vec::with_capacity(data.len());
     let indices: Vec<usize> = (0..data.len()).collect();

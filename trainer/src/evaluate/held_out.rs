@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use burn::tensor::backend::Backend;
 use vdm::config::Stage;
-use vdm::elbo::ImageTerms;
+use vdm::elbo::ImageElbo;
 use vdm::image::GreyImage;
 use vdm::model::Vdm;
 
@@ -18,7 +18,7 @@ use crate::measures::stats::Figure;
 use crate::measures::{Images, Measured, similarity};
 
 /// A term of the bound: its key, and its value.
-type Term = (&'static str, fn(&ImageTerms) -> f64);
+type Term = (&'static str, fn(&ImageElbo) -> f64);
 /// A measure of likeness: its key, its name, and its values.
 type Likeness = (&'static str, &'static str, fn(&similarity::Pairwise) -> &[f64]);
 
@@ -37,14 +37,14 @@ pub fn bound<B: Backend>(
     })?;
     drop(progress);
     let mut rows = Vec::new();
-    let values = |of: fn(&ImageTerms) -> f64| terms.iter().map(of).collect::<Vec<f64>>();
+    let values = |of: fn(&ImageElbo) -> f64| terms.iter().map(of).collect::<Vec<f64>>();
     let of_terms: [Term; 6] = [
-        ("reconstruction", |t| t.reconstruction),
+        ("reconstruction", |t| t.terms.reconstruction),
         ("entropy_floor", |t| t.entropy_floor),
-        ("excess", |t| t.reconstruction - t.entropy_floor),
-        ("latent", |t| t.latent),
-        ("diffusion", |t| t.diffusion),
-        ("total", ImageTerms::total),
+        ("excess", |t| t.terms.reconstruction - t.entropy_floor),
+        ("latent", |t| t.terms.latent),
+        ("diffusion", |t| t.terms.diffusion),
+        ("total", |t| t.terms.total()),
     ];
     for (key, of) in of_terms {
         let figure = in_bits(Figure::mean(&values(of), bootstrap, seed), config.pixels());
@@ -55,7 +55,7 @@ pub fn bound<B: Backend>(
         };
         rows.push(Row::alone(Section::Bound, key, name, Better::Lower, figure));
     }
-    let mse = Figure::mean(&values(|t| t.mse), bootstrap, seed);
+    let mse = Figure::mean(&values(|t| t.terms.mse), bootstrap, seed);
     let name = "MSE of grey values in 0..1, from z at t = 0";
     rows.push(Row::alone(Section::Reconstruction, "mse", name, Better::Lower, mse));
     let estimates = of_terms.map(|(_, of)| Estimate::of(&values(of)).in_bits_per_dim(config.pixels()));
@@ -65,8 +65,8 @@ pub fn bound<B: Backend>(
     };
     let bound = Bound {
         bits_per_dim: BitsPerDim { mean: terms_by(|e| e.mean), standard_error: terms_by(|e| e.standard_error) },
-        mse: Estimate::of(&values(|t| t.mse)),
-        gradient_difference: Estimate::of(&values(|t| t.gradient_difference)),
+        mse: Estimate::of(&values(|t| t.terms.mse)),
+        gradient_difference: Estimate::of(&values(|t| t.terms.gradient_difference)),
     };
     Ok((bound, rows))
 }

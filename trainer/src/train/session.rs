@@ -7,8 +7,8 @@ use burn::module::AutodiffModule;
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{DType, Tensor, backend::AutodiffBackend, backend::Backend};
 use vdm::config::{ComputePrecision, Stage, TrainingConfig};
-use vdm::diffusion::loss::LossTerms;
-use vdm::elbo::ImageTerms;
+use vdm::diffusion::terms::Terms;
+use vdm::elbo::ImageElbo;
 use vdm::math;
 use vdm::model::Networks;
 use vdm::objective::{clip_global_norm, complete_gradients, gradients};
@@ -373,17 +373,17 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         let stage = self.training.stage;
         let terms = elbo::measure(networks, config, stage, data, 1, self.settings.seed, self.device, |_| {})?;
         let pixels = config.pixels();
-        let bits = |of: fn(&ImageTerms) -> f64| {
-            Estimate::of(&terms.iter().map(of).collect::<Vec<_>>()).in_bits_per_dim(pixels)
-        };
-        let total = bits(ImageTerms::total);
+        let bits =
+            |of: fn(&ImageElbo) -> f64| Estimate::of(&terms.iter().map(of).collect::<Vec<_>>()).in_bits_per_dim(pixels);
+        let total = bits(|t| t.terms.total());
         let weights = &self.training.objective;
-        let mean = |of: fn(&ImageTerms) -> f64| Estimate::of(&terms.iter().map(of).collect::<Vec<_>>()).mean;
+        let mean = |of: fn(&ImageElbo) -> f64| Estimate::of(&terms.iter().map(of).collect::<Vec<_>>()).mean;
         // As bits a dimension, so that a mean over pixels counts once a pixel.
-        let auxiliary = weights.mse * mean(|t| t.mse) + weights.gradient_difference * mean(|t| t.gradient_difference);
-        let grain = bits(|t| t.grain).mean;
+        let auxiliary =
+            weights.mse * mean(|t| t.terms.mse) + weights.gradient_difference * mean(|t| t.terms.gradient_difference);
+        let grain = bits(|t| t.terms.grain).mean;
         let (reconstruction, latent, diffusion) =
-            (bits(|t| t.reconstruction).mean, bits(|t| t.latent).mean, bits(|t| t.diffusion).mean);
+            (bits(|t| t.terms.reconstruction).mean, bits(|t| t.terms.latent).mean, bits(|t| t.terms.diffusion).mean);
         let objective = reconstruction
             + weights.rate * (latent + diffusion)
             + auxiliary / std::f64::consts::LN_2
@@ -394,7 +394,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
             reconstruction,
             latent,
             diffusion,
-            mse: mean(|t| t.mse),
+            mse: mean(|t| t.terms.mse),
             grain,
             objective,
             total: total.mean,
@@ -450,10 +450,9 @@ const TERMS: usize = 7;
 const WEIGHTED_DIFFUSION: usize = 6;
 
 /// The terms summed over images, `[TERMS]`.
-fn sum_of_terms<B: Backend>(terms: LossTerms<B>, weighted_diffusion: Tensor<B, 1>) -> Tensor<B, 1> {
-    let LossTerms { reconstruction, latent, diffusion, mse, gradient_difference, grain, .. } = terms;
-    let all = [reconstruction, latent, diffusion, mse, gradient_difference, grain, weighted_diffusion];
-    Tensor::cat(all.into_iter().map(Tensor::sum).collect(), 0)
+fn sum_of_terms<B: Backend>(terms: Terms<Tensor<B, 1>>, weighted_diffusion: Tensor<B, 1>) -> Tensor<B, 1> {
+    let all = terms.into_array().into_iter().chain([weighted_diffusion]);
+    Tensor::cat(all.map(Tensor::sum).collect(), 0)
 }
 
 fn read<B: Backend>(values: Tensor<B, 1>) -> Result<Vec<f64>> {

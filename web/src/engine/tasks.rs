@@ -99,7 +99,7 @@ impl<B: Backend> Engine<B> {
             // The row of "no class".
             _ => self.model.config.classes,
         };
-        let terms = elbo::measure(
+        let measured = elbo::measure(
             &self.model.networks,
             &self.model.config,
             Stage::Joint,
@@ -113,11 +113,11 @@ impl<B: Backend> Engine<B> {
         )
         .await
         .map_err(|error| Problem::GpuError { detail: error.to_string() })?;
-        let terms = terms.first().copied().ok_or(Problem::NotFinite)?;
-        if !terms.total().is_finite() {
+        let measured = measured.first().copied().ok_or(Problem::NotFinite)?;
+        if !measured.terms.total().is_finite() {
             return Err(Problem::NotFinite.into());
         }
-        Ok(Outcome::Bound(terms))
+        Ok(Outcome::Bound(measured))
     }
 
     /// The page waits for it in one piece: a few runs must do.

@@ -200,14 +200,14 @@ fn the_bound_is_that_of_the_core() {
     let picture = Picture { width: 64, height: 64, pixels: (0..64 * 64).map(|i| (i % 251) as u8).collect() };
     let subject = Subject::Image { name: String::new(), picture: picture.clone() };
     let outcome = perform(&engine, &Task::Measure { subject, times: 4, seed: 0 });
-    let Outcome::Bound(terms) = outcome else { panic!("{outcome:?}") };
+    let Outcome::Bound(measured) = outcome else { panic!("{outcome:?}") };
     let encoder = engine.encoder.borrow().clone().expect("an encoder");
     let (networks, config) = (&engine.model.networks, &engine.model.config);
     let expected =
         now(elbo::measure(networks, config, Stage::Joint, &encoder, &[&picture.pixels], None, 0, 4, 0, &FlexDevice))
             .expect("terms");
-    assert_eq!(expected, [terms]);
-    assert!(terms.reconstruction > terms.entropy_floor && terms.entropy_floor > 0.0);
+    assert_eq!(expected, [measured]);
+    assert!(measured.terms.reconstruction > measured.entropy_floor && measured.entropy_floor > 0.0);
 }
 
 #[test]

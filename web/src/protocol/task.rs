@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use vdm::cost::Speed;
-use vdm::elbo::ImageTerms;
+use vdm::elbo::ImageElbo;
 use vdm::image::{GreyImage, Origin};
 
 use super::model::{ModelInfo, Source};
@@ -229,7 +229,7 @@ pub enum Outcome {
     /// A subject at time t.
     Diffused(Diffused),
     /// The bound's terms.
-    Bound(ImageTerms),
+    Bound(ImageElbo),
     /// How long the model takes.
     Speed(Speed),
     /// A file's content.

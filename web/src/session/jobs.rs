@@ -198,8 +198,8 @@ impl Session {
             (Purpose::Diffuse, Task::Diffuse { subject, t, seed }, Outcome::Diffused(diffused)) => {
                 self.diffused = Some(DiffusedAt { subject, t, seed, diffused });
             }
-            (Purpose::Measure, Task::Measure { subject, times, .. }, Outcome::Bound(terms)) => {
-                self.measured = Some(Measured { subject, times, terms });
+            (Purpose::Measure, Task::Measure { subject, times, .. }, Outcome::Bound(elbo)) => {
+                self.measured = Some(Measured { subject, times, elbo });
             }
             (Purpose::Speed, _, Outcome::Speed(speed)) => self.speed = Some(speed),
             (Purpose::Save { file_name }, _, Outcome::File(bytes)) => {

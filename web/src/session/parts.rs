@@ -1,6 +1,6 @@
 //! What the page shows: plain data that components render.
 
-use vdm::elbo::ImageTerms;
+use vdm::elbo::ImageElbo;
 use vdm::image::Origin;
 
 use crate::protocol::{Diffused, Moment, Picture, Problem, Run, Source, Subject, Task};
@@ -150,8 +150,8 @@ pub struct Measured {
     pub subject: Subject,
     /// Diffusion times.
     pub times: u32,
-    /// Its terms.
-    pub terms: ImageTerms,
+    /// The loss.
+    pub elbo: ImageElbo,
 }
 
 /// Where the model in use comes from.

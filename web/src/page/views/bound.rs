@@ -43,7 +43,7 @@ pub(in crate::page) fn Bound(controller: Controller, state: PageState) -> impl I
         };
         Some(view! {
             <p class="hint">{of_what}</p>
-            <Terms bits=Bits::new(&measured.terms, pixels) />
+            <Terms bits=Bits::new(&measured.elbo, pixels) />
         })
     };
     view! {
