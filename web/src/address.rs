@@ -3,7 +3,7 @@
 use vdm::sampler::Sampler;
 
 use crate::form::Form;
-use crate::protocol::BackendWish;
+use crate::protocol::BackendPreference;
 use crate::settings::{COUNTS, GUIDANCE, MAX_STEPS, Settings};
 use crate::text::Lang;
 
@@ -70,7 +70,7 @@ impl View {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Address {
     /// The backend.
-    pub backend: BackendWish,
+    pub backend: BackendPreference,
     /// The language.
     pub lang: Option<Lang>,
     /// Whether the page runs by itself.
@@ -103,7 +103,7 @@ impl Address {
         let pairs = || search.trim_start_matches('?').split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
         let value = |name: &str| pairs().find(|(key, _)| *key == name).map(|(_, value)| value);
         Self {
-            backend: BackendWish::from_address(value("backend")),
+            backend: BackendPreference::from_address(value("backend")),
             lang: value("lang").and_then(Lang::from_tag),
             kiosk: value("kiosk").is_some_and(|value| value != "0"),
             link: Link::read(value),
@@ -114,9 +114,9 @@ impl Address {
     pub fn search(&self) -> String {
         let mut pairs: Vec<String> = Vec::new();
         match self.backend {
-            BackendWish::Cpu => pairs.push("backend=cpu".into()),
-            BackendWish::WebGpu => pairs.push("backend=webgpu".into()),
-            BackendWish::Auto | BackendWish::CpuAfterGpuFailure => {}
+            BackendPreference::Cpu => pairs.push("backend=cpu".into()),
+            BackendPreference::WebGpu => pairs.push("backend=webgpu".into()),
+            BackendPreference::Auto | BackendPreference::CpuAfterGpuFailure => {}
         }
         pairs.extend(self.lang.map(|lang| ["lang=", lang.tag()].concat()));
         pairs.extend(self.kiosk.then(|| "kiosk".into()));
@@ -193,7 +193,8 @@ mod tests {
             let settings = Settings { seed: u64::MAX, steps: 12, sampler: Sampler::Ancestral, class, guidance: 2.5 };
             let link = Link::new(settings.clone(), count, &hash);
             assert_eq!(link.weights.as_deref(), Some("0123456789abcdef"));
-            let address = Address { backend: BackendWish::Cpu, lang: Some(Lang::Fr), kiosk: true, link: Some(link) };
+            let address =
+                Address { backend: BackendPreference::Cpu, lang: Some(Lang::Fr), kiosk: true, link: Some(link) };
             let mut read = Address::parse(&address.search());
             if class.is_none() {
                 // Guidance counts for a class only, and is not told without one.

@@ -5,6 +5,7 @@
 //!
 //! A module uses only those above it in this list, which `cargo xtask lint` checks.
 //!
+//! - [`interrupt`]: waiting that can be interrupted
 //! - [`crop`], [`plot`] and [`markdown`]: what views compute, from numbers and text alone
 //! - [`manifest`] (which weights the site has), [`settings`] (how an image is made)
 //! - [`protocol`]: what page and worker say to each other
@@ -22,6 +23,7 @@ pub mod address;
 pub mod crop;
 pub mod engine;
 pub mod form;
+pub mod interrupt;
 pub mod learn;
 pub mod manifest;
 pub mod markdown;

@@ -1,6 +1,6 @@
-//! What the caller of an engine brings, and how a job ends.
+//! What the caller of an engine brings, and why a job may end early.
 
-use crate::protocol::{Outcome, Picture, Problem};
+use crate::protocol::{Picture, Problem};
 
 /// What the caller brings to a job.
 pub trait Host {
@@ -27,22 +27,10 @@ pub struct StepTaken {
     pub noisy: Option<Picture>,
 }
 
-/// How a job ended.
+/// Why a job gives nothing: it was cancelled, or it cannot be done.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Ending {
-    /// With this.
-    Done(Outcome),
-    /// Early.
-    Stopped {
-        /// Steps that were taken.
-        step: u32,
-    },
-}
-
-/// Why a job goes no further: it was ended, or it cannot be done.
-#[derive(Debug)]
 pub enum Halt {
-    /// It was ended.
+    /// It was cancelled.
     Stopped {
         /// Steps that were taken.
         step: u32,

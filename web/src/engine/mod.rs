@@ -10,5 +10,5 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 
-pub use self::host::{Ending, Halt, Host, StepTaken};
+pub use self::host::{Halt, Host, StepTaken};
 pub use self::model::Engine;

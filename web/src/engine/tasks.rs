@@ -9,7 +9,7 @@ use vdm::math::alpha_squared;
 use vdm::rng::{RngStream, seeded_noise};
 
 use super::files;
-use super::host::{Ending, Halt, Host};
+use super::host::{Halt, Host};
 use super::model::Engine;
 use crate::protocol::{Diffused, Moment, Outcome, Picture, Problem, Run, Save, Subject, Task};
 use crate::settings::Settings;
@@ -29,9 +29,9 @@ impl<B: Backend> Engine<B> {
     /// Does a task; [`Task::Switch`] is not an engine's.
     ///
     /// # Errors
-    /// Settings that do not fit the model, an encoder that is not there, or the device fails.
-    pub async fn perform(&self, task: &Task, host: &impl Host) -> Result<Ending, Problem> {
-        let outcome = match task {
+    /// The host ends the job; settings do not fit the model; the encoder is missing; the device fails.
+    pub async fn perform(&self, task: &Task, host: &impl Host) -> Result<Outcome, Halt> {
+        match task {
             Task::Run(run) => self.run(run, host).await,
             Task::Look { run, image, index } => self.look(run, *image, *index, host).await,
             Task::Diffuse { subject, t, seed } => self.diffuse(subject, *t, *seed, host).await,
@@ -39,11 +39,6 @@ impl<B: Backend> Engine<B> {
             Task::Speed => self.speed(host).await,
             Task::Save { save, origin } => self.save(save, origin, host).await,
             Task::Switch(_) => Err(Problem::Settings { detail: "an engine has one model".into() }.into()),
-        };
-        match outcome {
-            Ok(outcome) => Ok(Ending::Done(outcome)),
-            Err(Halt::Stopped { step }) => Ok(Ending::Stopped { step }),
-            Err(Halt::Problem(problem)) => Err(problem),
         }
     }
 

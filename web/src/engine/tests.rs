@@ -79,7 +79,7 @@ fn settings(seed: u64, steps: u32) -> Settings {
 
 fn perform(engine: &Engine<Flex>, task: &Task) -> Outcome {
     match now(engine.perform(task, &TestHost::patient())) {
-        Ok(Ending::Done(outcome)) => outcome,
+        Ok(outcome) => outcome,
         other => panic!("{other:?}"),
     }
 }
@@ -106,7 +106,7 @@ fn every_sampler_ends_in_one_image_a_seed() {
         let run = Run::from_noise(Settings { sampler, ..settings(7, 5) }, 2);
         let host = TestHost::patient();
         let ending = now(engine.perform(&Task::Run(run.clone()), &host));
-        let Ok(Ending::Done(Outcome::Pictures(made))) = ending else { panic!("{ending:?}") };
+        let Ok(Outcome::Pictures(made)) = ending else { panic!("{ending:?}") };
         assert_eq!(*host.steps.borrow(), [1, 2, 3, 4, 5]);
         assert_eq!((host.shown.get(), host.noisy.get()), (10, 0), "cheap pictures are shown at each step");
         assert!(made.iter().all(|p| (p.width, p.height, p.pixels.len()) == (64, 64, 64 * 64)));
@@ -128,7 +128,7 @@ fn a_single_image_is_shown_with_its_latent() {
 #[test]
 fn a_job_ends_at_the_step_that_it_is_cancelled_at() {
     let task = Task::Run(Run::from_noise(settings(0, 1000), 1));
-    assert_eq!(now(engine().perform(&task, &TestHost::new(3))), Ok(Ending::Stopped { step: 3 }));
+    assert_eq!(now(engine().perform(&task, &TestHost::new(3))), Err(Halt::Stopped { step: 3 }));
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn any_moment_of_a_run_can_be_looked_at_by_any_worker() {
     for (image, index) in [(4, 0), (0, 41)] {
         let task = Task::Look { run: run.clone(), image, index };
         let ending = now(engine.perform(&task, &TestHost::patient()));
-        assert!(matches!(ending, Err(Problem::Settings { .. })), "{ending:?}");
+        assert!(matches!(ending, Err(Halt::Problem(Problem::Settings { .. }))), "{ending:?}");
     }
 }
 
@@ -229,7 +229,7 @@ fn without_an_encoder_what_needs_it_says_so() {
         [Task::Diffuse { subject: subject.clone(), t: 0.5, seed: 0 }, Task::Measure { subject, times: 1, seed: 0 }]
     {
         assert!(task.needs_encoder());
-        assert_eq!(now(engine.perform(&task, &TestHost::patient())), Err(Problem::NoEncoder));
+        assert_eq!(now(engine.perform(&task, &TestHost::patient())), Err(Halt::Problem(Problem::NoEncoder)));
     }
 }
 
@@ -249,7 +249,7 @@ fn what_does_not_fit_the_model_is_refused() {
         run(Start::Subject { subject: Subject::Sample(settings(0, 2)), t: 0.0 }, vec![0]),
     ] {
         let ending = now(engine.perform(&task, &TestHost::patient()));
-        assert!(matches!(ending, Err(Problem::Settings { .. })), "{task:?}: {ending:?}");
+        assert!(matches!(ending, Err(Halt::Problem(Problem::Settings { .. }))), "{task:?}: {ending:?}");
     }
 }
 
@@ -274,7 +274,7 @@ fn files_are_labelled_and_animated() {
     }
     let empty = Save::Grid { pictures: Vec::new(), columns: 1 };
     let ending = now(engine.perform(&Task::Save { save: empty, origin: Origin::default() }, &TestHost::patient()));
-    assert!(matches!(ending, Err(Problem::Encoding { .. })), "{ending:?}");
+    assert!(matches!(ending, Err(Halt::Problem(Problem::Encoding { .. }))), "{ending:?}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ mod task;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::model::{Backend, BackendKind, BackendReason, BackendWish, FileRequest, ModelInfo, Source};
+pub use self::model::{Backend, BackendKind, BackendPreference, BackendReason, FileRequest, ModelInfo, Source};
 pub use self::problem::{Problem, Recovery};
 pub use self::task::{Diffused, Moment, Outcome, Picture, Run, Save, Start, Subject, Task};
 
@@ -27,7 +27,7 @@ pub enum Request {
         /// The weights.
         source: Source,
         /// The backend to use.
-        wish: BackendWish,
+        preference: BackendPreference,
         /// Hashes of files that stay in the browser's store; none for all.
         keep: Option<Vec<String>>,
     },

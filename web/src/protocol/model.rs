@@ -7,7 +7,7 @@ use vdm::weights::Provenance;
 
 /// Which backend is asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum BackendWish {
+pub enum BackendPreference {
     /// WebGPU where it works, else the CPU.
     #[default]
     Auto,
@@ -19,13 +19,13 @@ pub enum BackendWish {
     CpuAfterGpuFailure,
 }
 
-impl BackendWish {
-    /// The wish in an address: `?backend=cpu`, `?backend=webgpu`, all else is [`Auto`](Self::Auto).
+impl BackendPreference {
+    /// The preference in an address: `?backend=cpu`, `?backend=webgpu`, all else is [`Auto`](Self::Auto).
     pub fn from_address(value: Option<&str>) -> Self {
         match value {
-            Some("cpu") => BackendWish::Cpu,
-            Some("webgpu") => BackendWish::WebGpu,
-            _ => BackendWish::Auto,
+            Some("cpu") => BackendPreference::Cpu,
+            Some("webgpu") => BackendPreference::WebGpu,
+            _ => BackendPreference::Auto,
         }
     }
 }
@@ -153,9 +153,9 @@ mod tests {
 
     #[test]
     fn an_address_names_a_backend() {
-        assert_eq!(BackendWish::from_address(Some("cpu")), BackendWish::Cpu);
-        assert_eq!(BackendWish::from_address(Some("webgpu")), BackendWish::WebGpu);
-        assert_eq!(BackendWish::from_address(Some("quantum")), BackendWish::Auto);
-        assert_eq!(BackendWish::from_address(None), BackendWish::Auto);
+        assert_eq!(BackendPreference::from_address(Some("cpu")), BackendPreference::Cpu);
+        assert_eq!(BackendPreference::from_address(Some("webgpu")), BackendPreference::WebGpu);
+        assert_eq!(BackendPreference::from_address(Some("quantum")), BackendPreference::Auto);
+        assert_eq!(BackendPreference::from_address(None), BackendPreference::Auto);
     }
 }

@@ -4,7 +4,7 @@ use super::event::Command;
 use super::parts::{Choice, Loading, Notice, Phase};
 use super::state::Session;
 use crate::manifest::{Manifest, WeightsFile};
-use crate::protocol::{BackendKind, BackendWish, FileRequest, ModelInfo, Problem, Recovery, Request, Source};
+use crate::protocol::{BackendKind, BackendPreference, FileRequest, ModelInfo, Problem, Recovery, Request, Source};
 
 impl Session {
     pub(super) fn adopt(&mut self, model: ModelInfo) {
@@ -21,7 +21,7 @@ impl Session {
         match problem.recovery() {
             Recovery::ReloadPage => vec![Command::ReloadPage],
             Recovery::UseCpu => {
-                self.wish = BackendWish::Cpu;
+                self.preference = BackendPreference::Cpu;
                 self.restart()
             }
             // Only a model of the user's own fails like this before any is there: the site's leads on.
@@ -38,14 +38,14 @@ impl Session {
 
     /// Takes a failure of the worker as a whole.
     pub(super) fn fail(&mut self, problem: Problem) -> Vec<Command> {
-        let tries_gpu = matches!(self.wish, BackendWish::Auto | BackendWish::WebGpu);
+        let tries_gpu = matches!(self.preference, BackendPreference::Auto | BackendPreference::WebGpu);
         let on_gpu = self.model.as_ref().is_none_or(|model| model.backend.kind == BackendKind::WebGpu);
         let job = self.job.take();
         if tries_gpu && on_gpu && self.greeted && problem.may_be_the_gpu() {
             if let Some(job) = job.filter(|job| !job.stopping) {
                 self.plans.push_front(job.plan);
             }
-            self.wish = BackendWish::CpuAfterGpuFailure;
+            self.preference = BackendPreference::CpuAfterGpuFailure;
             self.notice = Some(Notice::MovedToCpu(problem));
             return self.restart();
         }
@@ -74,7 +74,7 @@ impl Session {
     pub(super) fn load(&mut self) -> Vec<Command> {
         let Some(source) = self.source(&self.choice) else { return Vec::new() };
         let keep = self.manifest.as_ref().map(Manifest::hashes);
-        vec![Command::Send(Request::Load { source, wish: self.wish, keep })]
+        vec![Command::Send(Request::Load { source, preference: self.preference, keep })]
     }
 
     /// What is to be fetched for a choice; none before the list of weights is there.

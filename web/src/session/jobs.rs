@@ -3,17 +3,19 @@
 use vdm::image::Origin;
 
 use super::event::{Command, Event, PATIENCE_SECONDS};
-use super::parts::{DiffusedAt, Job, Keep, Measured, Notice, Panel, Phase, Plan, Purpose, Slot};
+use super::parts::{DiffusedAt, Job, JobKind, Keep, Measured, Notice, Panel, Phase, Plan, Slot};
 use super::state::Session;
-use crate::protocol::{Control, ModelInfo, Outcome, Problem, Recovery, Request, Response, Run, Save, Task};
+use crate::protocol::{
+    BackendKind, Control, ModelInfo, Outcome, Problem, Recovery, Request, Response, Run, Save, Task,
+};
 
 /// Diffusion times that the bound is measured at.
 pub(super) const MEASURE_TIMES: u32 = 16;
 
 impl Session {
-    /// A wish of the user's; without effect where it cannot be met now.
-    pub(super) fn heed(&mut self, wish: Event) -> Vec<Command> {
-        match wish {
+    /// Does what the user asks for; without effect where it cannot be done now.
+    pub(super) fn on_user_event(&mut self, event: Event) -> Vec<Command> {
+        match event {
             Event::Cancel if self.can_cancel() => self.cancel(),
             Event::Pause => self.direct(Control::Pause),
             Event::Resume => self.direct(Control::Resume),
@@ -21,50 +23,50 @@ impl Session {
             _ if !self.is_idle() => Vec::new(),
             Event::Run { slot, run, stepwise } => {
                 self.notice = None;
-                self.plan(Purpose::Fill(slot), Task::Run(run), stepwise)
+                self.plan(JobKind::Fill(slot), Task::Run(run), stepwise)
             }
             Event::Race { left, right } => {
                 self.notice = None;
                 self.panels[Slot::RaceRight as usize] = None;
                 self.plans.push_back(Plan {
-                    purpose: Purpose::Fill(Slot::RaceRight),
+                    kind: JobKind::Fill(Slot::RaceRight),
                     task: Task::Run(right),
                     paused: false,
                 });
-                self.start(Plan { purpose: Purpose::Fill(Slot::RaceLeft), task: Task::Run(left), paused: false })
+                self.start(Plan { kind: JobKind::Fill(Slot::RaceLeft), task: Task::Run(left), paused: false })
             }
             Event::Look { slot, image, index } => {
                 let Some(panel) = self.panel(slot).filter(|panel| panel.origin.is_some()) else { return Vec::new() };
                 let task = Task::Look { run: panel.run.clone(), image, index };
-                self.plan(Purpose::Look(slot), task, false)
+                self.plan(JobKind::Look(slot), task, false)
             }
             Event::Diffuse { subject, t, seed } => {
-                self.plan(Purpose::Diffuse, Task::Diffuse { subject, t, seed }, false)
+                self.plan(JobKind::Diffuse, Task::Diffuse { subject, t, seed }, false)
             }
             Event::Measure(subject) => {
                 self.notice = None;
-                self.plan(Purpose::Measure, Task::Measure { subject, times: MEASURE_TIMES, seed: 0 }, false)
+                self.plan(JobKind::Measure, Task::Measure { subject, times: MEASURE_TIMES, seed: 0 }, false)
             }
             Event::MeasureSpeed => {
                 self.notice = None;
-                self.plan(Purpose::Speed, Task::Speed, false)
+                self.plan(JobKind::Speed, Task::Speed, false)
             }
             Event::Save(slot, keep) => self.save(slot, keep),
             Event::Use(choice) => {
                 let Some(source) = self.source(&choice) else { return Vec::new() };
                 self.notice = None;
                 self.wanted = Some(choice);
-                self.plan(Purpose::Switch, Task::Switch(source), false)
+                self.plan(JobKind::Switch, Task::Switch(source), false)
             }
             _ => Vec::new(),
         }
     }
 
-    fn plan(&mut self, purpose: Purpose, task: Task, paused: bool) -> Vec<Command> {
-        let plan = Plan { purpose, task, paused };
+    fn plan(&mut self, kind: JobKind, task: Task, paused: bool) -> Vec<Command> {
+        let plan = Plan { kind, task, paused };
         match &self.job {
             // Something quick is on its way: it ends by itself.
-            Some(_) if plan.purpose.is_quick() => {
+            Some(_) if plan.kind.is_quick() => {
                 self.next_quick = Some(plan);
                 Vec::new()
             }
@@ -84,12 +86,12 @@ impl Session {
         }
         self.jobs += 1;
         let id = self.jobs;
-        if let (Purpose::Fill(slot), Task::Run(run)) = (&plan.purpose, &plan.task) {
+        if let (JobKind::Fill(slot), Task::Run(run)) = (&plan.kind, &plan.task) {
             self.begin(*slot, run);
         }
         let request = Request::Start { job: id, task: plan.task.clone(), paused: plan.paused };
         let paused = plan.paused;
-        self.job = Some(Job { id, plan, step: 0, paused, stopping: false, fetching: None });
+        self.job = Some(Job { id, plan, step: 0, paused, stopping: false, fetching: None, fetched_before: None });
         vec![Command::Send(request)]
     }
 
@@ -119,7 +121,7 @@ impl Session {
         }
     }
 
-    pub(super) fn hear_of_job(&mut self, answer: Response) -> Vec<Command> {
+    pub(super) fn on_job_message(&mut self, answer: Response) -> Vec<Command> {
         let of = match &answer {
             Response::Step { job, .. } | Response::Done { job, .. } | Response::Stopped { job, .. } => Some(*job),
             Response::Failed { job, .. } => *job,
@@ -133,7 +135,7 @@ impl Session {
                 let Some(job) = &mut self.job else { return Vec::new() };
                 job.step = step;
                 job.fetching = None;
-                if let Purpose::Fill(slot) = job.plan.purpose
+                if let JobKind::Fill(slot) = job.plan.kind
                     && let Some(panel) = &mut self.panels[slot as usize]
                 {
                     (panel.step, panel.t, panel.elapsed_ms) = (step, t, elapsed_ms);
@@ -153,8 +155,8 @@ impl Session {
                 let Some(job) = self.job.take() else { return Vec::new() };
                 let of = if let Task::Run(run) = &job.plan.task { run.steps() } else { 0 };
                 self.notice = Some(Notice::Cancelled { step, of });
-                self.plans.clear();
-                self.start_next()
+                self.forget_plans();
+                Vec::new()
             }
             Response::Failed { problem, .. } if problem.recovery() == Recovery::Dismiss || self.is_switching() => {
                 self.job = None;
@@ -177,36 +179,36 @@ impl Session {
     }
 
     fn is_switching(&self) -> bool {
-        self.job.as_ref().is_some_and(|job| job.plan.purpose == Purpose::Switch)
+        self.job.as_ref().is_some_and(|job| job.plan.kind == JobKind::Switch)
     }
 
     fn receive(&mut self, job: Job, elapsed_ms: f64, outcome: Outcome) -> Vec<Command> {
-        match (job.plan.purpose, job.plan.task, outcome) {
-            (Purpose::Fill(slot), Task::Run(run), Outcome::Pictures(pictures)) => {
+        match (job.plan.kind, job.plan.task, outcome) {
+            (JobKind::Fill(slot), Task::Run(run), Outcome::Pictures(pictures)) => {
                 let origin = self.model.as_ref().map(|model| origin(&run, model));
                 let step = run.steps();
                 self.panels[slot as usize] =
                     Some(Panel { run, pictures, noisy: None, step, t: 0.0, elapsed_ms, origin, moment: None });
             }
-            (Purpose::Look(slot), Task::Look { run, image, .. }, Outcome::Moment(moment)) => {
+            (JobKind::Look(slot), Task::Look { run, image, .. }, Outcome::Moment(moment)) => {
                 if let Some(panel) = &mut self.panels[slot as usize]
                     && panel.run == run
                 {
                     panel.moment = Some((image, moment));
                 }
             }
-            (Purpose::Diffuse, Task::Diffuse { subject, t, seed }, Outcome::Diffused(diffused)) => {
+            (JobKind::Diffuse, Task::Diffuse { subject, t, seed }, Outcome::Diffused(diffused)) => {
                 self.diffused = Some(DiffusedAt { subject, t, seed, diffused });
             }
-            (Purpose::Measure, Task::Measure { subject, times, .. }, Outcome::Bound(elbo)) => {
+            (JobKind::Measure, Task::Measure { subject, times, .. }, Outcome::Bound(elbo)) => {
                 self.measured = Some(Measured { subject, times, elbo });
             }
-            (Purpose::Speed, _, Outcome::Speed(speed)) => self.speed = Some(speed),
-            (Purpose::Save { file_name }, _, Outcome::File(bytes)) => {
+            (JobKind::Speed, _, Outcome::Speed(speed)) => self.speed = Some(speed),
+            (JobKind::Save { file_name }, _, Outcome::File(bytes)) => {
                 self.notice = Some(Notice::Saved { file_name: file_name.clone() });
                 return vec![Command::SaveFile { name: file_name, bytes }];
             }
-            (Purpose::Switch, _, Outcome::Loaded(model)) => {
+            (JobKind::Switch, _, Outcome::Loaded(model)) => {
                 if let Some(choice) = self.wanted.take() {
                     self.choice = choice;
                 }
@@ -227,7 +229,7 @@ impl Session {
 
     fn direct(&mut self, control: Control) -> Vec<Command> {
         let Some(job) = &mut self.job else { return Vec::new() };
-        if !matches!(job.plan.purpose, Purpose::Fill(_)) || job.stopping {
+        if !matches!(job.plan.kind, JobKind::Fill(_)) || job.stopping {
             return Vec::new();
         }
         job.paused = control != Control::Resume;
@@ -237,19 +239,49 @@ impl Session {
     fn cancel(&mut self) -> Vec<Command> {
         let Some(job) = &mut self.job else { return Vec::new() };
         job.stopping = true;
+        job.fetched_before = job.fetching;
         let job = job.id;
         vec![Command::Send(Request::Control { job, control: Control::Cancel }), Command::ExpectEnd { job }]
     }
 
-    /// A worker that hangs in a step cannot heed the user: another one takes its place.
-    pub(super) fn give_up(&mut self, job: u32) -> Vec<Command> {
-        match &self.job {
-            Some(running) if running.id == job && self.phase == Phase::Ready => {
-                self.plans.clear();
-                self.fail(Problem::WorkerSilent { seconds: PATIENCE_SECONDS })
-            }
-            _ => Vec::new(),
+    /// A cancelled job has not ended in time: its worker hangs, and another one takes its place.
+    pub(super) fn on_timeout(&mut self, id: u32) -> Vec<Command> {
+        let ready = self.phase == Phase::Ready;
+        let Some(job) = self.job.as_mut().filter(|job| job.id == id && ready) else { return Vec::new() };
+        // The network is slow, and not the GPU. While bytes come, there is no limit.
+        if job.fetching.is_some() && job.fetching != job.fetched_before {
+            job.fetched_before = job.fetching;
+            return vec![Command::ExpectEnd { job: id }];
         }
+        let on_gpu = self.model.as_ref().is_some_and(|model| model.backend.kind == BackendKind::WebGpu);
+        self.notice = if job.fetching.is_some() {
+            let detail = format!("nothing came for {PATIENCE_SECONDS} seconds");
+            Some(Notice::Failed(Problem::Network { file: self.fetched_file(), detail }))
+        } else if self.is_switching() && !on_gpu {
+            Some(Notice::Cancelled { step: 0, of: 0 })
+        } else {
+            self.forget_plans();
+            return self.fail(Problem::WorkerSilent { seconds: PATIENCE_SECONDS });
+        };
+        self.forget_plans();
+        self.restart()
+    }
+
+    /// The name of the file that the job waits for.
+    fn fetched_file(&self) -> String {
+        let source = match self.job.as_ref().map(|job| &job.plan.task) {
+            Some(Task::Switch(source)) => Some(source.clone()),
+            _ => self.source(&self.choice),
+        };
+        let file = source
+            .and_then(|source| if self.is_switching() { source.files.into_iter().next() } else { source.encoder });
+        file.map(|file| file.name).unwrap_or_default()
+    }
+
+    fn forget_plans(&mut self) {
+        self.plans.clear();
+        self.next_quick = None;
+        self.wanted = None;
     }
 
     fn save(&mut self, slot: Slot, keep: Keep) -> Vec<Command> {
@@ -291,7 +323,7 @@ impl Session {
             _ => "",
         };
         let file_name = format!("synthetic-xray-seed{seed}{what}{suffix}.png");
-        self.plan(Purpose::Save { file_name }, Task::Save { save, origin }, false)
+        self.plan(JobKind::Save { file_name }, Task::Save { save, origin }, false)
     }
 }
 

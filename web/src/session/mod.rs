@@ -11,7 +11,7 @@ mod state;
 mod tests;
 
 pub use self::event::{Command, Event, PATIENCE_SECONDS};
-pub use self::parts::{Choice, DiffusedAt, Job, Keep, Loading, Measured, Notice, Panel, Phase, Plan, Purpose, Slot};
+pub use self::parts::{Choice, DiffusedAt, Job, JobKind, Keep, Loading, Measured, Notice, Panel, Phase, Plan, Slot};
 pub use self::state::Session;
 use crate::protocol::{PROTOCOL_VERSION, Problem, Response};
 
@@ -28,8 +28,8 @@ impl Session {
                 self.load()
             }
             Event::Manifest(_, Err(problem)) => self.fail(problem),
-            Event::Worker(_, response) => self.hear(response),
-            Event::Overdue(job) => self.give_up(job),
+            Event::Worker(_, response) => self.on_worker_message(response),
+            Event::Overdue(job) => self.on_timeout(job),
             Event::Recover => self.recover(),
             Event::Refuse(problem) => {
                 self.notice = Some(Notice::Failed(problem));
@@ -44,11 +44,11 @@ impl Session {
                 self.choice = choice;
                 self.restart()
             }
-            wish => self.heed(wish),
+            event => self.on_user_event(event),
         }
     }
 
-    fn hear(&mut self, response: Response) -> Vec<Command> {
+    fn on_worker_message(&mut self, response: Response) -> Vec<Command> {
         match response {
             Response::Hello { protocol } => {
                 self.greeted = true;
@@ -62,17 +62,11 @@ impl Session {
                 Vec::new()
             }
             Response::Progress { received, total } => {
-                match &mut self.job {
-                    Some(job) if self.phase == Phase::Ready => job.fetching = Some((received, total)),
-                    _ => self.phase = Phase::Loading(Loading::Weights { received, total }),
-                }
+                self.show_download(Loading::Weights { received, total }, Some((received, total)));
                 Vec::new()
             }
             Response::Preparing => {
-                match &mut self.job {
-                    Some(job) if self.phase == Phase::Ready => job.fetching = None,
-                    _ => self.phase = Phase::Loading(Loading::Preparing),
-                }
+                self.show_download(Loading::Preparing, None);
                 Vec::new()
             }
             Response::Loaded(model) => {
@@ -83,7 +77,16 @@ impl Session {
                 self.start_next()
             }
             Response::Failed { job: None, problem } => self.fail(problem),
-            answer => self.hear_of_job(answer),
+            answer => self.on_job_message(answer),
+        }
+    }
+
+    /// A download belongs to the first loading of a model or to a job. What comes after a job has ended is late.
+    fn show_download(&mut self, loading: Loading, fetching: Option<(u64, u64)>) {
+        match (&self.phase, &mut self.job) {
+            (Phase::Ready, Some(job)) => job.fetching = fetching,
+            (Phase::Ready, None) => {}
+            _ => self.phase = Phase::Loading(loading),
         }
     }
 }

@@ -75,7 +75,7 @@ pub struct Panel {
 
 /// What a job is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Purpose {
+pub enum JobKind {
     /// The images of a slot.
     Fill(Slot),
     /// The moment of a slot's run that time travel asks for.
@@ -95,10 +95,10 @@ pub enum Purpose {
     Switch,
 }
 
-impl Purpose {
+impl JobKind {
     /// Whether it follows a slider: short, and only the last one counts.
     pub fn is_quick(&self) -> bool {
-        matches!(self, Purpose::Look(_) | Purpose::Diffuse)
+        matches!(self, JobKind::Look(_) | JobKind::Diffuse)
     }
 }
 
@@ -106,7 +106,7 @@ impl Purpose {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// What for.
-    pub purpose: Purpose,
+    pub kind: JobKind,
     /// What.
     pub task: Task,
     /// Wait before the first step.
@@ -128,6 +128,8 @@ pub struct Job {
     pub stopping: bool,
     /// Bytes received and in all of a file that it needs first.
     pub fetching: Option<(u64, u64)>,
+    /// What [`fetching`](Self::fetching) was when the job was cancelled, or waited for since.
+    pub fetched_before: Option<(u64, u64)>,
 }
 
 /// The forward process at one time.

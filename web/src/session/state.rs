@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 
 use vdm::cost::Speed;
 
-use super::parts::{Choice, DiffusedAt, Job, Loading, Measured, Notice, Panel, Phase, Plan, Purpose, Slot};
+use super::parts::{Choice, DiffusedAt, Job, JobKind, Loading, Measured, Notice, Panel, Phase, Plan, Slot};
 use crate::manifest::{Manifest, ModelEntry};
-use crate::protocol::{BackendWish, ModelInfo, Task};
+use crate::protocol::{BackendPreference, ModelInfo, Task};
 
 /// The page's state.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,7 +38,7 @@ pub struct Session {
     pub(super) next_quick: Option<Plan>,
     /// Address of the folder of weights, ending in a slash.
     pub(super) weights_url: String,
-    pub(super) wish: BackendWish,
+    pub(super) preference: BackendPreference,
     /// The start of the hash that a link names.
     pub(super) expected_hash: Option<String>,
     /// Counts the workers that were started; what a discarded one still says is not heard.
@@ -55,7 +55,7 @@ impl Session {
     ///
     /// `weights_url` is the folder of weights and ends in a slash; `expected_hash` is the start of the hash that the
     /// page's address names, if it does.
-    pub fn new(weights_url: String, wish: BackendWish, expected_hash: Option<String>) -> Self {
+    pub fn new(weights_url: String, preference: BackendPreference, expected_hash: Option<String>) -> Self {
         Self {
             phase: Phase::Loading(Loading::Starting),
             model: None,
@@ -71,7 +71,7 @@ impl Session {
             plans: VecDeque::new(),
             next_quick: None,
             weights_url,
-            wish,
+            preference,
             expected_hash,
             generation: 0,
             greeted: false,
@@ -87,17 +87,17 @@ impl Session {
 
     /// The job that fills a slot, if that is what runs.
     pub fn filling(&self, slot: Slot) -> Option<&Job> {
-        self.job.as_ref().filter(|job| job.plan.purpose == Purpose::Fill(slot))
+        self.job.as_ref().filter(|job| job.plan.kind == JobKind::Fill(slot))
     }
 
     /// Whether something can be asked for: a model is there, and nothing runs but what follows a slider.
     pub fn is_idle(&self) -> bool {
-        self.phase == Phase::Ready && self.job.as_ref().is_none_or(|job| job.plan.purpose.is_quick())
+        self.phase == Phase::Ready && self.job.as_ref().is_none_or(|job| job.plan.kind.is_quick())
     }
 
     /// Whether there is something to stop.
     pub fn can_cancel(&self) -> bool {
-        self.job.as_ref().is_some_and(|job| !job.stopping && !job.plan.purpose.is_quick())
+        self.job.as_ref().is_some_and(|job| !job.stopping && (!job.plan.kind.is_quick() || job.fetching.is_some()))
     }
 
     /// Whether the images of a slot are whole, and a worker is there to encode them.
@@ -115,8 +115,8 @@ impl Session {
         match (&self.phase, &self.job) {
             (Phase::Loading(_), _) => "loading",
             (Phase::Failed(_), _) => "failed",
-            (Phase::Ready, Some(Job { plan: Plan { purpose: Purpose::Fill(_), .. }, .. })) => "sampling",
-            (Phase::Ready, Some(job)) if !job.plan.purpose.is_quick() => "busy",
+            (Phase::Ready, Some(Job { plan: Plan { kind: JobKind::Fill(_), .. }, .. })) => "sampling",
+            (Phase::Ready, Some(job)) if !job.plan.kind.is_quick() => "busy",
             (Phase::Ready, _) if Slot::ALL.into_iter().any(|slot| self.is_whole(slot)) => "done",
             (Phase::Ready, _) => "ready",
         }

@@ -7,7 +7,7 @@ use super::jobs::MEASURE_TIMES;
 use super::*;
 use crate::manifest::{Manifest, ModelEntry, WeightsFile};
 use crate::protocol::{
-    Backend, BackendKind, BackendReason, BackendWish, Control, Diffused, FileRequest, ModelInfo, Moment, Outcome,
+    Backend, BackendKind, BackendPreference, BackendReason, Control, Diffused, FileRequest, ModelInfo, Moment, Outcome,
     Picture, Request, Run, Save, Source, Start, Subject, Task,
 };
 use crate::settings::Settings;
@@ -60,8 +60,8 @@ fn done(job: u32, outcome: Outcome) -> Response {
     Response::Done { job, elapsed_ms: 200.0, outcome }
 }
 
-fn opened(wish: BackendWish) -> Session {
-    let mut session = Session::new("https://example.org/sub/weights/".into(), wish, None);
+fn opened(preference: BackendPreference) -> Session {
+    let mut session = Session::new("https://example.org/sub/weights/".into(), preference, None);
     let commands = session.apply(Event::Open);
     assert_eq!(
         commands,
@@ -71,7 +71,7 @@ fn opened(wish: BackendWish) -> Session {
 }
 
 fn ready(kind: BackendKind) -> Session {
-    let mut session = opened(BackendWish::Auto);
+    let mut session = opened(BackendPreference::Auto);
     session.apply(Event::Worker(1, hello()));
     session.apply(Event::Manifest(1, Ok(manifest())));
     session.apply(Event::Worker(1, Response::Progress { received: 5, total: 10 }));
@@ -106,12 +106,15 @@ fn started(commands: &[Command]) -> (u32, Task) {
 
 #[test]
 fn the_weights_are_asked_for_by_their_whole_address() {
-    let mut session = opened(BackendWish::Cpu);
+    let mut session = opened(BackendPreference::Cpu);
     let commands = session.apply(Event::Manifest(1, Ok(manifest())));
-    let [Command::Send(Request::Load { source, wish, keep })] = &commands[..] else { panic!("{commands:?}") };
+    let [Command::Send(Request::Load { source, preference, keep })] = &commands[..] else { panic!("{commands:?}") };
     assert_eq!(source.files[0].url, "https://example.org/sub/weights/m.safetensors");
     assert_eq!(source.encoder.as_ref().map(|file| file.name.as_str()), Some("m-encoder.safetensors"));
-    assert_eq!((*wish, keep.as_ref().map(Vec::len), source.files[0].fresh), (BackendWish::Cpu, Some(4), false));
+    assert_eq!(
+        (*preference, keep.as_ref().map(Vec::len), source.files[0].fresh),
+        (BackendPreference::Cpu, Some(4), false)
+    );
     assert_eq!(session.card_url().as_deref(), Some("https://example.org/sub/weights/m.md"));
 }
 
@@ -193,13 +196,77 @@ fn a_worker_that_does_not_heed_is_replaced() {
 }
 
 #[test]
+fn a_slow_network_is_not_told_as_a_failed_gpu() {
+    let mut session = ready(BackendKind::WebGpu);
+    let (job, _) = started(&session.apply(Event::Use(Choice::Site(Some("other".into())))));
+    let progress = |received| Event::Worker(1, Response::Progress { received, total: 10 });
+    session.apply(progress(5));
+    session.apply(Event::Cancel);
+    session.apply(progress(6));
+    assert_eq!(session.apply(Event::Overdue(job)), [Command::ExpectEnd { job }], "bytes come: no limit");
+    let commands = session.apply(Event::Overdue(job));
+    let Command::Send(Request::Load { preference, source, .. }) = &commands[1] else { panic!("{commands:?}") };
+    assert_eq!(
+        (*preference, source.files[0].name.as_str()),
+        (BackendPreference::Auto, "m.safetensors"),
+        "nothing else changes"
+    );
+    let Some(Notice::Failed(Problem::Network { file, .. })) = &session.notice else { panic!("{:?}", session.notice) };
+    assert_eq!(file, "other.safetensors");
+}
+
+#[test]
+fn a_cancelled_switch_leaves_the_model_in_use() {
+    let mut session = drawn();
+    let (job, _) = started(&session.apply(Event::Use(Choice::Site(Some("other".into())))));
+    session.apply(Event::Worker(1, Response::Progress { received: 5, total: 10 }));
+    assert!(session.can_cancel());
+    session.apply(Event::Cancel);
+    assert_eq!(session.apply(Event::Worker(1, Response::Stopped { job, step: 0 })), []);
+    assert_eq!(session.notice, Some(Notice::Cancelled { step: 0, of: 0 }));
+    session.apply(Event::Worker(1, Response::Progress { received: 6, total: 10 }));
+    session.apply(Event::Worker(1, Response::Preparing));
+    assert!(session.is_idle() && session.is_whole(Slot::Generate), "late words of it change nothing");
+    assert_eq!(session.choice, Choice::Site(None));
+    assert_eq!(session.apply(Event::Overdue(job)), [], "it did end");
+}
+
+#[test]
+fn a_switch_that_hangs_after_cancelling_brings_back_the_model_in_use() {
+    let mut session = drawn();
+    let (job, _) = started(&session.apply(Event::Use(Choice::Site(Some("other".into())))));
+    session.apply(Event::Worker(1, Response::Preparing));
+    session.apply(Event::Cancel);
+    let commands = session.apply(Event::Overdue(job));
+    assert!(
+        matches!(&commands[1], Command::Send(Request::Load { source, .. }) if source.files[0].name == "m.safetensors")
+    );
+    assert_eq!(session.notice, Some(Notice::Cancelled { step: 0, of: 0 }));
+}
+
+#[test]
+fn a_download_that_a_slider_needs_can_be_cancelled() {
+    let mut session = drawn();
+    let subject = Subject::Image { name: "own".into(), picture: picture(0) };
+    let diffuse = |t| Event::Diffuse { subject: subject.clone(), t, seed: 1 };
+    let (job, _) = started(&session.apply(diffuse(0.5)));
+    assert!(!session.can_cancel(), "it ends by itself");
+    session.apply(Event::Worker(1, Response::Progress { received: 0, total: 10 }));
+    assert!(session.can_cancel());
+    assert_eq!(session.apply(diffuse(0.6)), []);
+    assert_eq!(session.apply(Event::Cancel).len(), 2);
+    assert_eq!(session.apply(Event::Worker(1, Response::Stopped { job, step: 0 })), [], "it does not begin anew");
+    assert!(session.is_idle());
+}
+
+#[test]
 fn a_lost_gpu_hands_over_to_the_cpu_and_loses_nothing() {
     let mut session = sampling(BackendKind::WebGpu);
     let problem = Problem::GpuLost { detail: "gone".into() };
     let commands = session.apply(Event::Worker(1, Response::Failed { job: None, problem: problem.clone() }));
     assert_eq!(commands[0], Command::StartWorker { generation: 2 });
-    let Command::Send(Request::Load { wish, .. }) = &commands[1] else { panic!("{commands:?}") };
-    assert_eq!(*wish, BackendWish::CpuAfterGpuFailure);
+    let Command::Send(Request::Load { preference, .. }) = &commands[1] else { panic!("{commands:?}") };
+    assert_eq!(*preference, BackendPreference::CpuAfterGpuFailure);
     assert_eq!(session.panel(Slot::Generate).map(|panel| panel.pictures.len()), Some(1));
     assert_eq!(session.notice, Some(Notice::MovedToCpu(problem)));
     assert_eq!(session.apply(Event::Worker(1, Response::Preparing)), [], "the old worker is not heard");
@@ -316,7 +383,7 @@ fn own_weights_replace_the_sites_only_if_they_fit() {
 #[test]
 fn a_link_of_other_weights_says_so() {
     for (hash, told) in [("0".repeat(16), false), ("00000001".into(), true), ("0000".into(), true)] {
-        let mut session = Session::new(String::new(), BackendWish::Auto, Some(hash.clone()));
+        let mut session = Session::new(String::new(), BackendPreference::Auto, Some(hash.clone()));
         session.apply(Event::Open);
         session.apply(Event::Worker(1, hello()));
         session.apply(Event::Worker(1, Response::Loaded(Box::new(info(BackendKind::Cpu)))));
@@ -340,7 +407,7 @@ fn a_worker_that_crashes_on_the_cpu_is_a_failure_that_one_can_retry() {
 
 #[test]
 fn a_corrupt_file_is_asked_for_again_from_the_server() {
-    let mut session = opened(BackendWish::Auto);
+    let mut session = opened(BackendPreference::Auto);
     session.apply(Event::Worker(1, hello()));
     session.apply(Event::Manifest(1, Ok(manifest())));
     let problem = Problem::WrongHash { file: "m".into(), expected: "0".into(), actual: "1".into() };
@@ -353,7 +420,7 @@ fn a_corrupt_file_is_asked_for_again_from_the_server() {
 
 #[test]
 fn a_worker_that_never_spoke_is_not_blamed_on_the_gpu() {
-    let mut session = opened(BackendWish::Auto);
+    let mut session = opened(BackendPreference::Auto);
     assert!(session.awaits_greeting(1));
     let problem = Problem::WorkerSilent { seconds: 30 };
     session.apply(Event::Worker(1, Response::Failed { job: None, problem }));
@@ -365,19 +432,19 @@ fn a_worker_that_never_spoke_is_not_blamed_on_the_gpu() {
 
 #[test]
 fn forced_webgpu_offers_the_cpu_where_there_is_none() {
-    let mut session = opened(BackendWish::WebGpu);
+    let mut session = opened(BackendPreference::WebGpu);
     session.apply(Event::Worker(1, hello()));
     session.apply(Event::Manifest(1, Ok(manifest())));
     let problem = Problem::GpuUnavailable(BackendReason::NoAdapter);
     session.apply(Event::Worker(1, Response::Failed { job: None, problem }));
     assert_eq!(session.state_name(), "failed");
     let commands = session.apply(Event::Recover);
-    assert!(matches!(&commands[1], Command::Send(Request::Load { wish: BackendWish::Cpu, .. })));
+    assert!(matches!(&commands[1], Command::Send(Request::Load { preference: BackendPreference::Cpu, .. })));
 }
 
 #[test]
 fn two_versions_of_the_site_do_not_talk() {
-    let mut session = opened(BackendWish::Auto);
+    let mut session = opened(BackendPreference::Auto);
     session.apply(Event::Worker(1, Response::Hello { protocol: PROTOCOL_VERSION + 1 }));
     assert_eq!(session.phase, Phase::Failed(Problem::VersionMismatch));
     assert_eq!(session.apply(Event::Recover), [Command::ReloadPage]);

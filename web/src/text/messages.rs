@@ -6,7 +6,7 @@ use super::lang::{fill, short_hash};
 use super::words::Words;
 use crate::form::Field;
 use crate::protocol::{Backend, BackendKind, BackendReason, ModelInfo, Problem, Recovery, Run, Start, Task};
-use crate::session::{Job, Loading, Notice, Phase, Purpose, Session, Slot};
+use crate::session::{Job, JobKind, Loading, Notice, Phase, Session, Slot};
 use crate::settings::MAX_STEPS;
 
 /// What is going on, in a sentence; of what has been made, what stands in `slot`.
@@ -19,7 +19,7 @@ pub fn status(words: &Words, session: &Session, slot: Option<Slot>) -> String {
         }
         (Phase::Loading(Loading::Preparing), _) => status.preparing.to_owned(),
         (Phase::Failed(problem), _) => problem_title(words, problem).to_owned(),
-        (Phase::Ready, Some(job)) if !job.plan.purpose.is_quick() || job.fetching.is_some() => working(words, job),
+        (Phase::Ready, Some(job)) if !job.plan.kind.is_quick() || job.fetching.is_some() => working(words, job),
         (Phase::Ready, _) => {
             let whole = slot.and_then(|slot| session.panel(slot)).filter(|panel| panel.origin.is_some());
             whole.map_or_else(|| status.ready.to_owned(), |panel| done(words, &panel.run, panel.elapsed_ms))
@@ -29,20 +29,23 @@ pub fn status(words: &Words, session: &Session, slot: Option<Slot>) -> String {
 
 fn working(words: &Words, job: &Job) -> String {
     let status = &words.status;
+    if job.stopping && !matches!(job.plan.task, Task::Run(_)) {
+        return words.common.cancelling.to_owned();
+    }
     if let Some((received, total)) = job.fetching {
-        let template = if job.plan.purpose == Purpose::Switch { status.fetching } else { status.encoder };
+        let template = if job.plan.kind == JobKind::Switch { status.fetching } else { status.encoder };
         return share_of(words, template, received, total);
     }
-    match (&job.plan.purpose, &job.plan.task) {
+    match (&job.plan.kind, &job.plan.task) {
         _ if job.stopping => status.stopping.to_owned(),
-        (Purpose::Fill(_), Task::Run(run)) => {
+        (JobKind::Fill(_), Task::Run(run)) => {
             let template = if job.paused { status.paused } else { status.step };
             fill(template, &[("step", &job.step.to_string()), ("of", &run.steps().to_string())])
         }
-        (Purpose::Save { file_name }, _) => fill(status.saving, &[("file", file_name)]),
-        (Purpose::Switch, _) => status.switching.to_owned(),
-        (Purpose::Measure, _) => status.measuring.to_owned(),
-        (Purpose::Speed, _) => status.timing.to_owned(),
+        (JobKind::Save { file_name }, _) => fill(status.saving, &[("file", file_name)]),
+        (JobKind::Switch, _) => status.switching.to_owned(),
+        (JobKind::Measure, _) => status.measuring.to_owned(),
+        (JobKind::Speed, _) => status.timing.to_owned(),
         _ => status.diffusing.to_owned(),
     }
 }
@@ -273,7 +276,7 @@ pub fn problem_detail(words: &Words, problem: &Problem) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::BackendWish;
+    use crate::protocol::BackendPreference;
     use crate::settings::Settings;
     use crate::text::Lang;
 
@@ -319,7 +322,7 @@ mod tests {
 
     #[test]
     fn a_page_says_what_it_does() {
-        let session = Session::new("weights/".into(), BackendWish::Auto, None);
+        let session = Session::new("weights/".into(), BackendPreference::Auto, None);
         assert_eq!(status(Lang::En.words(), &session, None), "Starting the engine…");
         let run = Run::from_noise(Settings { seed: 7, steps: 12, ..Settings::default() }, 1);
         assert_eq!(done(Lang::En.words(), &run, 1234.0), "Done: seed 7, 12 steps in 1.23 s.");

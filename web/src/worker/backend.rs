@@ -15,8 +15,8 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 
 use super::guard;
-use crate::engine::{Ending, Engine, Host};
-use crate::protocol::{Backend, BackendKind, BackendReason, BackendWish, Problem, Task};
+use crate::engine::{Engine, Halt, Host};
+use crate::protocol::{Backend, BackendKind, BackendPreference, BackendReason, Outcome, Problem, Task};
 
 /// How long a browser may take to say whether it has a GPU.
 const PROBE_TIMEOUT_MS: u32 = 10_000;
@@ -44,7 +44,7 @@ impl AnyEngine {
     }
 
     /// Does a task.
-    pub(crate) async fn perform(&self, task: &Task, host: &impl Host) -> Result<Ending, Problem> {
+    pub(crate) async fn perform(&self, task: &Task, host: &impl Host) -> Result<Outcome, Halt> {
         match self {
             AnyEngine::WebGpu(engine) => engine.perform(task, host).await,
             AnyEngine::Cpu(engine) => engine.perform(task, host).await,
@@ -81,16 +81,16 @@ impl AnyEngine {
 }
 
 /// Where the model is to run, and why.
-pub(crate) async fn choose(wish: BackendWish) -> Result<Backend, Problem> {
+pub(crate) async fn choose(preference: BackendPreference) -> Result<Backend, Problem> {
     let cpu = |reason| Backend { kind: BackendKind::Cpu, reason };
-    match wish {
-        BackendWish::Cpu => return Ok(cpu(BackendReason::Asked)),
-        BackendWish::CpuAfterGpuFailure => return Ok(cpu(BackendReason::GpuFailed)),
-        BackendWish::Auto | BackendWish::WebGpu => {}
+    match preference {
+        BackendPreference::Cpu => return Ok(cpu(BackendReason::Asked)),
+        BackendPreference::CpuAfterGpuFailure => return Ok(cpu(BackendReason::GpuFailed)),
+        BackendPreference::Auto | BackendPreference::WebGpu => {}
     }
     match probe().await {
         Ok(adapter) => Ok(Backend { kind: BackendKind::WebGpu, reason: BackendReason::GpuFound { adapter } }),
-        Err(reason) if wish == BackendWish::WebGpu => Err(Problem::GpuUnavailable(reason)),
+        Err(reason) if preference == BackendPreference::WebGpu => Err(Problem::GpuUnavailable(reason)),
         Err(reason) => Ok(cpu(reason)),
     }
 }

@@ -17,7 +17,7 @@ use wasm_bindgen_futures::spawn_local;
 use self::jobs::{Job, JobHost, Jobs};
 use self::outbox::Outbox;
 use self::weights::Loaded;
-use crate::engine::{Ending, Host};
+use crate::engine::{Halt, Host};
 use crate::protocol::{Outcome, PROTOCOL_VERSION, Problem, Request, Response, Task};
 
 /// Answers the page's requests.
@@ -57,16 +57,18 @@ impl Worker for Diffusion {
     fn received(&mut self, scope: &WorkerScope<Self>, request: Request, page: HandlerId) {
         let outbox = outbox(scope, page);
         match request {
-            Request::Load { source, wish, keep } => {
+            Request::Load { source, preference, keep } => {
                 let model = Rc::clone(&self.model);
                 spawn_local(guard::busy(async move {
-                    match weights::load_first(source, wish, &outbox).await {
+                    match weights::load_first(source, preference, &outbox).await {
                         Ok(loaded) => {
                             let info = loaded.info();
                             *model.borrow_mut() = Some(Rc::new(loaded));
                             outbox.send(Response::Loaded(Box::new(info)));
                         }
-                        Err(problem) => outbox.send(Response::Failed { job: None, problem }),
+                        Err(Halt::Problem(problem)) => outbox.send(Response::Failed { job: None, problem }),
+                        // The first model is not a job: nothing cancels it.
+                        Err(Halt::Stopped { .. }) => {}
                     }
                     if let Some(keep) = keep {
                         store::drop_all_but(&keep).await;
@@ -90,9 +92,9 @@ async fn work(jobs: Jobs, model: Rc<RefCell<Option<Rc<Loaded>>>>, outbox: Outbox
         let answer = perform(&job, &model, &host, &outbox).await;
         jobs.end(job.id);
         outbox.send(match answer {
-            Ok(Ending::Done(outcome)) => Response::Done { job: job.id, elapsed_ms: host.elapsed_ms(), outcome },
-            Ok(Ending::Stopped { step }) => Response::Stopped { job: job.id, step },
-            Err(problem) => Response::Failed { job: Some(job.id), problem },
+            Ok(outcome) => Response::Done { job: job.id, elapsed_ms: host.elapsed_ms(), outcome },
+            Err(Halt::Stopped { step }) => Response::Stopped { job: job.id, step },
+            Err(Halt::Problem(problem)) => Response::Failed { job: Some(job.id), problem },
         });
     }
 }
@@ -102,22 +104,23 @@ async fn perform(
     model: &RefCell<Option<Rc<Loaded>>>,
     host: &JobHost,
     outbox: &Outbox,
-) -> Result<Ending, Problem> {
+) -> Result<Outcome, Halt> {
     let present = model.borrow().clone();
     let Some(present) = present else {
-        return Err(Problem::Settings { detail: "no model is loaded".to_owned() });
+        return Err(Problem::Settings { detail: "no model is loaded".to_owned() }.into());
     };
+    let is_cancelled = || host.is_cancelled();
     if let Task::Switch(source) = &job.task {
-        let loaded = weights::load_other(source.clone(), &present, outbox).await?;
+        let loaded = weights::load_other(source.clone(), &present, outbox, &is_cancelled).await?;
         let info = loaded.info();
         *model.borrow_mut() = Some(Rc::new(loaded));
-        return Ok(Ending::Done(Outcome::Loaded(Box::new(info))));
+        return Ok(Outcome::Loaded(Box::new(info)));
     }
     if job.task.needs_encoder() {
-        present.fetch_encoder(outbox).await?;
+        present.fetch_encoder(outbox, &is_cancelled).await?;
     }
-    if host.is_cancelled() {
-        return Ok(Ending::Stopped { step: 0 });
+    if is_cancelled() {
+        return Err(Halt::Stopped { step: 0 });
     }
     present.engine.perform(&job.task, host).await
 }

@@ -8,7 +8,8 @@ use vdm::weights::{Part, read_header, sha256_hex};
 use super::backend::{self, AnyEngine};
 use super::outbox::Outbox;
 use super::{download, store};
-use crate::protocol::{Backend, BackendWish, FileRequest, ModelInfo, Problem, Response, Source};
+use crate::engine::Halt;
+use crate::protocol::{Backend, BackendPreference, FileRequest, ModelInfo, Problem, Response, Source};
 
 /// A model that is ready.
 pub(super) struct Loaded {
@@ -28,22 +29,38 @@ struct File {
 }
 
 /// Chooses the backend and loads the first model.
-pub(super) async fn load_first(source: Source, wish: BackendWish, outbox: &Outbox) -> Result<Loaded, Problem> {
+///
+/// # Errors
+/// WebGPU was asked for and is missing, or as [`load_other`].
+pub(super) async fn load_first(source: Source, preference: BackendPreference, outbox: &Outbox) -> Result<Loaded, Halt> {
     // Before the download: where WebGPU is asked for and missing, nothing needs to be fetched.
-    let backend = backend::choose(wish).await?;
-    load(source, backend, outbox).await
+    let backend = backend::choose(preference).await?;
+    load(source, backend, outbox, &|| false).await
 }
 
 /// Loads other weights onto the same backend, beside those that are in use.
-pub(super) async fn load_other(source: Source, present: &Loaded, outbox: &Outbox) -> Result<Loaded, Problem> {
-    load(source, present.backend.clone(), outbox).await
+///
+/// # Errors
+/// The job is cancelled, a file cannot be fetched or does not fit, or the device fails.
+pub(super) async fn load_other(
+    source: Source,
+    present: &Loaded,
+    outbox: &Outbox,
+    is_cancelled: &dyn Fn() -> bool,
+) -> Result<Loaded, Halt> {
+    load(source, present.backend.clone(), outbox, is_cancelled).await
 }
 
-async fn load(source: Source, backend: Backend, outbox: &Outbox) -> Result<Loaded, Problem> {
+async fn load(
+    source: Source,
+    backend: Backend,
+    outbox: &Outbox,
+    is_cancelled: &dyn Fn() -> bool,
+) -> Result<Loaded, Halt> {
     let mut sampling = None;
     let mut encoder = None;
     for request in &source.files {
-        let (file, bytes) = fetch(request, outbox).await?;
+        let (file, bytes) = fetch(request, outbox, is_cancelled).await?;
         // A user may give both files of a model, in any order.
         match read_header(&bytes).map(|header| header.part) {
             Ok(Part::Encoder) if source.files.len() > 1 => encoder = Some((file, bytes)),
@@ -51,22 +68,33 @@ async fn load(source: Source, backend: Backend, outbox: &Outbox) -> Result<Loade
         }
     }
     let Some((file, bytes)) = sampling else {
-        return Err(Problem::Settings { detail: "no file of weights was given".into() });
+        return Err(Problem::Settings { detail: "no file of weights was given".into() }.into());
     };
     outbox.send(Response::Preparing);
-    // Lets the page hear of it before the worker is busy.
-    TimeoutFuture::new(0).await;
+    give_way(is_cancelled).await?;
     let engine = AnyEngine::load(backend.kind, &bytes).await.map_err(|error| bad(&file.name, &error))?;
     drop(bytes);
     if let Some((of, bytes)) = encoder {
         engine.load_encoder(&bytes, &file.sha256).map_err(|error| bad(&of.name, &error))?;
     }
+    give_way(is_cancelled).await?;
     engine.warm_up().await?;
+    give_way(is_cancelled).await?;
     Ok(Loaded { engine, file, backend, encoder: RefCell::new(source.encoder) })
 }
 
+/// Lets messages in and out before the worker is busy again.
+async fn give_way(is_cancelled: &dyn Fn() -> bool) -> Result<(), Halt> {
+    TimeoutFuture::new(0).await;
+    if is_cancelled() { Err(Halt::Stopped { step: 0 }) } else { Ok(()) }
+}
+
 /// A file's bytes, of the size and the hash that were asked for.
-async fn fetch(request: &FileRequest, outbox: &Outbox) -> Result<(File, Vec<u8>), Problem> {
+async fn fetch(
+    request: &FileRequest,
+    outbox: &Outbox,
+    is_cancelled: &dyn Fn() -> bool,
+) -> Result<(File, Vec<u8>), Halt> {
     let file = |sha256, from_store| File { name: request.name.clone(), bytes: request.bytes, sha256, from_store };
     if let Some(sha256) = &request.sha256
         && !request.fresh
@@ -78,12 +106,13 @@ async fn fetch(request: &FileRequest, outbox: &Outbox) -> Result<(File, Vec<u8>)
         store::drop_one(sha256).await;
     }
     let total = request.bytes;
-    let bytes = download::fetch(request, |received| outbox.send(Response::Progress { received, total })).await?;
+    let progress = |received| outbox.send(Response::Progress { received, total });
+    let bytes = download::fetch(request, is_cancelled, progress).await?;
     let actual = sha256_hex(&bytes);
     if let Some(expected) = &request.sha256 {
         if actual != *expected {
             let (file, expected) = (request.name.clone(), expected.clone());
-            return Err(Problem::WrongHash { file, expected, actual });
+            return Err(Problem::WrongHash { file, expected, actual }.into());
         }
         store::keep(expected, &bytes).await;
     }
@@ -95,14 +124,18 @@ fn bad(file: &str, error: &vdm::error::WeightsError) -> Problem {
 }
 
 impl Loaded {
-    /// Sees to it that the encoder is there.
-    pub(super) async fn fetch_encoder(&self, outbox: &Outbox) -> Result<(), Problem> {
+    /// Fetches and loads the encoder, unless it is there.
+    ///
+    /// # Errors
+    /// The job is cancelled, there is no encoder, or its file cannot be fetched or does not fit.
+    pub(super) async fn fetch_encoder(&self, outbox: &Outbox, is_cancelled: &dyn Fn() -> bool) -> Result<(), Halt> {
         if self.engine.has_encoder() {
             return Ok(());
         }
         let request = self.encoder.borrow().clone().ok_or(Problem::NoEncoder)?;
-        let (_, bytes) = fetch(&request, outbox).await?;
+        let (_, bytes) = fetch(&request, outbox, is_cancelled).await?;
         outbox.send(Response::Preparing);
+        give_way(is_cancelled).await?;
         self.engine.load_encoder(&bytes, &self.file.sha256).map_err(|error| bad(&request.name, &error))?;
         *self.encoder.borrow_mut() = None;
         Ok(())

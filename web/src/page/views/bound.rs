@@ -10,7 +10,7 @@ use crate::page::kit::{Action, ViewHeading};
 use crate::page::lang::words;
 use crate::page::state::PageState;
 use crate::protocol::Subject;
-use crate::session::{Event, Measured, Purpose, Session};
+use crate::session::{Event, JobKind, Measured, Session};
 use crate::text::fill;
 
 /// Decimals of bits a pixel: the last one is about what the noise moves.
@@ -73,7 +73,7 @@ pub(in crate::page) fn Bound(controller: Controller, state: PageState) -> impl I
 }
 
 fn is_measuring(session: &Session) -> bool {
-    session.job.as_ref().is_some_and(|job| job.plan.purpose == Purpose::Measure)
+    session.job.as_ref().is_some_and(|job| job.plan.kind == JobKind::Measure)
 }
 
 fn pixels(session: &Session) -> Option<usize> {
