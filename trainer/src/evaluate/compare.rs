@@ -210,7 +210,7 @@ pub fn audit_rows(copies: &Measured<Copies>) -> Vec<Row> {
     let rows = names.into_iter().zip(figures).map(|((key, name, better), figures)| match figures {
         Some((model, real)) => Row::beside(section, key, name, better, model, real),
         None => {
-            let least = crate::measures::memorisation::LEAST_HELD_OUT;
+            let least = crate::measures::memorisation::MIN_HELD_OUT;
             Row::missing(section, key, name, better, &TooFew::images(least, "held-out", real.images))
         }
     });

@@ -1,5 +1,5 @@
-//! A feature space for grey X-rays that needs no trained network, so that anyone can compute the same numbers from the
-//! same images, and so that the space knows nothing of photographs.
+//! A feature space for grey X-rays without a trained network: anyone can compute the same numbers from the same images,
+//! and nothing in it was learned from photographs.
 //!
 //! An image is described by three groups of features:
 //!
@@ -16,24 +16,24 @@
 //! keep their relative sizes. Then each group is scaled to a total variance of 1 over the reference: two of its images
 //! differ by a squared distance of 2 a group in the mean. Euclidean distance is used.
 //!
-//! The reference is a set of real images, and never the samples. Deviations of a standardised feature are held to ±
-//! 6, or one feature far outside would drown all others.
+//! The reference is a set of real images, never the samples. Deviations of a standardised feature are clamped to ±6, or
+//! one outlying feature would outweigh all others.
 
 use rayon::prelude::*;
 
 use super::linear::{Components, dot, principal_components};
 use super::plane::Plane;
-use super::{Images, Measured, TooFew};
+use super::set::{Images, Measured, TooFew};
 
 const GRID: usize = 16;
 const REGIONS: usize = 4;
 const SECTORS: usize = 8;
-const MOST_COMPONENTS: usize = 64;
+const MAX_COMPONENTS: usize = 64;
 const KEPT_VARIANCE: f64 = 0.95;
-const MOST_DEVIATIONS: f64 = 6.0;
-const LEAST_SIDE: usize = 16;
-/// Images without which principal components and deviations mean nothing.
-pub const LEAST_IMAGES: usize = 10;
+const MAX_DEVIATIONS: f64 = 6.0;
+const MIN_SIDE: usize = 16;
+/// Fewest images that principal components and deviations are taken of.
+pub const MIN_IMAGES: usize = 10;
 
 /// A feature space fitted to a reference.
 #[derive(Clone, Debug)]
@@ -52,7 +52,7 @@ struct Standard {
     scale: f64,
 }
 
-/// What an image is described by before a reference says what is usual.
+/// The features of an image before they are standardised by the reference.
 struct Raw {
     layout: Vec<f32>,
     /// Edges and texture.
@@ -63,15 +63,14 @@ impl FeatureSpace {
     /// Fits the space to real images.
     ///
     /// # Errors
-    /// Fewer than [`LEAST_IMAGES`] images, or images below 16 pixels.
+    /// Fewer than [`MIN_IMAGES`] images, or images below 16 pixels.
     pub fn fit(reference: &Images<'_>, seed: u64) -> Measured<Self> {
-        if reference.len() < LEAST_IMAGES {
-            return Err(TooFew::images(LEAST_IMAGES, "real", reference.len()));
+        if reference.len() < MIN_IMAGES {
+            return Err(TooFew::images(MIN_IMAGES, "real", reference.len()));
         }
         let (height, width) = (reference.height, reference.width);
-        if height.min(width) < LEAST_SIDE {
-            let least = format!("{LEAST_SIDE}×{LEAST_SIDE}");
-            return Err(TooFew(format!("needs images of at least {least} pixels, and these are {width}×{height}")));
+        if height.min(width) < MIN_SIDE {
+            return Err(TooFew::size(MIN_SIDE, height, width));
         }
         let all = describe(reference);
         let layouts: Vec<&[f32]> = all.iter().map(|raw| raw.layout.as_slice()).collect();
@@ -95,6 +94,7 @@ impl FeatureSpace {
 }
 
 impl Standard {
+    /// Of the reference's features, one row an image.
     fn of(rows: &[&[f32]]) -> Self {
         let n = rows.len() as f64;
         let dims = rows[0].len();
@@ -107,7 +107,7 @@ impl Standard {
     fn apply<'a>(&'a self, values: &'a [f32]) -> impl Iterator<Item = f32> + 'a {
         values.iter().zip(self.mean.iter().zip(&self.deviation)).map(|(&v, (mean, deviation))| {
             let deviations = (f64::from(v) - mean) / deviation;
-            (deviations.clamp(-MOST_DEVIATIONS, MOST_DEVIATIONS) * self.scale) as f32
+            (deviations.clamp(-MAX_DEVIATIONS, MAX_DEVIATIONS) * self.scale) as f32
         })
     }
 }
@@ -151,7 +151,7 @@ fn edge_energies(plane: &Plane) -> Vec<f32> {
 /// ln(½ + root mean square) by level and region.
 fn level_energies(plane: Plane) -> Vec<f32> {
     let side = plane.height.min(plane.width);
-    let count = (0..).take_while(|halvings| side >> halvings >= LEAST_SIDE).count();
+    let count = (0..).take_while(|halvings| side >> halvings >= MIN_SIDE).count();
     let pyramid = plane.laplacian_pyramid(count.max(1));
     let detail = &pyramid[..pyramid.len().saturating_sub(1).max(1)];
     detail
@@ -163,10 +163,10 @@ fn level_energies(plane: Plane) -> Vec<f32> {
         .collect()
 }
 
-/// The components that hold [`KEPT_VARIANCE`], at most [`MOST_COMPONENTS`], scaled to a total variance of 1.
+/// The components that hold [`KEPT_VARIANCE`], at most [`MAX_COMPONENTS`], scaled to a total variance of 1.
 fn layout_components(rows: &[&[f32]], seed: u64) -> (Vec<f32>, Vec<f32>) {
     let dims = rows[0].len();
-    let Components { mean, mut basis, variances } = principal_components(rows, MOST_COMPONENTS, seed);
+    let Components { mean, mut basis, variances } = principal_components(rows, MAX_COMPONENTS, seed);
     let total: f64 = (0..dims)
         .map(|d| rows.iter().map(|row| f64::from(row[d] - mean[d]).powi(2)).sum::<f64>() / rows.len() as f64)
         .sum();
@@ -183,10 +183,10 @@ fn layout_components(rows: &[&[f32]], seed: u64) -> (Vec<f32>, Vec<f32>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Draw;
-    use super::super::linear::squared_distance;
     use super::*;
     use crate::data::Dataset;
+    use crate::measures::linear::squared_distance;
+    use crate::measures::set::Draw;
 
     #[test]
     fn principal_components_are_found() {

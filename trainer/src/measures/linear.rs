@@ -3,7 +3,7 @@
 use burn::backend::Flex;
 use burn::tensor::{Tensor, TensorData};
 
-use super::Draw;
+use super::set::Draw;
 
 /// A `[rows, inner]` times the transpose of B `[columns, inner]`: `[rows, columns]`.
 pub fn product(a: Vec<f32>, b: Vec<f32>, inner: usize) -> Vec<f32> {
@@ -41,13 +41,19 @@ pub struct Components {
     pub mean: Vec<f32>,
     /// Orthonormal directions, one row each, those of the largest variance first.
     pub basis: Vec<f32>,
-    /// The variance along each.
+    /// The variance along each, above 0.
     pub variances: Vec<f32>,
 }
 
-/// The first `most` principal components, by orthogonal iteration.
-pub fn principal_components(rows: &[&[f32]], most: usize, seed: u64) -> Components {
+/// The first `max` principal components of at least one row, by orthogonal iteration; one fewer than there are rows, if
+/// that is less.
+///
+/// Rows that repeat each other have fewer directions of any variance than this. The other variances are those of rounding:
+/// they are raised to a millionth of the largest, so that callers can divide by their root.
+pub fn principal_components(rows: &[&[f32]], max: usize, seed: u64) -> Components {
     const ITERATIONS: usize = 40;
+    const MIN_VARIANCE: f32 = 1e-12;
+    const MIN_SHARE: f32 = 1e-6;
     let (n, dims) = (rows.len(), rows[0].len());
     let mean: Vec<f32> =
         (0..dims).map(|d| (rows.iter().map(|row| f64::from(row[d])).sum::<f64>() / n as f64) as f32).collect();
@@ -55,7 +61,10 @@ pub fn principal_components(rows: &[&[f32]], most: usize, seed: u64) -> Componen
         (0..dims).flat_map(|d| rows.iter().map(move |row| (row, d))).map(|(row, d)| row[d] - mean[d]).collect();
     let mut covariance = product(by_dim.clone(), by_dim, n);
     covariance.iter_mut().for_each(|v| *v /= n as f32);
-    let count = most.min(n - 1).min(dims);
+    let count = max.min(n - 1).min(dims);
+    if count == 0 {
+        return Components { mean, basis: Vec::new(), variances: Vec::new() };
+    }
     let mut basis = Draw::Components.stream(seed, 0).normals(count * dims);
     orthonormalise(&mut basis, dims);
     for _ in 0..ITERATIONS {
@@ -63,8 +72,11 @@ pub fn principal_components(rows: &[&[f32]], most: usize, seed: u64) -> Componen
         orthonormalise(&mut basis, dims);
     }
     let images = product(basis.clone(), covariance, dims);
-    let variances = basis.chunks_exact(dims).zip(images.chunks_exact(dims)).map(|(v, image)| dot(v, image).max(0.0));
-    Components { mean, variances: variances.collect(), basis }
+    let mut variances: Vec<f32> =
+        basis.chunks_exact(dims).zip(images.chunks_exact(dims)).map(|(v, image)| dot(v, image)).collect();
+    let min = variances.iter().fold(MIN_VARIANCE, |min, v| min.max(MIN_SHARE * v));
+    variances.iter_mut().for_each(|v| *v = v.max(min));
+    Components { mean, variances, basis }
 }
 
 /// Gram–Schmidt, twice for exactness.

@@ -39,24 +39,26 @@ use serde::Serialize;
 
 use super::linear::product;
 use super::plane::Plane;
+use super::set::{Images, Measured, TooFew};
 use super::stats::{Figure, quantile};
-use super::{Images, Measured, TooFew};
 
 /// Neighbours after the nearest that its distance is compared with.
 const OTHERS: usize = 50;
 /// Training images below which there are no neighbours to compare with.
-pub const LEAST_TRAINING: usize = 11;
+pub const MIN_TRAINING: usize = 11;
 /// Real images below which there is no 5th percentile.
-pub const LEAST_HELD_OUT: usize = 20;
+pub const MIN_HELD_OUT: usize = 20;
 /// Largest distance of a near copy, relative to the mean distance to the other neighbours.
 pub const COPY_DISTANCE: f64 = 0.6;
-/// Least detail correlation that is a near copy by itself.
+/// Detail correlation from which an image is a near copy whatever its distance.
 pub const COPY_CORRELATION: f64 = 0.95;
 /// The share of real images that are "closer than real".
 const PERCENTILE: f64 = 0.05;
 /// Candidates that are compared at the finest size.
 const FINALISTS: usize = 3;
-/// Least shorter side of the coarse search.
+/// Smallest shorter side that is searched.
+const MIN_SIDE: usize = 16;
+/// Smallest shorter side of the coarse search.
 const COARSE_SIDE: usize = 32;
 /// Side above which images are compared reduced.
 const FINE_SIDE: usize = 256;
@@ -105,7 +107,7 @@ pub struct SetAudit {
 pub struct Audit {
     /// Training images searched.
     pub training_images: usize,
-    /// The held-out images' 5th percentile of relative distance; none for fewer than [`LEAST_HELD_OUT`].
+    /// The held-out images' 5th percentile of relative distance; none for fewer than [`MIN_HELD_OUT`].
     pub threshold: Option<f64>,
     /// Of the samples.
     pub samples: SetAudit,
@@ -118,7 +120,7 @@ impl Audit {
     pub fn of(training: usize, samples: &[Neighbour], held_out: &[Neighbour], draws: usize, seed: u64) -> Self {
         let mut distances: Vec<f64> = held_out.iter().map(|n| n.relative_distance).collect();
         distances.sort_by(f64::total_cmp);
-        let threshold = (distances.len() >= LEAST_HELD_OUT).then(|| quantile(&distances, PERCENTILE));
+        let threshold = quantile(&distances, PERCENTILE).filter(|_| distances.len() >= MIN_HELD_OUT);
         let audit = |set: &[Neighbour]| {
             let count = |test: &dyn Fn(&Neighbour) -> bool| set.iter().filter(|n| test(n)).count();
             let mean = |of: fn(&Neighbour) -> f64| Figure::mean(&set.iter().map(of).collect::<Vec<_>>(), draws, seed);
@@ -147,7 +149,7 @@ struct Scales {
 impl Scales {
     fn of(height: usize, width: usize) -> Self {
         let side = height.min(width);
-        let halve_to = |least: usize| (0..).map(|k| 1 << k).take_while(|f| side / f >= least).last().unwrap_or(1);
+        let halve_to = |min: usize| (0..).map(|k| 1 << k).take_while(|f| side / f >= min).last().unwrap_or(1);
         let coarse = halve_to(COARSE_SIDE);
         let reach = (height.max(width) as f64 / (COARSE_SIDE * coarse) as f64).round().max(1.0) as i64;
         Self { coarse, medium: (coarse / 2).max(1), fine: halve_to(FINE_SIDE), reach }
@@ -259,14 +261,13 @@ impl<'a> Training<'a> {
     /// Prepares the search.
     ///
     /// # Errors
-    /// Fewer than [`LEAST_TRAINING`] images, or images below 16 pixels.
+    /// Fewer than [`MIN_TRAINING`] images, or images below [`MIN_SIDE`] pixels.
     pub fn new(images: &'a Images<'a>) -> Measured<Self> {
-        if images.len() < LEAST_TRAINING {
-            return Err(TooFew::images(LEAST_TRAINING, "training", images.len()));
+        if images.len() < MIN_TRAINING {
+            return Err(TooFew::images(MIN_TRAINING, "training", images.len()));
         }
-        if images.height.min(images.width) < 16 {
-            let size = format!("{}×{}", images.width, images.height);
-            return Err(TooFew(format!("needs images of at least 16×16 pixels, and these are {size}")));
+        if images.height.min(images.width) < MIN_SIDE {
+            return Err(TooFew::size(MIN_SIDE, images.height, images.width));
         }
         let scales = Scales::of(images.height, images.width);
         let planes = images.pixels.par_iter().map(|pixels| {

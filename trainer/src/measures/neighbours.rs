@@ -15,8 +15,8 @@
 use rayon::prelude::*;
 
 use super::linear::squared_distance;
+use super::set::{Measured, TooFew};
 use super::stats::Figure;
-use super::{Measured, TooFew};
 
 /// Neighbours that a ball reaches to, as in Naeem et al.
 pub const K: usize = 5;

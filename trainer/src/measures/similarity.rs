@@ -14,8 +14,8 @@
 use rayon::prelude::*;
 
 use super::plane::{Plane, gaussian};
+use super::set::{Draw, Images, Measured, TooFew};
 use super::stats::Figure;
-use super::{Draw, Images, Measured, TooFew};
 
 /// Powers of the scales in MS-SSIM, from the finest.
 pub const WEIGHTS: [f64; 5] = [0.0448, 0.2856, 0.3001, 0.2363, 0.1333];
@@ -24,10 +24,11 @@ const WINDOW: usize = 11;
 const C1: f32 = (0.01 * 255.0) * (0.01 * 255.0);
 const C2: f32 = (0.03 * 255.0) * (0.03 * 255.0);
 
-/// Peak signal-to-noise ratio in dB; infinite for equal images.
-pub fn psnr(a: &[u8], b: &[u8]) -> f64 {
+/// Peak signal-to-noise ratio in dB. Equal images have the error of rounding, 1/12 grey level², so that it is finite.
+fn psnr(a: &[u8], b: &[u8]) -> f64 {
     let sum: f64 = a.iter().zip(b).map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2)).sum();
-    10.0 * (255.0 * 255.0 * a.len() as f64 / sum).log10()
+    let mse = (sum / a.len() as f64).max(1.0 / 12.0);
+    10.0 * (255.0 * 255.0 / mse).log10()
 }
 
 /// Means over the image of SSIM and of its contrast-structure term.
@@ -55,10 +56,7 @@ pub fn scales(height: usize, width: usize) -> usize {
 }
 
 fn check_size(height: usize, width: usize) -> Measured<()> {
-    if scales(height, width) > 0 {
-        return Ok(());
-    }
-    Err(TooFew(format!("needs images of at least {WINDOW}×{WINDOW} pixels, and these are {width}×{height}")))
+    if scales(height, width) > 0 { Ok(()) } else { Err(TooFew::size(WINDOW, height, width)) }
 }
 
 /// Structural similarity of images of a width; at most 1.
@@ -84,7 +82,7 @@ pub fn ms_ssim(a: &[u8], b: &[u8], width: usize) -> f64 {
 /// PSNR, SSIM and MS-SSIM of each image and its counterpart.
 #[derive(Clone, Debug)]
 pub struct Pairwise {
-    /// In dB; equal images count as 1/12 grey level² of error, which is rounding's own.
+    /// In dB; 58.9 for equal images.
     pub psnr: Vec<f64>,
     /// At most 1.
     pub ssim: Vec<f64>,
@@ -98,28 +96,27 @@ pub struct Pairwise {
 /// Images too small for SSIM's window.
 pub fn pairwise(a: &Images<'_>, b: &Images<'_>) -> Measured<Pairwise> {
     check_size(a.height, a.width)?;
-    let most = 10.0 * (255.0f64 * 255.0 * 12.0).log10();
     let all: Vec<[f64; 3]> = a
         .pixels
         .par_iter()
         .zip(&b.pixels)
-        .map(|(x, y)| [psnr(x, y).min(most), ssim(x, y, a.width), ms_ssim(x, y, a.width)])
+        .map(|(x, y)| [psnr(x, y), ssim(x, y, a.width), ms_ssim(x, y, a.width)])
         .collect();
     let column = |i: usize| all.iter().map(|row| row[i]).collect();
     Ok(Pairwise { psnr: column(0), ssim: column(1), ms_ssim: column(2) })
 }
 
-/// MS-SSIM of pairs that are drawn at random within a set, no image in two of them; at most `most` pairs.
+/// MS-SSIM of pairs that are drawn at random within a set, no image in two of them; at most `max` pairs.
 ///
 /// # Errors
 /// Fewer than 4 images, or images too small.
-pub fn diversity(images: &Images<'_>, most: usize, draws: usize, seed: u64) -> Measured<Figure> {
+pub fn diversity(images: &Images<'_>, max: usize, draws: usize, seed: u64) -> Measured<Figure> {
     check_size(images.height, images.width)?;
     if images.len() < 4 {
         return Err(TooFew::of_each(4, images.len()));
     }
     let order = Draw::Pairs.stream(seed, 0).permutation(images.len());
-    let pairs: Vec<&[usize]> = order.chunks_exact(2).take(most).collect();
+    let pairs: Vec<&[usize]> = order.chunks_exact(2).take(max).collect();
     let values: Vec<f64> =
         pairs.par_iter().map(|pair| ms_ssim(images.pixels[pair[0]], images.pixels[pair[1]], images.width)).collect();
     Ok(Figure::mean(&values, draws, seed))

@@ -12,8 +12,8 @@ use std::f64::consts::TAU;
 use rayon::prelude::*;
 use rustfft::{FftPlanner, num_complex::Complex};
 
+use super::set::{Images, Measured, TooFew};
 use super::stats::{Figure, GROUPS};
-use super::{Images, Measured, TooFew};
 
 /// The mean spectrum of a set.
 #[derive(Clone, Debug)]
@@ -35,21 +35,22 @@ pub struct Difference {
     pub fine_db: Figure,
 }
 
-/// A power this low counts as none: far below the 1/12 of rounding to 8 bits.
-const LEAST_POWER: f64 = 1e-6;
+const MIN_SIDE: usize = 8;
+/// Powers are raised to this one, far below the 1/12 of rounding to 8 bits, so that each has a logarithm.
+const MIN_POWER: f64 = 1e-6;
 
 /// The spectrum of a set, calling back after each image.
 ///
 /// # Errors
-/// Fewer than [`GROUPS`] images, or images below 8 pixels.
+/// Fewer than [`GROUPS`] images, or images below [`MIN_SIDE`] pixels.
 pub fn spectrum(images: &Images<'_>, on_image: impl Fn() + Sync) -> Measured<Spectrum> {
     if images.len() < GROUPS {
         return Err(TooFew::of_each(GROUPS, images.len()));
     }
     let (height, width) = (images.height, images.width);
     let side = height.min(width);
-    if side < 8 {
-        return Err(TooFew(format!("needs images of at least 8×8 pixels, and these are {width}×{height}")));
+    if side < MIN_SIDE {
+        return Err(TooFew::size(MIN_SIDE, height, width));
     }
     let rings = Rings::new(height, width);
     let each: Vec<Vec<f64>> = images
@@ -92,7 +93,7 @@ pub fn difference(set: &Spectrum, reference: &Spectrum) -> Difference {
 }
 
 fn log_ratios<'a>(a: &'a [f64], b: &'a [f64]) -> impl Iterator<Item = f64> + 'a {
-    a.iter().zip(b).map(|(a, b)| a.max(LEAST_POWER).log10() - b.max(LEAST_POWER).log10())
+    a.iter().zip(b).map(|(a, b)| a.max(MIN_POWER).log10() - b.max(MIN_POWER).log10())
 }
 
 /// What all images of a size share.

@@ -1,4 +1,4 @@
-//! Figures with their 95 % intervals: all of them follow from a seed.
+//! Figures with their 95 % intervals, which follow from a seed.
 //!
 //! - a mean over images: the percentile bootstrap (Efron 1979), resampling images;
 //! - a distance between two sets: the delete-a-group jackknife. Resampling with replacement would add duplicates, and
@@ -7,7 +7,7 @@
 
 use serde::Serialize;
 
-use super::Draw;
+use super::set::Draw;
 
 /// The normal distribution's 97.5 % quantile.
 const Z: f64 = 1.959_963_984_540_054;
@@ -33,19 +33,18 @@ impl Figure {
     pub fn mean(values: &[f64], draws: usize, seed: u64) -> Self {
         let n = values.len();
         let value = values.iter().sum::<f64>() / n.max(1) as f64;
-        if n < 2 || draws == 0 {
-            return Self { value, low: value, high: value };
-        }
+        let draws = if n < 2 { 0 } else { draws };
         let mut stream = Draw::Bootstrap.stream(seed, 0);
         let mut means: Vec<f64> =
             (0..draws).map(|_| (0..n).map(|_| values[stream.below(n)]).sum::<f64>() / n as f64).collect();
         means.sort_by(f64::total_cmp);
-        Self { value, low: quantile(&means, 0.025), high: quantile(&means, 0.975) }
+        let [low, high] = [0.025, 0.975].map(|at| quantile(&means, at).unwrap_or(value));
+        Self { value, low, high }
     }
 
     /// A figure of all groups, and of all but each one: value ± 1.96 √((g − 1)/g Σ (θ_i − θ̄)²).
     ///
-    /// What is no less than 0 has an interval that is not, either.
+    /// The interval of a value that is not negative is not negative either.
     pub fn jackknife(value: f64, without: &[f64]) -> Self {
         let g = without.len().max(1) as f64;
         let mean = without.iter().sum::<f64>() / g;
@@ -68,13 +67,13 @@ impl Figure {
     }
 }
 
-/// The quantile of sorted values, by linear interpolation (as NumPy's default).
-pub fn quantile(sorted: &[f64], at: f64) -> f64 {
-    let Some(last) = sorted.len().checked_sub(1) else { return f64::NAN };
+/// The quantile of sorted values, by linear interpolation (as NumPy's default); none of no values.
+pub fn quantile(sorted: &[f64], at: f64) -> Option<f64> {
+    let last = sorted.len().checked_sub(1)?;
     let place = at * last as f64;
     let below = place.floor() as usize;
     let above = (below + 1).min(last);
-    sorted[below] + (sorted[above] - sorted[below]) * (place - below as f64)
+    Some(sorted[below] + (sorted[above] - sorted[below]) * (place - below as f64))
 }
 
 #[cfg(test)]
@@ -113,7 +112,7 @@ mod tests {
 
     #[test]
     fn quantiles_interpolate() {
-        assert_eq!(quantile(&[1.0, 2.0, 3.0, 4.0], 0.5), 2.5);
-        assert!(quantile(&[], 0.5).is_nan());
+        assert_eq!(quantile(&[1.0, 2.0, 3.0, 4.0], 0.5), Some(2.5));
+        assert_eq!(quantile(&[], 0.5), None);
     }
 }

@@ -10,17 +10,17 @@ use rayon::prelude::*;
 
 use super::linear::product;
 use super::plane::Plane;
+use super::set::{Draw, Images, Measured, TooFew};
 use super::stats::{Figure, GROUPS};
-use super::{Draw, Images, Measured, TooFew};
 
 const PATCH: usize = 7;
 const DIM: usize = PATCH * PATCH;
 const PATCHES_PER_IMAGE: usize = 128;
-const MOST_PATCHES: usize = 1 << 16;
+const MAX_PATCHES: usize = 1 << 16;
 const DIRECTIONS: usize = 512;
 /// Directions projected on at once, which bounds memory.
 const BLOCK: usize = 64;
-const LEAST_SIDE: usize = 16;
+const MIN_SIDE: usize = 16;
 
 /// A set's patches.
 pub struct Patches {
@@ -49,23 +49,22 @@ pub struct Distances {
 /// Levels of images of this size: halvings down to a shorter side of at least 16.
 fn levels(height: usize, width: usize) -> usize {
     let side = height.min(width);
-    (0..).take_while(|halvings| side >> halvings >= LEAST_SIDE).count()
+    (0..).take_while(|halvings| side >> halvings >= MIN_SIDE).count()
 }
 
 /// Takes the patches of a set. The `set` numbers it, so that sets draw different places.
 ///
 /// # Errors
-/// Fewer than [`GROUPS`] images, or images below 16 pixels.
+/// Fewer than [`GROUPS`] images, or images below [`MIN_SIDE`] pixels.
 pub fn patches(images: &Images<'_>, seed: u64, set: u64) -> Measured<Patches> {
     if images.len() < GROUPS {
         return Err(TooFew::of_each(GROUPS, images.len()));
     }
     let count = levels(images.height, images.width);
     if count == 0 {
-        let size = format!("{}×{}", images.width, images.height);
-        return Err(TooFew(format!("needs images of at least {LEAST_SIDE}×{LEAST_SIDE} pixels, and these are {size}")));
+        return Err(TooFew::size(MIN_SIDE, images.height, images.width));
     }
-    let per_image = PATCHES_PER_IMAGE.min(MOST_PATCHES / images.len()).max(1);
+    let per_image = PATCHES_PER_IMAGE.min(MAX_PATCHES / images.len()).max(1);
     let of_images: Vec<Vec<Vec<f32>>> = images
         .pixels
         .par_iter()
