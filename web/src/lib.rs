@@ -6,7 +6,7 @@
 //! A module uses only those above it in this list, which `cargo xtask lint` checks.
 //!
 //! - [`interrupt`]: waiting that can be interrupted
-//! - [`crop`], [`plot`] and [`markdown`]: what views compute, from numbers and text alone
+//! - [`crop`] and [`plot`]: what views compute, from numbers alone
 //! - [`manifest`] (which weights the site has), [`settings`] (how an image is made)
 //! - [`protocol`]: what page and worker say to each other
 //! - [`form`]: what is typed, and how it becomes settings
@@ -26,7 +26,6 @@ pub mod form;
 pub mod interrupt;
 pub mod learn;
 pub mod manifest;
-pub mod markdown;
 pub mod plot;
 pub mod protocol;
 pub mod session;

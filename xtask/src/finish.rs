@@ -1,5 +1,5 @@
-//! The last step of a build of the site, over the files that Trunk has ready: the hashes in the page's
-//! Content-Security-Policy, and the service worker's list of files.
+//! The last step of a build of the site, over the files that Trunk has ready: the model cards as HTML, the hashes in the
+//! page's Content-Security-Policy, and the service worker's list of files.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -11,6 +11,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use sha2::{Digest, Sha256};
 
+use crate::card;
 use crate::manifest::{SUFFIX, sha256};
 
 /// Where the policy in `index.html` takes the hashes of the inline scripts.
@@ -24,6 +25,7 @@ pub fn site(repository: &Path) -> Result<()> {
     let staging = env::var_os("TRUNK_STAGING_DIR").map(PathBuf::from);
     let staging =
         staging.context("TRUNK_STAGING_DIR is not set: Trunk calls this command, by its hook in Trunk.toml")?;
+    card::render_all(&staging.join(WEIGHTS))?;
     let index = staging.join("index.html");
     let html = allow_inline_scripts(&read(&index)?).with_context(|| format!("cannot finish {}", index.display()))?;
     fs::write(&index, html).with_context(|| format!("cannot write {}", index.display()))?;

@@ -1,8 +1,9 @@
 //! The repository's chores, each with all of its own set-up: `cargo xtask COMMAND`.
 //!
-//! A module uses only those above it in this list: `shell`, `arrows`, `manifest`, `finish`, `tools`.
+//! A module uses only those above it in this list: `shell`, `arrows`, `manifest`, `card`, `finish`, `tools`.
 
 mod arrows;
+mod card;
 mod finish;
 mod manifest;
 mod shell;
@@ -24,7 +25,7 @@ usage: cargo xtask COMMAND
   lint               formatting, clippy and documentation, natively and for WebAssembly
   arrows             check that modules use each other one way only
   weights-manifest   write web/weights/manifest.json from the files beside it
-  finish-site        what Trunk calls at the end of every build: Content-Security-Policy and service worker
+  finish-site        what Trunk calls at the end of every build: model cards, Content-Security-Policy and service worker
 
 The tools that the page is built with are installed once, into target/tools.";
 

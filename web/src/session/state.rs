@@ -149,6 +149,11 @@ impl Session {
         Some(format!("{}{}", self.weights_url, self.entry()?.card.as_ref()?))
     }
 
+    /// The address of the model card as HTML: [`card_url`](Self::card_url) with another ending.
+    pub fn rendered_card_url(&self) -> Option<String> {
+        Some(format!("{}.html", self.card_url()?.strip_suffix(".md")?))
+    }
+
     /// The folder of weights, ending in a slash.
     pub fn weights_url(&self) -> &str {
         &self.weights_url

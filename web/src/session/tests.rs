@@ -116,6 +116,7 @@ fn the_weights_are_asked_for_by_their_whole_address() {
         (BackendPreference::Cpu, Some(4), false)
     );
     assert_eq!(session.card_url().as_deref(), Some("https://example.org/sub/weights/m.md"));
+    assert_eq!(session.rendered_card_url().as_deref(), Some("https://example.org/sub/weights/m.html"));
 }
 
 #[test]
