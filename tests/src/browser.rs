@@ -32,15 +32,6 @@ pub struct Browser {
     profile: TempDir,
 }
 
-/// Whether the tests of the page are left out, which takes the environment variable `VDM_SKIP_BROWSER`.
-pub fn skipped() -> bool {
-    let skipped = std::env::var_os("VDM_SKIP_BROWSER").is_some();
-    if skipped {
-        println!("VDM_SKIP_BROWSER is set: the page is not tested");
-    }
-    skipped
-}
-
 impl Browser {
     /// Starts a driver and a browser.
     pub async fn start(gpu: Gpu) -> Self {

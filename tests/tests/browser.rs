@@ -2,16 +2,14 @@
 
 use std::time::Duration;
 
-use tests::browser::{Gpu, skipped};
+use tests::browser::Gpu;
 use tests::page::{Page, SOON, TO_LOAD, assert_same, natively};
 use tests::site::Answer;
 use vdm::image::{DIGITAL_SOURCE_TYPE, LABEL};
 
 #[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(skip_browser, ignore = "VDM_SKIP_BROWSER is set")]
 async fn the_page_generates_on_the_cpu_what_the_trainer_draws() {
-    if skipped() {
-        return;
-    }
     let page = Page::ready(Gpu::None, "").await;
     assert_eq!(page.browser.attribute("app", "data-backend").await, "cpu");
     page.go("weights").await;
@@ -31,10 +29,8 @@ async fn the_page_generates_on_the_cpu_what_the_trainer_draws() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(skip_browser, ignore = "VDM_SKIP_BROWSER is set")]
 async fn the_page_generates_on_webgpu_what_the_trainer_draws() {
-    if skipped() {
-        return;
-    }
     let page = Page::ready(Gpu::SwiftShader, "").await;
     assert_eq!(page.browser.attribute("app", "data-backend").await, "webgpu");
     let weights = page.weights_path();
@@ -49,10 +45,8 @@ async fn the_page_generates_on_webgpu_what_the_trainer_draws() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(skip_browser, ignore = "VDM_SKIP_BROWSER is set")]
 async fn every_model_of_the_page_draws_what_the_trainer_draws() {
-    if skipped() {
-        return;
-    }
     // Grain and textures have more values between two grey levels than a smooth image; a GPU's roots and exponentials
     // are some units in the last place away from a CPU's.
     for (gpu, name, steps, most) in [(Gpu::None, "CPU", "4", 1), (Gpu::SwiftShader, "WebGPU", "2", 2)] {
@@ -76,10 +70,8 @@ async fn every_model_of_the_page_draws_what_the_trainer_draws() {
 /// The 64 samples of the README. Their tolerance is that of one grey level, as for any other image on the CPU.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes four minutes; the README says how to run it"]
+#[cfg_attr(skip_browser, ignore = "VDM_SKIP_BROWSER is set")]
 async fn the_64_samples_of_the_readme_are_drawn_alike() {
-    if skipped() {
-        return;
-    }
     let page = Page::as_it_is(Gpu::None).await;
     page.opens_with("sharp-small");
     page.open("").await;
@@ -93,10 +85,8 @@ async fn the_64_samples_of_the_readme_are_drawn_alike() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(skip_browser, ignore = "VDM_SKIP_BROWSER is set")]
 async fn loading_shows_how_far_it_is() {
-    if skipped() {
-        return;
-    }
     let page = Page::new(Gpu::None).await;
     page.site.answer(&page.weights("sampling"), Answer::Slowly(Duration::from_millis(300)));
     page.open("").await;
@@ -114,10 +104,8 @@ async fn loading_shows_how_far_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(skip_browser, ignore = "VDM_SKIP_BROWSER is set")]
 async fn weights_that_are_not_as_they_should_be_are_refused_readably() {
-    if skipped() {
-        return;
-    }
     let page = Page::new(Gpu::None).await;
     let weights = page.weights("sampling");
     let whole = page.site.file(&weights);
@@ -159,10 +147,8 @@ async fn weights_that_are_not_as_they_should_be_are_refused_readably() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(skip_browser, ignore = "VDM_SKIP_BROWSER is set")]
 async fn weights_of_another_kind_are_refused_by_their_content() {
-    if skipped() {
-        return;
-    }
     // Of the right size and hash: whoever runs a site put the wrong file there.
     let page = Page::new(Gpu::None).await;
     let weights = page.weights("sampling");
@@ -187,10 +173,8 @@ async fn weights_of_another_kind_are_refused_by_their_content() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(skip_browser, ignore = "VDM_SKIP_BROWSER is set")]
 async fn a_saved_picture_is_whole_and_says_that_it_is_synthetic() {
-    if skipped() {
-        return;
-    }
     let page = Page::ready(Gpu::None, "").await;
     assert!(!page.browser.has("save").await, "there is nothing to save yet");
     page.generate("123", "4", "dpmpp-2m").await;

@@ -8,7 +8,6 @@ use tempfile::TempDir;
 use tests::programs::{Ended, run_trainer, words};
 use tests::runs::{TRAIN, contents, decode, finished, pictures, run, scratch, texts, weights};
 use vdm::image::{DIGITAL_SOURCE_TYPE, LABEL};
-use vdm::sampler::Sampler;
 
 fn sample(line: &str) -> (TempDir, Ended) {
     let folder = scratch();
@@ -105,17 +104,17 @@ fn classes_come_from_folders_and_can_be_asked_for() {
 #[test]
 fn each_sampler_draws_the_same_picture_for_the_same_seed() {
     let mut drawn = Vec::new();
-    for sampler in Sampler::ALL {
-        let line = format!("--sampler {} --steps 4 --seed 9 --out out.png", sampler.name());
+    for sampler in ["ancestral", "ddim", "dpmpp-2m"] {
+        let line = format!("--sampler {sampler} --steps 4 --seed 9 --out out.png");
         let (first, ended) = sample(&line);
         ended.ok();
         let (second, ended) = sample(&line);
         ended.ok();
         let bytes = |folder: &TempDir| fs::read(folder.path().join("out.png")).expect("a picture");
-        assert!(bytes(&first) == bytes(&second), "{}", sampler.name());
+        assert!(bytes(&first) == bytes(&second), "{sampler}");
         let text = texts(&first.path().join("out.png"));
         assert_eq!(text["Title"], LABEL);
-        assert!(text["Description"].contains("seed=9") && text["Description"].contains(sampler.name()));
+        assert!(text["Description"].contains("seed=9") && text["Description"].contains(sampler));
         assert!(text["XML:com.adobe.xmp"].contains(DIGITAL_SOURCE_TYPE));
         drawn.push(bytes(&first));
     }

@@ -7,7 +7,6 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use tests::programs::{Ended, trainer, words};
-use tests::repository;
 use tests::runs::{contents, pictures, run, scratch};
 
 /// A tiny archive as NIH distributes it: 40 patients with one to three images each, in two folders.
@@ -297,14 +296,11 @@ fn augmentation_changes_training_and_nothing_else() {
     assert!(said.contains("shift"), "{said}");
 }
 
-/// Real X-rays, where they are at hand; made ones are always tested above.
+/// `VDM_XRAYS` names a folder with some of the NIH's X-rays: `nih-256` with labels, and `nih-1024-sample`.
 #[test]
+#[cfg_attr(not(real_xrays), ignore = "VDM_XRAYS names no folder of real X-rays")]
 fn real_archives_are_read() {
-    let data = repository().join("../shared/data");
-    if !data.is_dir() {
-        eprintln!("no real X-rays beside the repository");
-        return;
-    }
+    let data = PathBuf::from(std::env::var_os("VDM_XRAYS").expect("VDM_XRAYS was set when this was built"));
     let folder = scratch();
     let path = |name: &str| data.join(name).canonicalize().expect("a folder").display().to_string();
     let ended = prepare(folder.path(), &format!("--data {} --labels finding", path("nih-256"))).ok();

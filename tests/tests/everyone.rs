@@ -1,12 +1,11 @@
-//! The page for everyone: accessibility, keyboard, sizes, languages, the kiosk, and how long opening takes.
+//! The page for everyone: accessibility, keyboard, sizes, languages, the kiosk, diagnostics, and two benchmarks.
 
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tests::browser::{Browser, Gpu, skipped};
+use tests::browser::{Browser, Gpu};
 use tests::page::{Page, SOON, TO_LOAD, TO_SAMPLE};
 
-const VIEWS: [&str; 8] = ["generate", "forward", "schedule", "bound", "between", "race", "weights", "about"];
 const TAB: char = '\u{e004}';
 const ENTER: char = '\u{e007}';
 
@@ -28,21 +27,30 @@ async fn assert_accessible(browser: &Browser, what: &str) {
     assert_eq!(found, serde_json::json!([]), "{what}");
 }
 
+/// The views that the page offers.
+async fn views(browser: &Browser) -> Vec<String> {
+    let script =
+        "return [...document.querySelectorAll('[data-testid^=nav-]')].map(link => link.dataset.testid.slice(4))";
+    let views: Vec<String> = serde_json::from_value(browser.evaluate(script).await).expect("names");
+    for view in ["generate", "forward", "schedule", "bound", "between", "race", "weights", "about"] {
+        assert!(views.iter().any(|offered| offered == view), "no {view} in {views:?}");
+    }
+    views
+}
+
 /// Whether the page is no wider than its window.
 const FITS: &str = "return document.documentElement.scrollWidth <= document.documentElement.clientWidth";
 
 #[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(skip_browser, ignore = "VDM_SKIP_BROWSER is set")]
 async fn every_view_is_accessible_in_light_and_dark_at_every_size() {
-    if skipped() {
-        return;
-    }
     let page = Page::ready(Gpu::None, "").await;
     let browser = &page.browser;
     page.generate("3", "20", "dpmpp-2m").await;
     let shots = std::env::var_os("VDM_SCREENSHOTS").map(std::path::PathBuf::from);
-    for view in VIEWS {
+    for view in &views(browser).await {
         page.go(view).await;
-        match view {
+        match view.as_str() {
             "forward" => {
                 browser.click("example-0").await;
                 browser.slide("forward-t", 0.4).await;
@@ -80,10 +88,8 @@ async fn every_view_is_accessible_in_light_and_dark_at_every_size() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(skip_browser, ignore = "VDM_SKIP_BROWSER is set")]
 async fn a_keyboard_alone_suffices_and_results_are_announced() {
-    if skipped() {
-        return;
-    }
     let page = Page::ready(Gpu::None, "").await;
     let browser = &page.browser;
     let mut reached = Vec::new();
@@ -120,10 +126,8 @@ async fn a_keyboard_alone_suffices_and_results_are_announced() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(skip_browser, ignore = "VDM_SKIP_BROWSER is set")]
 async fn the_page_speaks_french_and_loses_nothing_by_it() {
-    if skipped() {
-        return;
-    }
     let page = Page::ready(Gpu::None, "?lang=en").await;
     let browser = &page.browser;
     page.generate("3", "5", "ddim").await;
@@ -134,7 +138,7 @@ async fn the_page_speaks_french_and_loses_nothing_by_it() {
     assert_ne!(browser.text("generate").await, english);
     assert!(browser.text("warning").await.to_lowercase().contains("diagnostic"), "{}", browser.text("warning").await);
     assert_eq!(page.pixels("canvas").await, image);
-    for view in VIEWS {
+    for view in &views(browser).await {
         page.go(view).await;
         assert_accessible(browser, &format!("{view}, French")).await;
     }
@@ -146,10 +150,8 @@ async fn the_page_speaks_french_and_loses_nothing_by_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(skip_browser, ignore = "VDM_SKIP_BROWSER is set")]
 async fn a_kiosk_generates_by_itself() {
-    if skipped() {
-        return;
-    }
     let page = Page::new(Gpu::None).await;
     let browser = &page.browser;
     page.open("?kiosk").await;
@@ -180,10 +182,8 @@ async fn a_kiosk_generates_by_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(skip_browser, ignore = "VDM_SKIP_BROWSER is set")]
 async fn diagnostics_say_what_a_bug_report_needs() {
-    if skipped() {
-        return;
-    }
     let page = Page::ready(Gpu::None, "").await;
     let browser = &page.browser;
     page.go("about").await;
@@ -195,36 +195,36 @@ async fn diagnostics_say_what_a_bug_report_needs() {
     for id in ["formulas", "card", "ethics", "licences", "storage-used"] {
         assert!(browser.has(id).await, "no {id}");
     }
+    assert_eq!(speeds(&page).await.len(), 4);
     page.browser.close().await;
 }
 
-/// Prints the times of the models in a browser; the README says how to run it.
+/// Measures the model's speed beside a matrix product's, in the view of diagnostics.
+async fn speeds(page: &Page) -> Vec<String> {
+    page.browser.click("measure-speed").await;
+    page.browser.wait_for_text("diagnostics", "an image in 25 steps", Duration::from_secs(120)).await;
+    let text = page.browser.text("diagnostics").await;
+    text.lines().filter(|line| line.contains("GFLOP/s")).map(Into::into).collect()
+}
+
+/// Prints the times of the models in a browser.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "a benchmark: cargo test -p tests --release --test everyone -- --ignored --nocapture speed"]
 async fn the_speed_is_measured_beside_a_matrix_product() {
-    if skipped() {
-        return;
-    }
     for (gpu, name) in [(Gpu::None, "CPU"), (Gpu::SwiftShader, "WebGPU on SwiftShader")] {
         let page = Page::as_it_is(gpu).await;
         page.open("").await;
         page.browser.wait_for_state("ready", TO_LOAD).await;
         page.go("about").await;
-        page.browser.click("measure-speed").await;
-        page.browser.wait_for_text("diagnostics", "an image in 25 steps", Duration::from_secs(120)).await;
-        let says = page.browser.text("diagnostics").await;
-        let told: Vec<&str> = says.lines().filter(|line| line.contains("GFLOP/s")).collect();
-        assert_eq!(told.len(), 4, "{says}");
-        println!("{name}:\n{}", told.join("\n"));
+        println!("{name}:\n{}", speeds(&page).await.join("\n"));
         page.browser.close().await;
     }
 }
 
-/// Prints how long it takes from opening to the first image; the README says how to run it.
+/// Prints how long it takes from opening to the first image.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "a benchmark: cargo test -p tests --release --test everyone -- --ignored --nocapture opening"]
 async fn opening_to_first_image_is_timed() {
-    if skipped() {
-        return;
-    }
     for (gpu, name) in [(Gpu::None, "CPU"), (Gpu::SwiftShader, "WebGPU on SwiftShader")] {
         // A GPU made of software takes minutes for an image of the sharp model.
         let page = match gpu {

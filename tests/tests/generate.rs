@@ -3,15 +3,13 @@
 use std::process::Command;
 use std::time::Duration;
 
-use tests::browser::{Gpu, skipped};
+use tests::browser::Gpu;
 use tests::page::{Page, SOON, TO_LOAD, TO_SAMPLE, assert_same, natively};
 use vdm::image::{DIGITAL_SOURCE_TYPE, LABEL};
 
 #[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(skip_browser, ignore = "VDM_SKIP_BROWSER is set")]
 async fn the_page_never_stutters_while_it_samples_and_can_be_cancelled() {
-    if skipped() {
-        return;
-    }
     let page = Page::ready(Gpu::None, "?backend=cpu").await;
     let browser = &page.browser;
     // Tasks of over 50 ms on the page's own thread, as the browser itself measures them.
@@ -43,10 +41,8 @@ async fn the_page_never_stutters_while_it_samples_and_can_be_cancelled() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(skip_browser, ignore = "VDM_SKIP_BROWSER is set")]
 async fn a_run_waits_and_goes_step_by_step() {
-    if skipped() {
-        return;
-    }
     let page = Page::ready(Gpu::None, "").await;
     let browser = &page.browser;
     browser.type_into("seed", "7").await;
@@ -72,10 +68,8 @@ async fn a_run_waits_and_goes_step_by_step() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(skip_browser, ignore = "VDM_SKIP_BROWSER is set")]
 async fn several_images_are_those_of_their_seeds() {
-    if skipped() {
-        return;
-    }
     let page = Page::ready(Gpu::None, "").await;
     let browser = &page.browser;
     for count in [4usize, 9, 16] {
@@ -101,10 +95,8 @@ async fn several_images_are_those_of_their_seeds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(skip_browser, ignore = "VDM_SKIP_BROWSER is set")]
 async fn time_travel_shows_every_moment_of_the_run() {
-    if skipped() {
-        return;
-    }
     let page = Page::ready(Gpu::None, "").await;
     let browser = &page.browser;
     page.generate("5", "20", "ddim").await;
@@ -127,10 +119,8 @@ async fn time_travel_shows_every_moment_of_the_run() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(skip_browser, ignore = "VDM_SKIP_BROWSER is set")]
 async fn a_link_opens_to_the_same_image() {
-    if skipped() {
-        return;
-    }
     let page = Page::ready(Gpu::None, "").await;
     let browser = &page.browser;
     page.generate("18446744073709551615", "9", "ancestral").await;
@@ -163,10 +153,8 @@ async fn a_link_opens_to_the_same_image() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(skip_browser, ignore = "VDM_SKIP_BROWSER is set")]
 async fn what_is_saved_is_animated_labelled_and_marked() {
-    if skipped() {
-        return;
-    }
     let page = Page::ready(Gpu::None, "").await;
     let browser = &page.browser;
     page.generate("77", "10", "dpmpp-2m").await;

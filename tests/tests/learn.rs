@@ -5,7 +5,7 @@ use std::path::Path;
 use burn::backend::Flex;
 use serde_json::Value;
 use tempfile::TempDir;
-use tests::browser::{Browser, Gpu, skipped};
+use tests::browser::{Browser, Gpu};
 use tests::page::{Page, SOON, TO_SAMPLE, assert_same, natively};
 use tests::programs::{run_trainer, words};
 use vdm::config::{ModelConfig, Preset};
@@ -59,10 +59,8 @@ fn own_picture(folder: &Path) -> std::path::PathBuf {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(skip_browser, ignore = "VDM_SKIP_BROWSER is set")]
 async fn an_image_is_noised_by_hand_and_denoised_from_there() {
-    if skipped() {
-        return;
-    }
     let page = Page::ready(Gpu::None, "").await;
     let browser = &page.browser;
     page.go("forward").await;
@@ -119,10 +117,8 @@ async fn an_image_is_noised_by_hand_and_denoised_from_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(skip_browser, ignore = "VDM_SKIP_BROWSER is set")]
 async fn the_schedule_is_that_of_the_weights() {
-    if skipped() {
-        return;
-    }
     let page = Page::ready(Gpu::None, "").await;
     let browser = &page.browser;
     page.go("schedule").await;
@@ -148,10 +144,8 @@ async fn the_schedule_is_that_of_the_weights() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(skip_browser, ignore = "VDM_SKIP_BROWSER is set")]
 async fn the_bound_is_what_the_trainer_measures() {
-    if skipped() {
-        return;
-    }
     let page = Page::ready(Gpu::None, "").await;
     let browser = &page.browser;
     // A square picture of the model's size reaches the model as it is.
@@ -191,10 +185,8 @@ async fn the_bound_is_what_the_trainer_measures() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(skip_browser, ignore = "VDM_SKIP_BROWSER is set")]
 async fn one_seed_becomes_another() {
-    if skipped() {
-        return;
-    }
     let page = Page::ready(Gpu::None, "").await;
     let browser = &page.browser;
     page.generate("11", "10", "ddim").await;
@@ -229,10 +221,8 @@ async fn one_seed_becomes_another() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(skip_browser, ignore = "VDM_SKIP_BROWSER is set")]
 async fn two_samplers_race() {
-    if skipped() {
-        return;
-    }
     let page = Page::ready(Gpu::None, "").await;
     let browser = &page.browser;
     page.go("race").await;
@@ -279,10 +269,8 @@ fn own_model(folder: &Path, class_names: &[&str]) -> (std::path::PathBuf, std::p
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(skip_browser, ignore = "VDM_SKIP_BROWSER is set")]
 async fn ones_own_weights_are_used_or_refused_readably() {
-    if skipped() {
-        return;
-    }
     let page = Page::ready(Gpu::None, "").await;
     let browser = &page.browser;
     let folder = TempDir::new().expect("a folder");
@@ -367,10 +355,8 @@ async fn ones_own_weights_are_used_or_refused_readably() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(skip_browser, ignore = "VDM_SKIP_BROWSER is set")]
 async fn class_and_guidance_are_offered_where_the_weights_have_classes() {
-    if skipped() {
-        return;
-    }
     let page = Page::ready(Gpu::None, "").await;
     let browser = &page.browser;
     assert!(!browser.has("class").await, "these weights have none");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tests::browser::{Gpu, skipped};
+use tests::browser::Gpu;
 use tests::page::{Page, SOON, TO_LOAD, TO_SAMPLE};
 use tests::site::Answer;
 
@@ -11,10 +11,8 @@ const IN_CHARGE: &str = "return navigator.serviceWorker.controller !== null && \
                          navigator.serviceWorker.controller.state === 'activated'";
 
 #[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(skip_browser, ignore = "VDM_SKIP_BROWSER is set")]
 async fn a_second_visit_downloads_nothing_and_needs_no_network() {
-    if skipped() {
-        return;
-    }
     let page = Page::ready(Gpu::None, "").await;
     let browser = &page.browser;
     browser.wait_until(IN_CHARGE, SOON).await;
@@ -67,10 +65,8 @@ async fn a_second_visit_downloads_nothing_and_needs_no_network() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(skip_browser, ignore = "VDM_SKIP_BROWSER is set")]
 async fn kept_weights_that_were_damaged_are_fetched_again() {
-    if skipped() {
-        return;
-    }
     let page = Page::ready(Gpu::None, "").await;
     let browser = &page.browser;
     let spoil = "const cache = await caches.open('medical-vdm-weights'); \
@@ -90,10 +86,8 @@ async fn kept_weights_that_were_damaged_are_fetched_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(skip_browser, ignore = "VDM_SKIP_BROWSER is set")]
 async fn a_lost_gpu_hands_over_to_the_cpu_and_loses_nothing() {
-    if skipped() {
-        return;
-    }
     let page = Page::new(Gpu::SwiftShader).await;
     // The worker, with a way to destroy its device from the page.
     let patch = b"const request = GPUAdapter.prototype.requestDevice; \

@@ -3,22 +3,17 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use tests::{browser, programs};
+use tests::programs::dist;
 use vdm::weights::sha256_hex;
 
 /// What the page may weigh, gzipped: it is there within a second or two on a slow line.
 const PAGE_BUDGET: usize = 350_000;
 /// What the worker may weigh, gzipped.
 const WORKER_BUDGET: usize = 2_500_000;
-
-/// The built site; none where the tests of the page are left out.
-fn site() -> Option<PathBuf> {
-    (!browser::skipped()).then(programs::dist)
-}
 
 fn read(path: &Path) -> Vec<u8> {
     fs::read(path).unwrap_or_else(|e| panic!("cannot read {}: {e}", path.display()))
@@ -64,16 +59,18 @@ fn assert_fits(what: &str, site: &Path, budget: usize) {
 }
 
 #[test]
+#[cfg_attr(skip_browser, ignore = "VDM_SKIP_BROWSER is set")]
 fn page_and_worker_keep_to_their_budgets() {
-    let Some(site) = site() else { return };
+    let site = dist();
     assert_fits("page", &site, PAGE_BUDGET);
     assert_fits("worker", &site, WORKER_BUDGET);
 }
 
 /// Only what loads something is looked at: the name of a namespace or of a licence may be an address, too.
 #[test]
+#[cfg_attr(skip_browser, ignore = "VDM_SKIP_BROWSER is set")]
 fn no_file_of_the_site_is_asked_for_elsewhere() {
-    let Some(site) = site() else { return };
+    let site = dist();
     for file in files(&site) {
         if ![".html", ".css", ".webmanifest", ".svg"].iter().any(|ending| file.ends_with(ending)) {
             continue;
@@ -93,8 +90,9 @@ fn no_file_of_the_site_is_asked_for_elsewhere() {
 }
 
 #[test]
+#[cfg_attr(skip_browser, ignore = "VDM_SKIP_BROWSER is set")]
 fn the_policy_is_strict() {
-    let Some(site) = site() else { return };
+    let site = dist();
     let html = text(&site.join("index.html"));
     let (_, rest) = html.split_once("http-equiv=\"Content-Security-Policy\" content=\"").expect("a policy");
     let (policy, rest) = rest.split_once('"').expect("its end");
@@ -114,8 +112,9 @@ fn the_policy_is_strict() {
 }
 
 #[test]
+#[cfg_attr(skip_browser, ignore = "VDM_SKIP_BROWSER is set")]
 fn the_service_worker_lists_every_file_but_the_weights() {
-    let Some(site) = site() else { return };
+    let site = dist();
     let worker = text(&site.join("sw.js"));
     let (_, rest) = worker.split_once("Object.entries(").expect("a list");
     let (list, _) = rest.split_once(')').expect("its end");
@@ -136,8 +135,9 @@ fn the_service_worker_lists_every_file_but_the_weights() {
 }
 
 #[test]
+#[cfg_attr(skip_browser, ignore = "VDM_SKIP_BROWSER is set")]
 fn the_manifest_makes_the_page_installable() {
-    let Some(site) = site() else { return };
+    let site = dist();
     let manifest: serde_json::Value =
         serde_json::from_slice(&read(&site.join("manifest.webmanifest"))).expect("a manifest in JSON");
     // Relative, so that it holds in any folder of any host.

@@ -1,0 +1,16 @@
+//! Tests that need what is not there are ignored, and reported so: a test cannot say that while it runs.
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    flag("skip_browser", "VDM_SKIP_BROWSER");
+    flag("real_xrays", "VDM_XRAYS");
+}
+
+/// Sets a flag for `cfg` where a variable of the environment is set.
+fn flag(name: &str, variable: &str) {
+    println!("cargo::rustc-check-cfg=cfg({name})");
+    println!("cargo::rerun-if-env-changed={variable}");
+    if std::env::var_os(variable).is_some() {
+        println!("cargo::rustc-cfg={name}");
+    }
+}
