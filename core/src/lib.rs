@@ -23,7 +23,7 @@
 //!
 //! A module uses only those above it in this list, which `cargo xtask lint` checks.
 //!
-//! - [`error`], [`math`] (the formulas, as numbers), [`rng`] (where randomness comes from), [`config`] (sizes and presets),
+//! - [`error`], [`math`] (the formulas, as numbers), [`axis`] (ticks and curves of charts, as numbers), [`rng`] (where randomness comes from), [`config`] (sizes and presets),
 //!   [`image`] (pictures that say that they are synthetic)
 //! - [`nn`]: dense layers and residual blocks, on the whole image and on its patches
 //! - [`autoencoder`]: images to latents and back
@@ -69,6 +69,7 @@
 //! ```
 
 pub mod autoencoder;
+pub mod axis;
 pub mod config;
 pub mod cost;
 pub mod diffusion;

@@ -10,9 +10,10 @@ use serde_json::Value;
 use vdm::config::{ModelConfig, ResNetConfig, ScheduleKind};
 use vdm::weights::{Header, Provenance, sha256_hex};
 
-use super::report::{Report, Row, number};
+use super::report::{Report, Row};
 use crate::base::about::{SOFTWARE, today};
 use crate::base::files;
+use crate::output::text::four_digits;
 
 /// What a run's folder tells of the training.
 #[derive(Clone, Debug)]
@@ -315,7 +316,7 @@ impl<'a> Card<'a> {
             text += &format!(
                 "- Closer to a training image, relative to its next neighbours, than 95 % of held-out images are \
                  (relative distance below {}): {} of the samples (95 % interval {} to {}).\n",
-                number(threshold),
+                four_digits(threshold),
                 percent(closer.value),
                 percent(closer.low),
                 percent(closer.high)
@@ -350,7 +351,7 @@ impl<'a> Card<'a> {
         if let Some((model, real)) = pair("spectrum_fine_db") {
             let direction = if model.value < real.value { "below" } else { "above" };
             if model.high < real.low || model.low > real.high {
-                let by = number((model.value - real.value).abs());
+                let by = four_digits((model.value - real.value).abs());
                 let kind = if model.value < real.value { "blurred" } else { "too rough" };
                 points.push(format!("Samples are {kind}: the power of their fine detail is {by} dB {direction} real."));
             }
@@ -361,13 +362,13 @@ impl<'a> Card<'a> {
         ] {
             if let Some((model, real)) = pair(key).filter(|(model, real)| model.high < real.low) {
                 let mut sentence =
-                    format!("{low} {}, against {} for real images.", number(model.value), number(real.value));
+                    format!("{low} {}, against {} for real images.", four_digits(model.value), four_digits(real.value));
                 sentence[..1].make_ascii_uppercase();
                 points.push(sentence);
             }
         }
         if let Some((model, real)) = pair("ms_ssim_diversity").filter(|(model, real)| model.low > real.high) {
-            let (model, real) = (number(model.value), number(real.value));
+            let (model, real) = (four_digits(model.value), four_digits(real.value));
             points.push(format!(
                 "Samples are too much alike: MS-SSIM between pairs {model}, against {real} for real ones."
             ));

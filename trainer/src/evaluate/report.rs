@@ -7,6 +7,7 @@ use super::elbo::Estimate;
 use crate::measures::TooFew;
 use crate::measures::memorisation::{Audit, Neighbour};
 use crate::measures::stats::Figure;
+use crate::output::text::four_digits;
 
 /// All that an evaluation found. The same options and files give the same report, to the byte.
 #[derive(Debug, Serialize)]
@@ -202,21 +203,12 @@ pub fn in_bits(figure: Figure, dimensions: usize) -> Figure {
     Figure { value: bits(figure.value), low: bits(figure.low), high: bits(figure.high) }
 }
 
-/// A number to four digits.
-pub fn number(value: f64) -> String {
-    let magnitude = value.abs();
-    if value == 0.0 {
-        return "0".to_owned();
-    }
-    if !(1e-3..1e6).contains(&magnitude) {
-        return format!("{value:.3e}");
-    }
-    let digits = (3 - magnitude.log10().floor() as i32).max(0) as usize;
-    format!("{value:.digits$}")
-}
-
 fn interval(figure: Figure) -> String {
-    if figure.low == figure.high { String::new() } else { format!("{} to {}", number(figure.low), number(figure.high)) }
+    if figure.low == figure.high {
+        String::new()
+    } else {
+        format!("{} to {}", four_digits(figure.low), four_digits(figure.high))
+    }
 }
 
 const HEADINGS: [&str; 6] = ["figure", "model", "95 % interval", "real", "95 % interval", "ratio"];
@@ -300,14 +292,14 @@ impl Report {
 }
 
 fn row_cells(row: &Row) -> [String; 6] {
-    let value = |figure: Option<Figure>| figure.map(|f| number(f.value)).unwrap_or_default();
+    let value = |figure: Option<Figure>| figure.map(|f| four_digits(f.value)).unwrap_or_default();
     let spread = |figure: Option<Figure>| figure.map(interval).unwrap_or_default();
     let direction = match row.better {
         Better::Lower => " ↓",
         Better::Higher => " ↑",
         Better::AsReal => "",
     };
-    let ratio = row.ratio.map(number).unwrap_or_default();
+    let ratio = row.ratio.map(four_digits).unwrap_or_default();
     let name = format!("{}{direction}", row.name);
     [name, value(row.model), spread(row.model), value(row.real), spread(row.real), ratio]
 }
@@ -340,12 +332,6 @@ mod tests {
             command: String::new(),
             software: String::new(),
         }
-    }
-
-    #[test]
-    fn numbers_have_four_digits() {
-        let found = [0.0, 0.79614, 12.3456, -3.2, 123_456.0, 4.47e-7].map(number);
-        assert_eq!(found, ["0", "0.7961", "12.35", "-3.200", "123456", "4.470e-7"]);
     }
 
     #[test]

@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 
-use super::page::escape;
-use super::scale::{Scale, count, number};
+use vdm::axis::{Axis, evenly};
+
+use crate::output::text::{count, escape, number};
 
 /// A line on a chart.
 #[derive(Clone, Debug, Default)]
@@ -41,13 +42,17 @@ pub struct Chart<'a> {
     pub series: Vec<Series>,
 }
 
-const WIDTH: f64 = 460.0;
-const HEIGHT: f64 = 270.0;
+/// Of the image of a chart, in pixels.
+pub const WIDTH: f64 = 460.0;
+/// Of the image of a chart, in pixels.
+pub const HEIGHT: f64 = 270.0;
 const LEFT: f64 = 76.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 42.0;
-/// Points up to which each gets a mark.
-const MOST_MARKS: usize = 60;
+/// Ticks of an axis, about.
+const TICKS: usize = 5;
+/// Lines of more points have no marks.
+const MAX_MARKS: usize = 60;
 /// Rows of the table for one line of a chart.
 const TABLE_ROWS: usize = 9;
 
@@ -59,7 +64,7 @@ impl Chart<'_> {
             html.push_str("<p class=\"missing\">The log holds no values of it.</p></figure>\n");
             return html;
         }
-        html.push_str(&self.svg());
+        html.push_str(&self.svg(""));
         html.push_str(&self.legend());
         let _ = write!(html, "<figcaption>{}</figcaption>", escape(self.about));
         html.push_str(&self.table());
@@ -68,13 +73,14 @@ impl Chart<'_> {
     }
 
     /// Axes that hold all lines; one that is not logarithmic leaves out how a line starts, far above the rest.
-    fn scales(&self) -> (Scale, Scale) {
+    fn scales(&self) -> (Axis, Axis) {
         let steps = || self.series.iter().flat_map(|series| series.line.iter().map(|p| p.0));
         let (first, last) = steps().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), x| (a.min(x), b.max(x)));
-        let x = if first < last { Scale::new(first, last, false) } else { Scale::new(first - 0.5, first + 0.5, false) };
+        let half = if first < last { 0.0 } else { 0.5 };
+        let x = Axis::within(first - half, last + half, TICKS);
         let lines = || self.series.iter().flat_map(|series| series.line.iter().copied());
-        let y = Scale::around(lines().map(|p| p.1), self.decades);
-        if y.is_log() || self.decades.is_infinite() {
+        let y = Axis::around(lines().map(|p| p.1), self.decades, TICKS);
+        if y.is_log || self.decades.is_infinite() {
             return (x, y);
         }
         let settled = first + 0.05 * (last - first);
@@ -84,21 +90,22 @@ impl Chart<'_> {
             [quantile(band().map(|b| b.1), 0.02), quantile(band().map(|b| b.2), 0.98)].into_iter().flatten()
         });
         let later = lines().filter(|p| p.0 >= settled).map(|p| p.1).chain(bands);
-        (x, Scale::around(later, f64::INFINITY))
+        (x, Axis::around(later, f64::INFINITY, TICKS))
     }
 
-    fn svg(&self) -> String {
+    /// The chart as an `svg` element with further attributes, without title and legend.
+    pub fn svg(&self, attributes: &str) -> String {
         let (x, y) = self.scales();
         let right = if self.right.is_some() { 60.0 } else { 14.0 };
         let (width, height) = (WIDTH - LEFT - right, HEIGHT - TOP - BOTTOM);
-        let at_x = |value: f64| x.at(value) * width;
-        let at_y = |value: f64| (1.0 - y.at(value)) * height;
+        let at_x = |value: f64| x.share(value) * width;
+        let at_y = |value: f64| (1.0 - y.share(value)) * height;
         let mut svg = format!(
-            "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">",
+            "<svg {attributes} viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">",
             escape(&format!("Chart. {}: {} {}", self.title, self.about, self.words()))
         );
         let _ = write!(svg, "<g transform=\"translate({LEFT} {TOP})\">");
-        for tick in y.ticks(5) {
+        for &tick in &y.ticks {
             let at = at_y(tick);
             let _ = write!(
                 svg,
@@ -108,7 +115,7 @@ impl Chart<'_> {
                 number(tick)
             );
         }
-        for tick in x.ticks(5) {
+        for &tick in &x.ticks {
             let at = at_x(tick);
             let _ = write!(
                 svg,
@@ -119,9 +126,9 @@ impl Chart<'_> {
             );
         }
         if let Some((name, factor)) = self.right {
-            let other = y.times(factor);
-            for tick in other.ticks(5) {
-                let at = (1.0 - other.at(tick)) * height + 4.0;
+            let other = Axis::within(y.min * factor, y.max * factor, TICKS);
+            for &tick in &other.ticks {
+                let at = (1.0 - other.share(tick)) * height + 4.0;
                 let _ = write!(svg, "<text x=\"{:.1}\" y=\"{at:.1}\">{}</text>", width + 8.0, number(tick));
             }
             let _ = write!(
@@ -132,7 +139,7 @@ impl Chart<'_> {
                 escape(name)
             );
         }
-        let unit = if y.is_log() { format!("{}, log scale", self.unit) } else { self.unit.to_owned() };
+        let unit = if y.is_log { format!("{}, log scale", self.unit) } else { self.unit.to_owned() };
         let _ = write!(
             svg,
             "<text class=\"middle name\" x=\"{:.1}\" y=\"{:.1}\">{}</text>\
@@ -164,7 +171,7 @@ impl Chart<'_> {
             if series.line.len() > 1 {
                 let _ = write!(svg, "<polyline class=\"line {class}\" points=\"{}\"/>", points(line.clone()));
             }
-            if series.line.len() == 1 || (series.marked && series.line.len() <= MOST_MARKS) {
+            if series.line.len() == 1 || (series.marked && series.line.len() <= MAX_MARKS) {
                 for ((px, py), (step, value)) in line.zip(&series.line) {
                     let _ = write!(
                         svg,
@@ -252,14 +259,6 @@ impl Chart<'_> {
         html.push_str("</tbody></table></div></details>");
         html
     }
-}
-
-/// At most `most` of the indices 0..count at even distances, the first and the last among them.
-pub fn evenly(count: usize, most: usize) -> Vec<usize> {
-    if count <= most || most < 2 {
-        return (0..count.min(most.max(1))).collect();
-    }
-    (0..most).map(|i| (i * (count - 1) + (most - 1) / 2) / (most - 1)).collect()
 }
 
 /// The value that a part of the values is not above; none of none.

@@ -1,7 +1,12 @@
 //! The charts of a run, from its logs.
 
-use super::chart::{Chart, Series, evenly};
-use super::logs::{ScheduleLine, Thinned, Training, ValidationLine, Validations};
+use std::fmt::Write;
+
+use vdm::axis::{Thinned, evenly};
+
+use super::chart::{Chart, HEIGHT, Series, WIDTH};
+use super::logs::{ScheduleLine, Training, ValidationLine, Validations};
+use crate::output::text::escape;
 
 /// Decades from which a loss is drawn on a logarithmic axis.
 const DECADES: f64 = 1.3;
@@ -13,7 +18,7 @@ const DECIBELS: f64 = -10.0 * std::f64::consts::LOG10_E;
 type Term = fn(&ValidationLine) -> Option<f64>;
 
 /// The total and its three terms, of training and validation.
-pub fn losses(training: &Training, validations: &Validations) -> String {
+pub fn losses(training: &Training, validations: &Validations) -> Vec<Chart<'static>> {
     let total: Term = |line| Some(line.total);
     let panels: [(&str, &str, &Thinned, Term); 4] = [
         ("Total", "The variational bound, the sum of the three terms below.", &training.total, total),
@@ -23,21 +28,67 @@ pub fn losses(training: &Training, validations: &Validations) -> String {
         ("Diffusion", "What the noise prediction costs, over all times.", &training.diffusion, |line| line.diffusion),
         ("Latent", "How far the noisiest latent is from pure noise.", &training.latent, |line| line.latent),
     ];
-    let mut html = String::new();
-    for (title, about, values, term) in panels {
+    let chart = |(title, about, values, term)| {
         let mut series = of_training(values);
         for (number, (name, lines)) in validations.iter().enumerate() {
             let with_error = title == "Total";
             series.push(of_validation(name, number, validations.len(), lines, term, with_error));
         }
-        html.push_str(&chart(title, about, "bits/dim", series));
+        chart(title, about, "bits/dim", series)
+    };
+    panels.map(chart).to_vec()
+}
+
+/// The charts of the losses as one SVG image, in the light colours of the report.
+pub fn losses_svg(charts: &[Chart<'_>]) -> String {
+    const TITLE: f64 = 28.0;
+    const LINE: f64 = 16.0;
+    let lines = charts.iter().map(|chart| chart.series.len()).max().unwrap_or(0);
+    let top = TITLE + LINE * lines as f64;
+    let rows = charts.len().div_ceil(2) as f64;
+    let mut svg = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {} {}\"><style>{}</style>\
+         <rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>",
+        2.0 * WIDTH,
+        rows * (top + HEIGHT),
+        light_style()
+    );
+    for (number, chart) in charts.iter().enumerate() {
+        let (x, y) = ((number % 2) as f64 * WIDTH, (number / 2) as f64 * (top + HEIGHT));
+        let _ = write!(
+            svg,
+            "<g transform=\"translate({} {})\"><text font-weight=\"bold\">{}</text>",
+            x + 16.0,
+            y + 20.0,
+            chart.title
+        );
+        for (line, series) in chart.series.iter().enumerate() {
+            let (y, class, name) = (LINE * (line + 1) as f64, escape(&series.class), escape(&series.name));
+            let _ = write!(
+                svg,
+                "<line class=\"line {class}\" x2=\"18\" y1=\"{0}\" y2=\"{0}\"/><text x=\"24\" y=\"{y}\">{name}</text>",
+                y - 4.0
+            );
+        }
+        svg += "</g>";
+        svg += &chart.svg(&format!("x=\"{x}\" y=\"{}\" width=\"{WIDTH}\" height=\"{HEIGHT}\"", y + top));
     }
-    html
+    svg + "</svg>\n"
+}
+
+/// What the report's style says of charts, with its colours in place of their names: few programs know those in images.
+fn light_style() -> String {
+    let css = include_str!("style.css");
+    let rules = css.lines().filter(|line| line.starts_with("svg ")).collect::<Vec<_>>().join("\n");
+    let colours = css.split('}').next().unwrap_or_default().split(';').filter_map(|entry| entry.split_once(": "));
+    colours.fold(rules, |rules, (name, colour)| {
+        rules.replace(&format!("var({})", name.rsplit([' ', '\n']).next().unwrap_or_default()), colour)
+    })
 }
 
 /// The paper's two auxiliary losses.
 pub fn auxiliary(training: &Training) -> String {
-    let of = |title, about, unit, values| chart(title, about, unit, of_training(values));
+    let of = |title, about, unit, values| chart(title, about, unit, of_training(values)).render();
     let mse = "Mean squared error of the decoder's mean, of grey values in [0, 1].";
     let difference = "Mean squared error of differences between neighbouring pixels.";
     of("Mean squared error", mse, "squared grey value", &training.mse)
@@ -46,17 +97,10 @@ pub fn auxiliary(training: &Training) -> String {
 
 /// What the optimizer did.
 pub fn optimization(training: &Training) -> String {
-    let of = |title, about, unit, values| chart(title, about, unit, of_training(values));
-    let rate = Series { line: means(&training.learning_rate), in_words: true, ..of_name("learning rate", "training") };
-    let rate = Chart {
-        title: "Learning rate",
-        about: "Of each step, with warmup and decay.",
-        unit: "learning rate",
-        x: "step",
-        decades: f64::INFINITY,
-        right: None,
-        series: vec![rate],
-    };
+    let of = |title, about, unit, values| chart(title, about, unit, of_training(values)).render();
+    let rate = Series { line: training.learning_rate.means(), in_words: true, ..of_name("learning rate", "training") };
+    let rate = chart("Learning rate", "Of each step, with warmup and decay.", "learning rate", vec![rate]);
+    let rate = Chart { decades: f64::INFINITY, ..rate };
     rate.render()
         + &of("Gradient norm", "Before clipping.", "nats/pixel", &training.gradient_norm)
         + &of("Speed", "Training images a second.", "images/s", &training.images_per_second)
@@ -92,16 +136,12 @@ pub fn schedule(lines: &[ScheduleLine]) -> String {
     chart.render()
 }
 
-fn chart(title: &str, about: &str, unit: &str, series: Vec<Series>) -> String {
-    Chart { title, about, unit, x: "step", decades: DECADES, right: None, series }.render()
+fn chart<'a>(title: &'a str, about: &'a str, unit: &'a str, series: Vec<Series>) -> Chart<'a> {
+    Chart { title, about, unit, x: "step", decades: DECADES, right: None, series }
 }
 
 fn of_name(name: &str, class: &str) -> Series {
     Series { name: name.to_owned(), class: class.to_owned(), ..Series::default() }
-}
-
-fn means(values: &Thinned) -> Vec<(f64, f64)> {
-    values.buckets().iter().map(|bucket| (bucket.step, bucket.mean)).collect()
 }
 
 /// Every step faintly, as a line or as an area from the least to the greatest of several, and their smooth course.
@@ -111,12 +151,12 @@ fn of_training(values: &Thinned) -> Vec<Series> {
         return Vec::new();
     }
     let raw = if buckets.iter().all(|bucket| bucket.count == 1) {
-        Series { line: means(values), ..of_name("training, each step", "training raw") }
+        Series { line: values.means(), ..of_name("training, each step", "training raw") }
     } else {
         let most = buckets.iter().map(|bucket| bucket.count).max().unwrap_or(1);
         Series {
             band: buckets.iter().map(|bucket| (bucket.step, bucket.min, bucket.max)).collect(),
-            line: means(values),
+            line: values.means(),
             ..of_name(&format!("training, {most} steps: mean and range"), "training raw")
         }
     };

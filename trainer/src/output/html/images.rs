@@ -8,9 +8,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use image::codecs::jpeg::JpegEncoder;
 use image::{ImageFormat, ImageReader, Limits};
+use vdm::axis::evenly;
 
-use super::chart::evenly;
-use super::page::escape;
+use crate::output::text::escape;
 
 /// Grids of samples that are shown, at most.
 const GRIDS: usize = 8;

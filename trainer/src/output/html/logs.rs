@@ -7,6 +7,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use vdm::axis::Thinned;
 
 /// The longest line that is read: a file without line ends is no log.
 const LONGEST_LINE: u64 = 1 << 20;
@@ -180,87 +181,4 @@ pub fn schedules(path: &Path) -> (Vec<ScheduleLine>, Reading) {
         }
     });
     (lines.into_values().collect(), reading)
-}
-
-/// Values of neighbouring steps, summed up.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Bucket {
-    /// Mean of the steps.
-    pub step: f64,
-    /// Mean, least and greatest of the values.
-    pub mean: f64,
-    pub min: f64,
-    pub max: f64,
-    /// Values.
-    pub count: u64,
-}
-
-impl Bucket {
-    fn join(self, other: Self) -> Self {
-        let (a, b) = (self.count as f64, other.count as f64);
-        let mean = |x: f64, y: f64| (x * a + y * b) / (a + b);
-        Self {
-            step: mean(self.step, other.step),
-            mean: mean(self.mean, other.mean),
-            min: self.min.min(other.min),
-            max: self.max.max(other.max),
-            count: self.count + other.count,
-        }
-    }
-}
-
-/// Values against steps in a bounded number of buckets, each of which covers as many values.
-#[derive(Clone, Debug)]
-pub struct Thinned {
-    buckets: Vec<Bucket>,
-    /// Values that a full bucket covers.
-    stride: u64,
-}
-
-impl Default for Thinned {
-    fn default() -> Self {
-        Self { buckets: Vec::new(), stride: 1 }
-    }
-}
-
-impl Thinned {
-    /// Buckets kept: a chart is not many more pixels wide.
-    const MOST: usize = 600;
-
-    /// Takes a value; one that is no finite number is left out.
-    pub fn push(&mut self, step: u64, value: f64) {
-        if !value.is_finite() {
-            return;
-        }
-        let new = Bucket { step: step as f64, mean: value, min: value, max: value, count: 1 };
-        match self.buckets.last_mut() {
-            Some(last) if last.count < self.stride => *last = last.join(new),
-            _ => self.buckets.push(new),
-        }
-        if self.buckets.len() > Self::MOST {
-            self.buckets =
-                self.buckets.chunks(2).filter_map(|pair| pair.iter().copied().reduce(Bucket::join)).collect();
-            self.stride *= 2;
-        }
-    }
-
-    /// The buckets, in order of their steps.
-    pub fn buckets(&self) -> &[Bucket] {
-        &self.buckets
-    }
-
-    /// Means over windows of a twentieth of all: what the noise of single batches hides.
-    pub fn smooth(&self) -> Vec<(f64, f64)> {
-        let half = self.buckets.len() / 40;
-        (0..self.buckets.len())
-            .map(|i| {
-                // As far to both sides, so that the steep start is not drawn towards the rest; the flat end has more
-                // noise than slope, and keeps its window.
-                let before = half.min(i);
-                let window = &self.buckets[i - before..=(i + before).min(self.buckets.len() - 1)];
-                let count: f64 = window.iter().map(|b| b.count as f64).sum();
-                (self.buckets[i].step, window.iter().map(|b| b.mean * b.count as f64).sum::<f64>() / count)
-            })
-            .collect()
-    }
 }

@@ -1,11 +1,12 @@
 //! What a run did, as one HTML file that needs nothing else.
+//!
+//! A file uses only those above it in this list: `logs`, `chart`, `curves`, `images`, `sections`, `page`.
 
 mod chart;
 mod curves;
 mod images;
 mod logs;
 mod page;
-mod scale;
 mod sections;
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 
+use self::logs::Training;
 use crate::base::files;
 
 /// Files of which any one makes a folder a run's.
@@ -31,6 +33,13 @@ pub fn write(folder: &Path) -> Result<PathBuf> {
     let path = folder.join("report.html");
     files::write_atomic(&path, page::page(folder).as_bytes())?;
     Ok(path)
+}
+
+/// The losses of training and validation against steps, as one SVG image.
+pub fn losses_svg(folder: &Path) -> String {
+    let (training, _) = Training::read(&folder.join("log.jsonl"));
+    let (validations, _) = logs::validations(&folder.join("validation.jsonl"));
+    curves::losses_svg(&curves::losses(&training, &validations))
 }
 
 fn is_run(folder: &Path) -> bool {

@@ -1,4 +1,4 @@
-//! The page: its head, its sections in order, and the escaping of text.
+//! The page: its head, and its sections in order.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -6,11 +6,11 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
+use super::chart::Chart;
 use super::images::{Album, missing};
 use super::logs::{self, Reading, StepLine, Training, ValidationLine, Validations};
-use super::scale::{count, number};
 use super::{curves, sections};
-use crate::output::terminal::duration;
+use crate::output::text::{count, duration, escape, number};
 
 /// Characters that all pictures together may take: charts and text need far less than the rest of 10 MB.
 const PICTURES: usize = 8_500_000;
@@ -33,7 +33,8 @@ pub fn page(folder: &Path) -> String {
 
     section(&mut html, "losses", "Losses", |html| {
         html.push_str(&troubles(&[(&training_reading, "log.jsonl"), (&validation_reading, "validation.jsonl")]));
-        grid(html, "large", &curves::losses(&training, &validations));
+        let charts: String = curves::losses(&training, &validations).iter().map(Chart::render).collect();
+        grid(html, "large", &charts);
     });
     section(&mut html, "schedule", "Noise schedule", |html| {
         html.push_str(&troubles(&[(&schedule_reading, "schedule.jsonl")]));
@@ -154,22 +155,4 @@ fn with_error(line: &ValidationLine) -> String {
 
 fn first_of<'a>(config: &'a Value, places: &[&str]) -> Option<&'a Value> {
     places.iter().find_map(|place| config.pointer(place))
-}
-
-/// Text as HTML, in content or in an attribute with double quotes.
-pub fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            // Not allowed in HTML, whatever it stands in.
-            c if c.is_control() && !matches!(c, '\n' | '\t') => escaped.push('\u{fffd}'),
-            c => escaped.push(c),
-        }
-    }
-    escaped
 }

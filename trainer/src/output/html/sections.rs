@@ -8,7 +8,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::images::{Album, grids, missing};
-use super::page::escape;
+use crate::output::text::escape;
 
 /// The most of a text file that is shown.
 const LONGEST_TEXT: u64 = 256 << 10;

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
-use super::logs::{Reading, Thinned, Training};
+use super::logs::{Reading, Training};
 use super::*;
 
 const LINE: &str = "{\"step\":STEP,\"reconstruction\":0.8,\"latent\":1e-6,\"diffusion\":0.004,\"mse\":0.01,\
@@ -194,28 +194,6 @@ fn long_logs_make_no_larger_reports() {
 }
 
 #[test]
-fn buckets_keep_mean_and_extremes() {
-    let mut values = Thinned::default();
-    let count = 12_345u64;
-    for step in 1..=count {
-        values.push(step, if step == 7000 { 50.0 } else { (step % 10) as f64 });
-    }
-    values.push(count + 1, f64::NAN);
-    let buckets = values.buckets();
-    assert!((300..=600).contains(&buckets.len()), "{}", buckets.len());
-    assert_eq!(buckets.iter().map(|b| b.count).sum::<u64>(), count);
-    assert_eq!(buckets.iter().map(|b| b.max).fold(0.0, f64::max), 50.0);
-    assert_eq!(buckets.iter().map(|b| b.min).fold(9.0, f64::min), 0.0);
-    let sum: f64 = buckets.iter().map(|b| b.mean * b.count as f64).sum();
-    // Σ step mod 10 over 1..=12345 is 1234 · 45 + 15; step 7000 adds 50 instead of 0.
-    assert!((sum - (1234.0 * 45.0 + 15.0 + 50.0)).abs() < 1e-6, "{sum}");
-    assert!(buckets.windows(2).all(|pair| pair[0].step < pair[1].step));
-    let smooth = values.smooth();
-    assert_eq!(smooth.len(), buckets.len());
-    assert!(smooth[5..].iter().all(|p| (3.0..6.5).contains(&p.1)), "an average of many");
-}
-
-#[test]
 fn a_log_that_was_begun_anew_keeps_its_order() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("log.jsonl");
@@ -224,4 +202,18 @@ fn a_log_that_was_begun_anew_keeps_its_order() {
     assert_eq!(reading, Reading::Read { damaged: 0 });
     let steps: Vec<f64> = training.total.buckets().iter().map(|b| b.step).collect();
     assert_eq!(steps, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+}
+
+#[test]
+fn the_losses_are_one_image_that_stands_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    whole(folder.path());
+    let svg = losses_svg(folder.path());
+    for wanted in
+        ["Total", "Latent", "training, smoothed", "validation, ema-50000 ± 1 standard error", "color: #0b66c3"]
+    {
+        assert!(svg.contains(wanted), "{wanted} is not in {svg}");
+    }
+    assert!(!svg.contains("var(--") && svg.matches("<svg").count() == svg.matches("</svg>").count());
+    assert_eq!(svg.matches("<polyline").count(), 4 * (1 + 1 + 2));
 }

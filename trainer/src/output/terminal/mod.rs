@@ -16,7 +16,6 @@ use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use self::paint::Painter;
-pub use self::plain::duration;
 use self::screen::Colours;
 use self::state::State;
 pub use self::state::{Facts, StepView};

@@ -1,9 +1,8 @@
 //! The view as plain lines.
 
-use std::time::Duration;
-
 use super::memory::in_words;
 use super::state::State;
+use crate::output::text::duration;
 use crate::run::log::ValidationLog;
 
 /// The last step in one line; none before the first.
@@ -43,9 +42,4 @@ pub fn short_validation_line(v: &ValidationLog) -> String {
 
 fn of(v: &ValidationLog) -> String {
     if v.is_of_weights() { String::new() } else { format!(" of {}", v.series) }
-}
-
-/// `5025 s` → `1h 23m 45s`.
-pub fn duration(time: Duration) -> String {
-    humantime::format_duration(Duration::from_secs(time.as_secs())).to_string()
 }

@@ -8,8 +8,8 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Axis, Chart, Dataset, GraphType, LineGauge, Paragraph, Widget};
 
 use super::memory::in_words;
-use super::plain::duration;
 use super::state::{State, StepView};
+use crate::output::text::duration;
 use crate::run::log::ValidationLog;
 
 /// Styles of what means something.
@@ -199,11 +199,11 @@ fn draw_chart(state: &State, colours: Colours, area: Rect, buffer: &mut Buffer) 
     ])
     .render(title, buffer);
 
-    let (training, validation) = (state.training_totals.points(), state.validation_totals.points());
-    let [low, high] = bounds(training, validation);
+    let (training, validation) = (state.training_totals.means(), state.validation_totals.means());
+    let [low, high] = bounds(&training, &validation);
     // Outliers stand at the edge instead of off the chart.
-    let inside = |points: &[(f64, f64)]| -> Vec<(f64, f64)> {
-        points.iter().map(|&(step, value)| (step, value.clamp(low, high))).collect()
+    let inside = |points: Vec<(f64, f64)>| -> Vec<(f64, f64)> {
+        points.into_iter().map(|(step, value)| (step, value.clamp(low, high))).collect()
     };
     let (training, validation) = (inside(training), inside(validation));
     let first = training.iter().chain(&validation).map(|p| p.0).fold(f64::INFINITY, f64::min);

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use vdm::axis::Thinned;
+
 use super::memory::Memory;
 use crate::run::log::ValidationLog;
 
@@ -117,52 +119,5 @@ impl State {
     /// The part of the run that is done, in [0, 1].
     pub fn ratio(&self) -> f64 {
         if self.total_steps == 0 { 1.0 } else { (self.step as f64 / self.total_steps as f64).clamp(0.0, 1.0) }
-    }
-}
-
-/// Values against steps, of which a bounded number is kept: neighbours are averaged when there are too many.
-#[derive(Clone, Debug)]
-pub struct Thinned {
-    points: Vec<(f64, f64)>,
-    /// Values that one point averages.
-    stride: u32,
-    pending: (f64, f64, u32),
-}
-
-impl Default for Thinned {
-    fn default() -> Self {
-        Self { points: Vec::new(), stride: 1, pending: (0.0, 0.0, 0) }
-    }
-}
-
-impl Thinned {
-    /// Points kept: more than a terminal shows side by side.
-    const MOST: usize = 1024;
-
-    /// Takes a value; one that is no finite number is left out.
-    pub fn push(&mut self, step: u64, value: f64) {
-        if !value.is_finite() {
-            return;
-        }
-        let (steps, values, count) = &mut self.pending;
-        *steps += step as f64;
-        *values += value;
-        *count += 1;
-        if *count < self.stride {
-            return;
-        }
-        let n = f64::from(*count);
-        self.points.push((*steps / n, *values / n));
-        self.pending = (0.0, 0.0, 0);
-        if self.points.len() == Self::MOST {
-            self.points =
-                self.points.chunks_exact(2).map(|p| ((p[0].0 + p[1].0) / 2.0, (p[0].1 + p[1].1) / 2.0)).collect();
-            self.stride *= 2;
-        }
-    }
-
-    /// The points, in order of their steps.
-    pub fn points(&self) -> &[(f64, f64)] {
-        &self.points
     }
 }

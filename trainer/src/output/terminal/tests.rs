@@ -229,20 +229,6 @@ fn a_run_that_is_stopped_says_where_once() {
 }
 
 #[test]
-fn long_runs_keep_few_points_and_their_mean() {
-    let mut thinned = state::Thinned::default();
-    let steps = 1 << 17;
-    for i in 0..steps {
-        thinned.push(i, i as f64);
-    }
-    let points = thinned.points();
-    assert!((256..1024).contains(&points.len()), "{}", points.len());
-    let mean = points.iter().map(|p| p.1).sum::<f64>() / points.len() as f64;
-    assert!((mean - (steps - 1) as f64 / 2.0).abs() < 1e-6, "{mean}");
-    assert!(points.iter().all(|p| (p.0 - p.1).abs() < 1e-6));
-}
-
-#[test]
 fn the_time_left_follows_from_the_pace() {
     let mut state = State::new(200, 100, facts());
     assert_eq!(state.left(), None, "no step was taken");
