@@ -1,5 +1,5 @@
-//! The last step of a build of the site, over the files that Trunk has ready: the model cards as HTML, the hashes in the
-//! page's Content-Security-Policy, and the service worker's list of files.
+//! The last step of a build of the site: the model cards as HTML, the hashes in the page's Content-Security-Policy, and
+//! the service worker's list of files.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -17,22 +17,27 @@ use crate::manifest::{SUFFIX, sha256};
 /// Where the policy in `index.html` takes the hashes of the inline scripts.
 const INLINE_SCRIPTS: &str = "inline-scripts";
 const SERVICE_WORKER: &str = "sw.js";
-/// The page itself keeps the weights: they are large, and one's choice.
+/// The page keeps the weights itself, those that are used.
 const WEIGHTS: &str = "weights/";
 
 /// Finishes the site in the folder that Trunk names.
-pub fn site(repository: &Path) -> Result<()> {
+pub fn trunk_site(repository: &Path) -> Result<()> {
     let staging = env::var_os("TRUNK_STAGING_DIR").map(PathBuf::from);
     let staging =
         staging.context("TRUNK_STAGING_DIR is not set: Trunk calls this command, by its hook in Trunk.toml")?;
-    card::render_all(&staging.join(WEIGHTS))?;
-    let index = staging.join("index.html");
+    site(repository, &staging)
+}
+
+/// Finishes the site in a folder.
+pub fn site(repository: &Path, site: &Path) -> Result<()> {
+    card::render_all(&site.join(WEIGHTS))?;
+    let index = site.join("index.html");
     let html = allow_inline_scripts(&read(&index)?).with_context(|| format!("cannot finish {}", index.display()))?;
     fs::write(&index, html).with_context(|| format!("cannot write {}", index.display()))?;
 
     let template = read(&repository.join("web/static").join(SERVICE_WORKER))?;
-    let worker = service_worker(&template, &hashes(&staging)?)?;
-    let path = staging.join(SERVICE_WORKER);
+    let worker = service_worker(&template, &hashes(site)?)?;
+    let path = site.join(SERVICE_WORKER);
     fs::write(&path, worker).with_context(|| format!("cannot write {}", path.display()))
 }
 
@@ -84,7 +89,7 @@ fn hashes(site: &Path) -> Result<BTreeMap<String, String>> {
     Ok(hashes)
 }
 
-/// The service worker from its template. Its version is that of the files and of its own code.
+/// Fills in the service worker's template. Its version is a hash of the files and of its own code.
 fn service_worker(template: &str, hashes: &BTreeMap<String, String>) -> Result<String> {
     for mark in ["__FILES__", "__VERSION__"] {
         ensure!(template.matches(mark).count() == 1, "the service worker's template must name {mark} once");

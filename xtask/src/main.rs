@@ -1,11 +1,14 @@
 //! The repository's chores, each with all of its own set-up: `cargo xtask COMMAND`.
 //!
-//! A module uses only those above it in this list: `shell`, `arrows`, `manifest`, `card`, `finish`, `tools`.
+//! A module uses only those above it in this list: `shell`, `arrows`, `manifest`, `card`, `finish`, `serve`, `tools`,
+//! `demo`.
 
 mod arrows;
 mod card;
+mod demo;
 mod finish;
 mod manifest;
+mod serve;
 mod shell;
 mod tools;
 
@@ -13,17 +16,17 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail, ensure};
 
-use crate::shell::{cargo, repository, succeed};
+use crate::shell::{cargo, output, repository, succeed};
 
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
-  demo [OPTION…]     build the page and open it in the browser; options go to `trunk serve`,
-                     such as --port 9000, or --no-open to open nothing
-  build [OPTION…]    build the page into dist; options go to `trunk build`
-  test [OPTION…]     run all the tests: crates, command line, page in a real Chromium; options go to `cargo test`
-  lint               formatting, clippy and documentation, natively and for WebAssembly
-  arrows             check that modules use each other one way only
+  demo [OPTION…]     build the page quickly, serve it and open it in the browser; --port NUMBER, --no-open
+  build [OPTION…]    build the page as it is published, into dist; options go to `trunk build`
+  check              the fast tests: formatting, clippy and unit tests, without GPUs and without a browser
+  lint               formatting, clippy, documentation, imports, licences: everything, natively and for WebAssembly
+  test [OPTION…]     all the tests: crates, command line, page in a real Chromium; options go to `cargo test`
+  arrows             check that modules use each other one way only: a part of check and lint
   weights-manifest   write web/weights/manifest.json from the files beside it
   finish-site        what Trunk calls at the end of every build: model cards, Content-Security-Policy and service worker
 
@@ -45,15 +48,16 @@ fn run(arguments: &[String]) -> Result<()> {
         bail!("a command is missing\n\n{USAGE}");
     };
     match command.as_str() {
-        "demo" => demo(options),
+        "demo" => demo::run(options),
         "build" => build(options),
+        "check" => without_options(options).and_then(|()| check()),
         "test" => test(options),
         "lint" => without_options(options).and_then(|()| lint()),
         "arrows" => without_options(options).and_then(|()| arrows::check(&repository())),
         "weights-manifest" => {
             without_options(options).and_then(|()| manifest::write(&repository().join("web/weights")))
         }
-        "finish-site" => without_options(options).and_then(|()| finish::site(&repository())),
+        "finish-site" => without_options(options).and_then(|()| finish::trunk_site(&repository())),
         "help" | "--help" | "-h" => {
             println!("{USAGE}");
             Ok(())
@@ -65,17 +69,6 @@ fn run(arguments: &[String]) -> Result<()> {
 fn without_options(options: &[String]) -> Result<()> {
     ensure!(options.is_empty(), "this command takes no options\n\n{USAGE}");
     Ok(())
-}
-
-fn demo(options: &[String]) -> Result<()> {
-    let mut trunk = tools::trunk(&repository())?;
-    trunk.args(["serve", "--release"]);
-    let (quiet, options): (Vec<&String>, Vec<&String>) = options.iter().partition(|option| *option == "--no-open");
-    if quiet.is_empty() && !options.iter().any(|option| option.starts_with("--open")) {
-        trunk.arg("--open");
-    }
-    eprintln!("building the page: some minutes the first time. It is served until Ctrl-C.");
-    succeed(trunk.args(options))
 }
 
 fn build(options: &[String]) -> Result<()> {
@@ -98,14 +91,28 @@ fn test(options: &[String]) -> Result<()> {
     succeed(tests.arg("test").args(everything).args(options))
 }
 
+const DENY_WARNINGS: [&str; 3] = ["--", "-D", "warnings"];
+
+/// One choice of packages, features and profile, so that nothing is compiled twice.
+fn check() -> Result<()> {
+    let packages = ["--locked", "--no-default-features", "-p", "vdm", "-p", "trainer", "-p", "web", "-p", "xtask"];
+    succeed(cargo().args(["fmt", "--all", "--check"]))?;
+    succeed(cargo().arg("clippy").args(packages).arg("--all-targets").args(DENY_WARNINGS))?;
+    succeed(cargo().arg("test").args(packages).args(["--tests"]))
+}
+
+/// In the profile of `test`, which compiles the same build scripts and macros.
 fn lint() -> Result<()> {
     tools::wasm_target()?;
-    let wasm = ["-p", "web", "--target", "wasm32-unknown-unknown"];
     succeed(cargo().args(["fmt", "--all", "--check"]))?;
-    let denied = ["--", "-D", "warnings"];
-    succeed(cargo().args(["clippy", "--release", "--workspace", "--all-targets", "--locked"]).args(denied))?;
-    succeed(cargo().args(["clippy", "--profile", "wasm", "--locked"]).args(wasm).args(denied))?;
-    let mut doc = cargo();
-    doc.env("RUSTDOCFLAGS", "-D warnings");
-    succeed(doc.args(["doc", "--release", "--workspace", "--no-deps", "--locked"]))
+    if output(cargo().args(["deny", "--version"])).is_ok() {
+        succeed(cargo().args(["deny", "check", "licenses", "bans", "sources"]))?;
+    } else {
+        eprintln!("cargo-deny is not there: licences are not checked (`cargo install --locked cargo-deny`)");
+    }
+    let workspace = ["--release", "--workspace", "--locked"];
+    succeed(cargo().arg("clippy").args(workspace).arg("--all-targets").args(DENY_WARNINGS))?;
+    let wasm = ["--profile", "wasm", "--locked", "-p", "web", "--target", tools::WASM_TARGET];
+    succeed(cargo().arg("clippy").args(wasm).args(DENY_WARNINGS))?;
+    succeed(cargo().env("RUSTDOCFLAGS", "-D warnings").arg("doc").args(workspace).arg("--no-deps"))
 }

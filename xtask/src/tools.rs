@@ -11,15 +11,28 @@ use anyhow::{Context, Result, ensure};
 use crate::shell::{cargo, output, repository, succeed};
 
 const TRUNK_VERSION: &str = "0.21.14";
-const WASM_TARGET: &str = "wasm32-unknown-unknown";
+/// What the page is compiled for.
+pub const WASM_TARGET: &str = "wasm32-unknown-unknown";
+
+/// Makes JavaScript and WebAssembly for the browser of compiled programs, with wasm-bindgen if it is there, and else with
+/// our own small program of its library, which takes less time to compile.
+pub fn bindgen(programs: &[PathBuf], folder: &Path) -> Result<()> {
+    if let Some(wasm_bindgen) = found("wasm-bindgen", &wasm_bindgen_version(&repository())?) {
+        let run = |program| {
+            let mut command = Command::new(&wasm_bindgen);
+            succeed(command.args(["--target", "web", "--no-typescript", "--out-dir"]).arg(folder).arg(program))
+        };
+        return programs.iter().try_for_each(run);
+    }
+    let run =
+        ["run", "--locked", "--profile", "xtask", "--package", "xtask", "--features", "bindgen", "--bin", "bindgen"];
+    succeed(cargo().args(run).arg("--").arg(folder).args(programs))
+}
 
 /// Trunk in the repository's root, set up so that it downloads nothing by itself wherever npm or wasm-opt is there.
 pub fn trunk(repository: &Path) -> Result<Command> {
     wasm_target()?;
-    let lock = repository.join("Cargo.lock");
-    let lock = fs::read_to_string(&lock).with_context(|| format!("cannot read {}", lock.display()))?;
-    let wasm_bindgen = locked_version(&lock, "wasm-bindgen").context("Cargo.lock names no wasm-bindgen")?;
-    ensure_tool("wasm-bindgen", "wasm-bindgen-cli", &wasm_bindgen)?;
+    ensure_tool("wasm-bindgen", "wasm-bindgen-cli", &wasm_bindgen_version(repository)?)?;
     ensure_tool("trunk", "trunk", TRUNK_VERSION)?;
     let mut folders = vec![tools().join("bin")];
     folders.extend(wasm_opt(repository)?);
@@ -96,6 +109,13 @@ pub fn check_browser() -> Result<()> {
     Ok(())
 }
 
+/// The version of wasm-bindgen that the page is compiled with: the tool's must be the same.
+fn wasm_bindgen_version(repository: &Path) -> Result<String> {
+    let lock = repository.join("Cargo.lock");
+    let lock = fs::read_to_string(&lock).with_context(|| format!("cannot read {}", lock.display()))?;
+    locked_version(&lock, "wasm-bindgen").context("Cargo.lock names no wasm-bindgen")
+}
+
 /// The version of a package in a lock file; where there are several, the last.
 fn locked_version(lock: &str, package: &str) -> Option<String> {
     let mut lines = lock.lines();
@@ -113,27 +133,40 @@ fn ensure_tool(program: &str, package: &str, version: &str) -> Result<()> {
         return Ok(());
     }
     let root = tools();
-    eprintln!("installing {package} {version} into {}: some minutes, once", root.display());
+    eprintln!("installing {package} {version} into {}, once", root.display());
     let scratch = root.join("build");
-    let install = |locked: &[&str]| {
-        let mut install = cargo();
-        install.args(["install", "--force", package, "--version", version, "--root"]).arg(&root).args(locked);
-        // Not in the workspace: neither its lock file nor its settings apply.
-        install.current_dir(env::temp_dir()).env("CARGO_TARGET_DIR", &scratch);
+    // Not in the workspace: neither its lock file nor its settings apply.
+    let install = || {
+        let mut command = cargo();
+        command.current_dir(env::temp_dir()).env("CARGO_TARGET_DIR", &scratch);
+        command
+    };
+    let ready_made = output(install().args(["binstall", "-V"])).is_ok()
+        && succeed(
+            install()
+                .args(["binstall", "--no-confirm", "--force", "--root"])
+                .arg(&root)
+                .arg(format!("{package}@{version}")),
+        )
+        .is_ok();
+    let compile = |locked: &[&str]| {
+        let mut command = install();
+        command.args(["install", "--force", package, "--version", version, "--root"]).arg(&root).args(locked);
         // A tool that runs for seconds need not be compiled for minutes longer.
-        install.envs([
+        succeed(command.envs([
             ("CARGO_PROFILE_RELEASE_LTO", "off"),
             ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16"),
-            ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "2"),
+            ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1"),
             ("CARGO_PROFILE_RELEASE_DEBUG", "false"),
-        ]);
-        succeed(&mut install)
+        ]))
     };
-    // A mirror of the registry may not have every version that the tool was locked with yet.
-    install(&["--locked"]).or_else(|error| {
-        eprintln!("{error:#}: trying again with the newest versions of what it depends on");
-        install(&[])
-    })?;
+    if !ready_made {
+        // A mirror of the registry may not have every version that the tool was locked with yet.
+        compile(&["--locked"]).or_else(|error| {
+            eprintln!("{error:#}: trying again with the newest versions of what it depends on");
+            compile(&[])
+        })?;
+    }
     // What compiling left behind is a gigabyte of no further use; where it stays, nothing is wrong.
     let _ = fs::remove_dir_all(scratch);
     ensure!(found(program, version).is_some(), "{program} {version} was installed, and does not run");
@@ -180,6 +213,7 @@ version = \"0.2.9\"
         assert_eq!(locked_version(lock, "wasm-bindgen").as_deref(), Some("0.2.130"));
         assert_eq!(locked_version(lock, "wasm"), None);
     }
+
     #[test]
     fn the_pinned_wasm_opt_is_read_as_trunk_reads_it() {
         assert_eq!(pinned_wasm_opt(include_str!("../../Trunk.toml")).map(|v| v.parse::<u32>().is_ok()), Some(true));
