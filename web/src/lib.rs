@@ -12,7 +12,7 @@
 //! - [`form`]: what is typed, and how it becomes settings
 //! - [`session`]: every state that the page can be in, and what leads from one to the next
 //! - [`text`]: every word that the page shows
-//! - [`address`] (what a link says), [`learn`] (the numbers of the learning views)
+//! - [`address`] (what a link says), [`learning`] (the numbers of the learning views)
 //! - [`engine`]: the model on a device, generic over the backend
 //! - `worker` (owns the engine), `page` (Leptos components over the session)
 //!
@@ -24,7 +24,7 @@ pub mod crop;
 pub mod engine;
 pub mod form;
 pub mod interrupt;
-pub mod learn;
+pub mod learning;
 pub mod manifest;
 pub mod plot;
 pub mod protocol;

@@ -5,13 +5,13 @@ use vdm::math::alpha_squared;
 use crate::protocol::{Problem, Run};
 
 /// The most bytes of latents that are kept: all of a run, but for hundreds of steps of many images of large latents.
-const MOST_BYTES: u64 = 128 << 20;
+const MAX_BYTES: u64 = 128 << 20;
 
 /// How many steps lie between the moments that are kept of a run.
 pub(super) fn stride(steps: usize, rows: usize, dim: usize) -> usize {
     // A latent and its prediction a moment.
     let bytes = [steps + 1, rows, dim, 2 * size_of::<f32>()].map(|count| count as u64).iter().product::<u64>();
-    bytes.div_ceil(MOST_BYTES).max(1) as usize
+    bytes.div_ceil(MAX_BYTES).max(1) as usize
 }
 
 /// The latents of a run, on the host.

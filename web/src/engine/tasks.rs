@@ -33,7 +33,7 @@ impl<B: Backend> Engine<B> {
     pub async fn perform(&self, task: &Task, host: &impl Host) -> Result<Outcome, Halt> {
         match task {
             Task::Run(run) => self.run(run, host).await,
-            Task::Look { run, image, index } => self.look(run, *image, *index, host).await,
+            Task::Moment { run, image, index } => self.look(run, *image, *index, host).await,
             Task::Diffuse { subject, t, seed } => self.diffuse(subject, *t, *seed, host).await,
             Task::Measure { subject, times, seed } => self.measure(subject, *times, *seed, host).await,
             Task::Speed => self.speed(host).await,

@@ -92,7 +92,7 @@ fn pictures(engine: &Engine<Flex>, run: &Run) -> Vec<Picture> {
 }
 
 fn look(engine: &Engine<Flex>, run: &Run, image: u32, index: u32) -> Moment {
-    match perform(engine, &Task::Look { run: run.clone(), image, index }) {
+    match perform(engine, &Task::Moment { run: run.clone(), image, index }) {
         Outcome::Moment(moment) => moment,
         other => panic!("{other:?}"),
     }
@@ -151,7 +151,7 @@ fn any_moment_of_a_run_can_be_looked_at_by_any_worker() {
     assert_ne!(middle.noisy, middle.predicted);
     assert_eq!(look(&other, &run, 2, 17), middle);
     for (image, index) in [(4, 0), (0, 41)] {
-        let task = Task::Look { run: run.clone(), image, index };
+        let task = Task::Moment { run: run.clone(), image, index };
         let ending = now(engine.perform(&task, &TestHost::patient()));
         assert!(matches!(ending, Err(Halt::Problem(Problem::Settings { .. }))), "{ending:?}");
     }

@@ -7,10 +7,10 @@ use wasm_bindgen::JsCast;
 use web_sys::HtmlElement;
 
 use super::browser;
+use super::components::Action;
 use super::controller::Controller;
 use super::job::{Announcer, Failure, JobBar, NoticeBar};
 use super::kiosk::Kiosk;
-use super::kit::Action;
 use super::lang::{self, words};
 use super::offline;
 use super::state::PageState;

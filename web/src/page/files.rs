@@ -62,7 +62,7 @@ pub(super) fn take(files: &FileList, controller: Controller, state: PageState) {
     let files: Vec<File> = (0..files.length()).filter_map(|i| files.get(i)).collect();
     let too_large = files.iter().find(|file| file.size() > MAX_FILE_BYTES as f64);
     if let Some(file) = too_large {
-        let problem = Problem::TooLarge { file: file.name(), bytes: file.size() as u64, most: MAX_FILE_BYTES };
+        let problem = Problem::TooLarge { file: file.name(), bytes: file.size() as u64, max: MAX_FILE_BYTES };
         return controller.dispatch(Event::Refuse(problem));
     }
     // The addresses stay valid for as long as the page is there: a worker that is started anew asks for them again.

@@ -2,8 +2,8 @@
 
 use leptos::prelude::*;
 
+use super::components::Action;
 use super::controller::Controller;
-use super::kit::Action;
 use super::lang::words;
 use super::state::PageState;
 use crate::address::View;

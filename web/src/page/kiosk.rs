@@ -7,9 +7,9 @@ use leptos::ev;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 
+use super::components::{Action, PictureCanvas, random_seed};
 use super::controller::Controller;
 use super::job::{Announcer, Bar};
-use super::kit::{Action, PictureCanvas, random_seed};
 use super::lang::words;
 use super::share;
 use super::state::PageState;

@@ -5,11 +5,11 @@
 
 mod app;
 mod browser;
+mod components;
 mod controller;
 mod files;
 mod job;
 mod kiosk;
-mod kit;
 mod lang;
 mod offline;
 mod share;

@@ -40,7 +40,7 @@ pub(super) struct PageState {
     /// What else may explain a fault, for diagnostics.
     pub(super) remarks: RwSignal<Vec<String>>,
     /// What the five views that one learns from keep.
-    pub(super) learn: LearnState,
+    pub(super) learning: LearningState,
 }
 
 impl PageState {
@@ -61,14 +61,14 @@ impl PageState {
             dragging: RwSignal::new(false),
             update: RwSignal::new(false),
             remarks: RwSignal::new(Vec::new()),
-            learn: LearnState::new(),
+            learning: LearningState::new(),
         }
     }
 }
 
 /// Signals of the learning views.
 #[derive(Clone, Copy)]
-pub(super) struct LearnState {
+pub(super) struct LearningState {
     /// The image that is taken to noise, or measured; none before one is chosen.
     pub(super) subject: RwSignal<Option<Subject>>,
     /// The time that it is taken to.
@@ -100,7 +100,7 @@ pub(super) struct Lane {
     pub(super) steps: String,
 }
 
-impl LearnState {
+impl LearningState {
     /// As the page opens.
     pub(super) fn new() -> Self {
         let lane = |sampler, steps: &str| RwSignal::new(Lane { sampler, steps: steps.to_owned() });

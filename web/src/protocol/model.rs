@@ -67,7 +67,7 @@ pub enum BackendReason {
         adapter: String,
     },
     /// The address asks for it.
-    Asked,
+    Requested,
     /// The browser has no WebGPU.
     NoWebGpu,
     /// The browser has WebGPU, and no adapter for it.
@@ -115,7 +115,7 @@ impl ModelInfo {
     }
 
     /// Whether a link's hash, which may be shortened to its start, names these weights.
-    pub fn is_called(&self, hash: &str) -> bool {
+    pub fn has_hash(&self, hash: &str) -> bool {
         hash.len() >= SHORTEST_HASH && self.sha256.starts_with(hash)
     }
 }

@@ -112,8 +112,8 @@ pub enum Problem {
         file: String,
         /// Its size.
         bytes: u64,
-        /// The most that is accepted.
-        most: u64,
+        /// The maximum.
+        max: u64,
     },
 }
 

@@ -14,7 +14,7 @@ pub enum Task {
     /// Make images: gives [`Outcome::Pictures`].
     Run(Run),
     /// One moment of a run: gives [`Outcome::Moment`].
-    Look {
+    Moment {
         /// The run.
         run: Run,
         /// Which of its images.
@@ -57,7 +57,7 @@ impl Task {
     /// Whether the encoder is needed.
     pub fn needs_encoder(&self) -> bool {
         match self {
-            Task::Run(run) | Task::Look { run, .. } | Task::Save { save: Save::Animation { run, .. }, .. } => {
+            Task::Run(run) | Task::Moment { run, .. } | Task::Save { save: Save::Animation { run, .. }, .. } => {
                 run.needs_encoder()
             }
             Task::Save { save: Save::Strip { run, .. }, .. } => run.needs_encoder(),

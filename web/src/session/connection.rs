@@ -9,7 +9,7 @@ use crate::protocol::{BackendKind, BackendPreference, FileRequest, ModelInfo, Pr
 impl Session {
     pub(super) fn adopt(&mut self, model: ModelInfo) {
         if let Some(hash) = self.expected_hash.take()
-            && !model.is_called(&hash)
+            && !model.has_hash(&hash)
         {
             self.notice = Some(Notice::OtherWeights { sha256: hash });
         }

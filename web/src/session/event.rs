@@ -1,6 +1,6 @@
 //! What happens to the page, and what is to be done about it.
 
-use super::parts::{Choice, Keep, Slot};
+use super::parts::{Choice, Export, Slot};
 use crate::manifest::Manifest;
 use crate::protocol::{Problem, Request, Response, Run, Subject};
 
@@ -33,7 +33,7 @@ pub enum Event {
         right: Run,
     },
     /// The user looks at a moment of a slot's run.
-    Look {
+    Moment {
         /// Where.
         slot: Slot,
         /// Which of its images.
@@ -55,7 +55,7 @@ pub enum Event {
     /// The user wants to know how long the model takes here.
     MeasureSpeed,
     /// The user wants to keep something of a slot.
-    Save(Slot, Keep),
+    Save(Slot, Export),
     /// The user wants no more of what runs.
     Cancel,
     /// The user wants it to wait.

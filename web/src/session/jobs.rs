@@ -3,7 +3,7 @@
 use vdm::image::Origin;
 
 use super::event::{Command, Event, PATIENCE_SECONDS};
-use super::parts::{DiffusedAt, Job, JobKind, Keep, Measured, Notice, Panel, Phase, Plan, Slot};
+use super::parts::{DiffusedAt, Export, Job, JobKind, Measured, Notice, Panel, Phase, Plan, Slot};
 use super::state::Session;
 use crate::protocol::{
     BackendKind, Control, ModelInfo, Outcome, Problem, Recovery, Request, Response, Run, Save, Task,
@@ -35,10 +35,10 @@ impl Session {
                 });
                 self.start(Plan { kind: JobKind::Fill(Slot::RaceLeft), task: Task::Run(left), paused: false })
             }
-            Event::Look { slot, image, index } => {
+            Event::Moment { slot, image, index } => {
                 let Some(panel) = self.panel(slot).filter(|panel| panel.origin.is_some()) else { return Vec::new() };
-                let task = Task::Look { run: panel.run.clone(), image, index };
-                self.plan(JobKind::Look(slot), task, false)
+                let task = Task::Moment { run: panel.run.clone(), image, index };
+                self.plan(JobKind::Moment(slot), task, false)
             }
             Event::Diffuse { subject, t, seed } => {
                 self.plan(JobKind::Diffuse, Task::Diffuse { subject, t, seed }, false)
@@ -190,7 +190,7 @@ impl Session {
                 self.panels[slot as usize] =
                     Some(Panel { run, pictures, noisy: None, step, t: 0.0, elapsed_ms, origin, moment: None });
             }
-            (JobKind::Look(slot), Task::Look { run, image, .. }, Outcome::Moment(moment)) => {
+            (JobKind::Moment(slot), Task::Moment { run, image, .. }, Outcome::Moment(moment)) => {
                 if let Some(panel) = &mut self.panels[slot as usize]
                     && panel.run == run
                 {
@@ -284,7 +284,7 @@ impl Session {
         self.wanted = None;
     }
 
-    fn save(&mut self, slot: Slot, keep: Keep) -> Vec<Command> {
+    fn save(&mut self, slot: Slot, keep: Export) -> Vec<Command> {
         let Some(Panel { run, pictures, origin: Some(origin), .. }) = self.panel(slot) else { return Vec::new() };
         let columns = match slot {
             Slot::Between => pictures.len(),
@@ -301,21 +301,23 @@ impl Session {
             }
         };
         let (save, suffix) = match keep {
-            Keep::Pictures { image: None } => (Save::Grid { pictures: pictures.clone(), columns: columns as u32 }, ""),
-            Keep::Pictures { image: Some(image) } => {
+            Export::Pictures { image: None } => {
+                (Save::Grid { pictures: pictures.clone(), columns: columns as u32 }, "")
+            }
+            Export::Pictures { image: Some(image) } => {
                 let Some(picture) = pictures.get(image as usize) else { return Vec::new() };
                 of_image(image);
                 (Save::Grid { pictures: vec![picture.clone()], columns: 1 }, "")
             }
-            Keep::Animation { image } => {
+            Export::Animation { image } => {
                 of_image(image);
                 (Save::Animation { run: run.clone(), image }, "-animation")
             }
-            Keep::Strip { image } => {
+            Export::Strip { image } => {
                 of_image(image);
                 (Save::Strip { run: run.clone(), image }, "-strip")
             }
-            Keep::Flipbook => (Save::Flipbook { pictures: pictures.clone() }, "-animation"),
+            Export::Flipbook => (Save::Flipbook { pictures: pictures.clone() }, "-animation"),
         };
         let what = match slot {
             Slot::Between => "-between",

@@ -11,7 +11,7 @@ mod state;
 mod tests;
 
 pub use self::event::{Command, Event, PATIENCE_SECONDS};
-pub use self::parts::{Choice, DiffusedAt, Job, JobKind, Keep, Loading, Measured, Notice, Panel, Phase, Plan, Slot};
+pub use self::parts::{Choice, DiffusedAt, Export, Job, JobKind, Loading, Measured, Notice, Panel, Phase, Plan, Slot};
 pub use self::state::Session;
 use crate::protocol::{PROTOCOL_VERSION, Problem, Response};
 

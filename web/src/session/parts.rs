@@ -79,7 +79,7 @@ pub enum JobKind {
     /// The images of a slot.
     Fill(Slot),
     /// The moment of a slot's run that time travel asks for.
-    Look(Slot),
+    Moment(Slot),
     /// The forward process.
     Diffuse,
     /// The bound's terms.
@@ -98,7 +98,7 @@ pub enum JobKind {
 impl JobKind {
     /// Whether it follows a slider: short, and only the last one counts.
     pub fn is_quick(&self) -> bool {
-        matches!(self, JobKind::Look(_) | JobKind::Diffuse)
+        matches!(self, JobKind::Moment(_) | JobKind::Diffuse)
     }
 }
 
@@ -198,7 +198,7 @@ pub enum Notice {
 
 /// What to save of a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keep {
+pub enum Export {
     /// One image, or all of them side by side, as PNG.
     Pictures {
         /// The image; none for all.

@@ -36,7 +36,7 @@ fn info(kind: BackendKind) -> ModelInfo {
         schedule: NoiseSchedule::linear(-5.0, 5.0),
         has_encoder: true,
         from_store: false,
-        backend: Backend { kind, reason: BackendReason::Asked },
+        backend: Backend { kind, reason: BackendReason::Requested },
     }
 }
 
@@ -128,7 +128,7 @@ fn an_image_emerges_and_can_be_kept() {
     assert_eq!(session.progress(), Some(1.0 / f64::from(Settings::default().steps)));
     session = drawn();
     assert_eq!((session.state_name(), session.is_whole(Slot::Generate)), ("done", true));
-    let (job, task) = started(&session.apply(Event::Save(Slot::Generate, Keep::Pictures { image: None })));
+    let (job, task) = started(&session.apply(Event::Save(Slot::Generate, Export::Pictures { image: None })));
     let Task::Save { save: Save::Grid { pictures, .. }, origin } = task else { panic!("{task:?}") };
     assert_eq!(pictures[0].pixels, [2]);
     assert!(origin.settings.contains(&("seed".into(), "42".into())));
@@ -146,7 +146,7 @@ fn one_of_several_images_is_saved_under_its_own_seed() {
     session.apply(Event::Run { slot: Slot::Generate, run, stepwise: false });
     let pictures = (0..4).map(picture).collect();
     session.apply(Event::Worker(1, done(1, Outcome::Pictures(pictures))));
-    let (job, task) = started(&session.apply(Event::Save(Slot::Generate, Keep::Pictures { image: Some(2) })));
+    let (job, task) = started(&session.apply(Event::Save(Slot::Generate, Export::Pictures { image: Some(2) })));
     assert!(matches!(task, Task::Save { save: Save::Grid { pictures, .. }, .. } if pictures == [picture(2)]));
     let commands = session.apply(Event::Worker(1, done(job, Outcome::File(vec![7]))));
     assert!(matches!(&commands[..], [Command::SaveFile { name, .. }] if name == "synthetic-xray-seed7.png"));
@@ -297,7 +297,7 @@ fn a_race_is_run_one_after_the_other_even_over_a_lost_gpu() {
 #[test]
 fn of_a_slider_only_the_last_place_counts() {
     let mut session = drawn();
-    let look = |index| Event::Look { slot: Slot::Generate, image: 0, index };
+    let look = |index| Event::Moment { slot: Slot::Generate, image: 0, index };
     let (job, _) = started(&session.apply(look(1)));
     assert_eq!((session.state_name(), session.is_idle()), ("done", true), "a slider makes nothing busy");
     assert_eq!(session.apply(look(2)), []);
@@ -307,7 +307,7 @@ fn of_a_slider_only_the_last_place_counts() {
     let commands = session.apply(Event::Worker(1, done(job, Outcome::Moment(moment(1)))));
     assert_eq!(session.panel(Slot::Generate).and_then(|panel| panel.moment.clone()), Some((0, moment(1))));
     let (_, task) = started(&commands);
-    assert_eq!(task, Task::Look { run: run(42), image: 0, index: 3 });
+    assert_eq!(task, Task::Moment { run: run(42), image: 0, index: 3 });
     // A press of the button overtakes the slider.
     assert_eq!(session.apply(look(4)), []);
     assert_eq!(session.apply(generate(9)), []);
@@ -454,7 +454,7 @@ fn two_versions_of_the_site_do_not_talk() {
 #[test]
 fn a_file_that_cannot_be_made_disturbs_nothing_else() {
     let mut session = drawn();
-    let (job, _) = started(&session.apply(Event::Save(Slot::Generate, Keep::Strip { image: 0 })));
+    let (job, _) = started(&session.apply(Event::Save(Slot::Generate, Export::Strip { image: 0 })));
     let problem = Problem::Encoding { detail: "empty".into() };
     session.apply(Event::Worker(1, Response::Failed { job: Some(job), problem }));
     assert_eq!(session.state_name(), "done");

@@ -1,7 +1,7 @@
 //! English.
 
 use super::lang::Lang;
-use super::learn_en;
+use super::learning_en;
 use super::words::{About, Common, Generate, Offline, Problems, Status, Weights, Words};
 
 /// The words in English.
@@ -14,7 +14,7 @@ pub(super) static EN: Words = Words {
     generate: GENERATE,
     weights: WEIGHTS,
     about: ABOUT,
-    learn: &learn_en::EN,
+    learning: &learning_en::EN,
 };
 
 const COMMON: Common = Common {
@@ -68,8 +68,8 @@ const COMMON: Common = Common {
     kiosk_whole: "Done. Nobody has this chest: the model drew it from noise alone.",
     kiosk_failed: "Something went wrong. It goes on by itself in a moment.",
     nothing: "–",
-    accepts_seed: "A whole number from 0 to {most} is accepted.",
-    accepts_steps: "A whole number from 1 to {most} is accepted.",
+    accepts_seed: "A whole number from 0 to {max} is accepted.",
+    accepts_steps: "A whole number from 1 to {max} is accepted.",
     accepts_class: "One of the classes is accepted.",
     accepts_guidance: "A number from 0 to 10 is accepted.",
     class_one: "Class {number}",
@@ -155,7 +155,7 @@ const PROBLEMS: Problems = Problems {
     bad_picture: "This picture cannot be read.",
     bad_picture_detail: "{file}: any picture that this browser shows is accepted, such as PNG, JPEG or WebP.",
     too_large: "This file is too large.",
-    too_large_detail: "{file} has {bytes}: {most} at most are accepted.",
+    too_large_detail: "{file} has {bytes}: {max} at most are accepted.",
     retry: "Try again",
     use_cpu: "Use the CPU",
     reload: "Load the page again",
@@ -197,7 +197,7 @@ const GENERATE: Generate = Generate {
     moment: "Moment",
     moment_value: "Step {index} of {of}",
     moment_time: "t = {t}",
-    keep: "Keep and share",
+    keep: "Export and share",
     keep_intro: "Each file says that it is synthetic, in the picture and in its metadata.",
     save_one: "Save PNG",
     save_all: "Save all as one PNG",

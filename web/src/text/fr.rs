@@ -1,7 +1,7 @@
 //! French. A space that does not break stands before `:`, `;`, `!` and `?`, and inside « ».
 
 use super::lang::Lang;
-use super::learn_fr;
+use super::learning_fr;
 use super::words::{About, Common, Generate, Offline, Problems, Status, Weights, Words};
 
 /// The words in French.
@@ -14,7 +14,7 @@ pub(super) static FR: Words = Words {
     generate: GENERATE,
     weights: WEIGHTS,
     about: ABOUT,
-    learn: &learn_fr::FR,
+    learning: &learning_fr::FR,
 };
 
 const COMMON: Common = Common {
@@ -67,8 +67,8 @@ const COMMON: Common = Common {
     kiosk_whole: "Terminé. Personne n’a ce thorax : le modèle l’a dessiné à partir du bruit seul.",
     kiosk_failed: "Quelque chose a échoué. Cela reprendra tout seul dans un instant.",
     nothing: "–",
-    accepts_seed: "Un nombre entier de 0 à {most} convient.",
-    accepts_steps: "Un nombre entier de 1 à {most} convient.",
+    accepts_seed: "Un nombre entier de 0 à {max} convient.",
+    accepts_steps: "Un nombre entier de 1 à {max} convient.",
     accepts_class: "L’une des classes convient.",
     accepts_guidance: "Un nombre de 0 à 10 convient.",
     class_one: "Classe {number}",
@@ -155,7 +155,7 @@ const PROBLEMS: Problems = Problems {
     bad_picture: "Cette image est illisible.",
     bad_picture_detail: "{file} : toute image que ce navigateur affiche convient, par exemple PNG, JPEG ou WebP.",
     too_large: "Ce fichier est trop grand.",
-    too_large_detail: "{file} fait {bytes} : {most} au plus sont acceptés.",
+    too_large_detail: "{file} fait {bytes} : {max} au plus sont acceptés.",
     retry: "Réessayer",
     use_cpu: "Utiliser le processeur",
     reload: "Recharger la page",

@@ -132,8 +132,8 @@ pub fn class(words: &Words, model: &ModelInfo, class: u32) -> String {
 /// What is accepted in a field.
 pub fn accepted(words: &Words, field: Field) -> String {
     match field {
-        Field::Seed => fill(words.common.accepts_seed, &[("most", &u64::MAX.to_string())]),
-        Field::Steps => fill(words.common.accepts_steps, &[("most", &MAX_STEPS.to_string())]),
+        Field::Seed => fill(words.common.accepts_seed, &[("max", &u64::MAX.to_string())]),
+        Field::Steps => fill(words.common.accepts_steps, &[("max", &MAX_STEPS.to_string())]),
         Field::Class => words.common.accepts_class.to_owned(),
         Field::Guidance => words.common.accepts_guidance.to_owned(),
     }
@@ -155,7 +155,7 @@ pub fn backend_reason(words: &Words, reason: &BackendReason) -> String {
     let status = &words.status;
     match reason {
         BackendReason::GpuFound { .. } => status.gpu_found.to_owned(),
-        BackendReason::Asked => status.asked.to_owned(),
+        BackendReason::Requested => status.asked.to_owned(),
         BackendReason::NoWebGpu => status.no_webgpu.to_owned(),
         BackendReason::NoAdapter => status.no_adapter.to_owned(),
         BackendReason::NoTimestampQuery => status.no_timestamp_query.to_owned(),
@@ -266,9 +266,9 @@ pub fn problem_detail(words: &Words, problem: &Problem) -> String {
         Problem::Encoding { detail } => fill(problems.encoding_detail, &[("detail", detail)]),
         Problem::NoEncoder => problems.no_encoder_detail.to_owned(),
         Problem::BadPicture { file } => fill(problems.bad_picture_detail, &[("file", file)]),
-        Problem::TooLarge { file, bytes, most } => {
-            let (bytes, most) = (lang.megabytes(*bytes), lang.megabytes(*most));
-            fill(problems.too_large_detail, &[("file", file), ("bytes", &bytes), ("most", &most)])
+        Problem::TooLarge { file, bytes, max } => {
+            let (bytes, max) = (lang.megabytes(*bytes), lang.megabytes(*max));
+            fill(problems.too_large_detail, &[("file", file), ("bytes", &bytes), ("max", &max)])
         }
     }
 }
@@ -304,7 +304,7 @@ mod tests {
             Problem::Encoding { detail: detail() },
             Problem::NoEncoder,
             Problem::BadPicture { file: detail() },
-            Problem::TooLarge { file: detail(), bytes: 4_000_000_000, most: 1 << 30 },
+            Problem::TooLarge { file: detail(), bytes: 4_000_000_000, max: 1 << 30 },
         ]
     }
 

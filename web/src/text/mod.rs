@@ -2,15 +2,15 @@
 //!
 //! [`Words`] holds the words of one language, in groups. A `{name}` in them is a place that [`fill`] fills. [`messages`]
 //! turns the state of the page into sentences, [`Lang`] writes numbers. Another language is another pair of files like
-//! `fr.rs` and `learn_fr.rs`.
+//! `fr.rs` and `learning_fr.rs`.
 
 #![expect(missing_docs, reason = "a word's name and its English say what it is for")]
 
 mod en;
 mod fr;
 mod lang;
-mod learn_en;
-mod learn_fr;
+mod learning_en;
+mod learning_fr;
 pub mod messages;
 mod words;
 
@@ -41,7 +41,7 @@ mod tests {
             words.generate.entries(),
             words.weights.entries(),
             words.about.entries(),
-            words.learn.entries(),
+            words.learning.entries(),
         ];
         groups.concat()
     }

@@ -141,7 +141,7 @@ words! {
 }
 
 /// The words of every learning view.
-pub struct Learn {
+pub struct Learning {
     /// Of the image that something is done to.
     pub subject: Subject,
     pub forward: Forward,
@@ -152,7 +152,7 @@ pub struct Learn {
 }
 
 #[cfg(test)]
-impl Learn {
+impl Learning {
     /// Each word with its name.
     pub(super) fn entries(&self) -> Vec<(&'static str, &'static str)> {
         let groups = [
@@ -182,5 +182,5 @@ pub struct Words {
     pub weights: Weights,
     pub about: About,
     /// Of the five views that one learns from.
-    pub learn: &'static Learn,
+    pub learning: &'static Learning,
 }

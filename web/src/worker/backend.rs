@@ -84,7 +84,7 @@ impl AnyEngine {
 pub(crate) async fn choose(preference: BackendPreference) -> Result<Backend, Problem> {
     let cpu = |reason| Backend { kind: BackendKind::Cpu, reason };
     match preference {
-        BackendPreference::Cpu => return Ok(cpu(BackendReason::Asked)),
+        BackendPreference::Cpu => return Ok(cpu(BackendReason::Requested)),
         BackendPreference::CpuAfterGpuFailure => return Ok(cpu(BackendReason::GpuFailed)),
         BackendPreference::Auto | BackendPreference::WebGpu => {}
     }

@@ -3,24 +3,23 @@
 use gloo_timers::callback::Interval;
 use leptos::prelude::*;
 
-use super::forward::wrong_seed;
-use super::learn::{Intro, idle, pictures, sampler_name, synthetic};
-use crate::learn::seed;
+use super::shared::{Intro, idle, pictures, sampler_name, synthetic, wrong_seed};
+use crate::learning::seed;
 use crate::page::browser;
+use crate::page::components::{Action, Captioned, PictureCanvas, Slider, TextField, ViewHeading, random_seed};
 use crate::page::controller::Controller;
-use crate::page::kit::{Action, Captioned, PictureCanvas, Slider, TextField, ViewHeading, random_seed};
 use crate::page::lang::words;
 use crate::page::state::PageState;
 use crate::plot::there_and_back;
 use crate::protocol::{Picture, Run, Start};
-use crate::session::{Event, Keep, Slot};
+use crate::session::{Event, Export, Slot};
 use crate::settings::Settings;
 use crate::text::fill;
 
 /// Pictures on the way, with both ends.
-const FEWEST_FRAMES: u32 = 3;
+const MIN_FRAMES: u32 = 3;
 /// More would be too small to see.
-const MOST_FRAMES: u32 = 16;
+const MAX_FRAMES: u32 = 16;
 /// How long the animation shows a picture.
 const FRAME_MS: u32 = 180;
 
@@ -28,10 +27,10 @@ const FRAME_MS: u32 = 180;
 #[component]
 pub(in crate::page) fn Between(controller: Controller, state: PageState) -> impl IntoView {
     let session = controller.session;
-    let words = &words().learn.between;
-    let learn = state.learn;
+    let words = &words().learning.between;
+    let learning = state.learning;
     let idle = idle(session);
-    let ends = Memo::new(move |_| (learn.from.with(|text| seed(text)), learn.to.with(|text| seed(text))));
+    let ends = Memo::new(move |_| (learning.from.with(|text| seed(text)), learning.to.with(|text| seed(text))));
     let settings = Memo::new(move |_| {
         session.with(|session| state.form.with(|form| form.read(session.model.as_ref())).unwrap_or_default())
     });
@@ -39,7 +38,7 @@ pub(in crate::page) fn Between(controller: Controller, state: PageState) -> impl
     let generate = move |()| {
         let (Some(from), Some(to)) = ends.get_untracked() else { return };
         let settings = Settings { seed: from, ..settings.get_untracked() };
-        let start = Start::Between { to, frames: learn.frames.get_untracked() };
+        let start = Start::Between { to, frames: learning.frames.get_untracked() };
         let run = Run { start, seeds: vec![from], settings };
         controller.dispatch(Event::Run { slot: Slot::Between, run, stepwise: false });
     };
@@ -60,27 +59,27 @@ pub(in crate::page) fn Between(controller: Controller, state: PageState) -> impl
                         label=words.from
                         hint=words.seed_hint
                         wrong=Signal::derive(move || ends.get().0.is_none().then(wrong_seed))
-                        value=learn.from
-                        on_input=move |text| learn.from.set(text)
+                        value=learning.from
+                        on_input=move |text| learning.from.set(text)
                     />
                     <TextField
                         id="between-to"
                         label=words.to
                         hint=words.seed_hint
                         wrong=Signal::derive(move || ends.get().1.is_none().then(wrong_seed))
-                        value=learn.to
-                        on_input=move |text| learn.to.set(text)
+                        value=learning.to
+                        on_input=move |text| learning.to.set(text)
                     />
                     <Slider
                         id="between-frames"
                         label=words.frames
-                        min=Signal::stored(f64::from(FEWEST_FRAMES))
-                        max=Signal::stored(f64::from(MOST_FRAMES))
+                        min=Signal::stored(f64::from(MIN_FRAMES))
+                        max=Signal::stored(f64::from(MAX_FRAMES))
                         step=Signal::stored(1.0)
-                        value=Signal::derive(move || f64::from(learn.frames.get()))
-                        value_text=Signal::derive(move || learn.frames.get().to_string())
+                        value=Signal::derive(move || f64::from(learning.frames.get()))
+                        value_text=Signal::derive(move || learning.frames.get().to_string())
                         on_input=move |frames: f64| {
-                            learn.frames.set((frames as u32).clamp(FEWEST_FRAMES, MOST_FRAMES));
+                            learning.frames.set((frames as u32).clamp(MIN_FRAMES, MAX_FRAMES));
                         }
                     />
                 </div>
@@ -96,8 +95,8 @@ pub(in crate::page) fn Between(controller: Controller, state: PageState) -> impl
                         label=words.new_seeds
                         testid="between-new-seeds"
                         on_click=move |()| {
-                            learn.from.set(random_seed().to_string());
-                            learn.to.set(random_seed().to_string());
+                            learning.from.set(random_seed().to_string());
+                            learning.to.set(random_seed().to_string());
                         }
                     />
                 </div>
@@ -112,12 +111,12 @@ pub(in crate::page) fn Between(controller: Controller, state: PageState) -> impl
 #[component]
 fn Way(controller: Controller) -> impl IntoView {
     let session = controller.session;
-    let words = &words().learn.between;
+    let words = &words().learning.between;
     let pictures = pictures(session, Slot::Between);
     let count = Memo::new(move |_| pictures.with(Vec::len));
     let can_save = Memo::new(move |_| session.with(|session| session.can_save(Slot::Between)));
     let whole = Memo::new(move |_| session.with(|session| session.is_whole(Slot::Between)));
-    let keep = move |keep: Keep| move |()| controller.dispatch(Event::Save(Slot::Between, keep));
+    let keep = move |keep: Export| move |()| controller.dispatch(Event::Save(Slot::Between, keep));
     let strip = move || {
         let count = count.get();
         let frame = move |i: usize| {
@@ -148,13 +147,13 @@ fn Way(controller: Controller) -> impl IntoView {
                                 label=words.save
                                 testid="between-save"
                                 possible=can_save
-                                on_click=keep(Keep::Pictures { image: None })
+                                on_click=keep(Export::Pictures { image: None })
                             />
                             <Action
                                 label=words.save_animation
                                 testid="between-save-animation"
                                 possible=can_save
-                                on_click=keep(Keep::Flipbook)
+                                on_click=keep(Export::Flipbook)
                             />
                         </div>
                     </div>
@@ -167,7 +166,7 @@ fn Way(controller: Controller) -> impl IntoView {
 /// One picture after the other, there and back; still at first for those who want less motion.
 #[component]
 fn Animation(pictures: Memo<Vec<Picture>>) -> impl IntoView {
-    let words = &words().learn.between;
+    let words = &words().learning.between;
     let changes = RwSignal::new(0);
     let plays = RwSignal::new(!browser::reduced_motion());
     let timer = StoredValue::new_local(None);

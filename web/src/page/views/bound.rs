@@ -2,11 +2,11 @@
 
 use leptos::prelude::*;
 
-use super::learn::{Intro, figure, idle};
+use super::shared::{Intro, figure, idle};
 use super::subject::{SubjectPicker, subject_name};
-use crate::learn::{Bits, percent};
+use crate::learning::{Bits, percent};
+use crate::page::components::{Action, ViewHeading};
 use crate::page::controller::Controller;
-use crate::page::kit::{Action, ViewHeading};
 use crate::page::lang::words;
 use crate::page::state::PageState;
 use crate::protocol::Subject;
@@ -20,12 +20,12 @@ const DECIMALS: usize = 4;
 #[component]
 pub(in crate::page) fn Bound(controller: Controller, state: PageState) -> impl IntoView {
     let session = controller.session;
-    let words = &words().learn.bound;
+    let words = &words().learning.bound;
     let idle = idle(session);
     let has_encoder =
         Memo::new(move |_| session.with(|session| session.model.as_ref().is_none_or(|model| model.has_encoder)));
     let measures = Memo::new(move |_| session.with(is_measuring));
-    let possible = move || idle.get() && has_encoder.get() && state.learn.subject.with(Option::is_some);
+    let possible = move || idle.get() && has_encoder.get() && state.learning.subject.with(Option::is_some);
     let measured = Memo::new(move |_| session.with(|session| Some((session.measured.clone()?, pixels(session)?))));
     let said = move || match measured.get() {
         _ if !has_encoder.get() => words.needs_encoder.to_owned(),
@@ -59,7 +59,7 @@ pub(in crate::page) fn Bound(controller: Controller, state: PageState) -> impl I
                         primary=true
                         possible=Signal::derive(possible)
                         on_click=move |()| {
-                            if let Some(subject) = state.learn.subject.get_untracked() {
+                            if let Some(subject) = state.learning.subject.get_untracked() {
                                 controller.dispatch(Event::Measure(subject));
                             }
                         }
@@ -83,15 +83,43 @@ fn pixels(session: &Session) -> Option<usize> {
 /// Each term with its number, its share of the total and what it means; then what lies above the floor, larger.
 #[component]
 fn Terms(bits: Bits) -> impl IntoView {
-    let words = &words().learn.bound;
-    let share = move |part: f64| percent(part, bits.total);
-    let magnified = [
-        (words.excess, "bar-excess", bits.excess()),
-        (words.diffusion, "bar-diffusion", bits.diffusion),
-        (words.latent, "bar-latent", bits.latent),
+    let (lang, words) = (words().lang, &words().learning.bound);
+    let (terms, total) = (bits.terms, bits.terms.total());
+    let floor = ("bar-floor", bits.floor);
+    let excess = ("bar-excess", bits.excess());
+    let diffusion = ("bar-diffusion", terms.diffusion);
+    let latent = ("bar-latent", terms.latent);
+    let rows = [
+        (
+            "bound-reconstruction",
+            words.reconstruction,
+            words.reconstruction_meaning,
+            terms.reconstruction,
+            vec![floor, excess],
+        ),
+        ("bound-floor", words.floor, words.floor_meaning, bits.floor, vec![floor]),
+        ("bound-latent", words.latent, words.latent_meaning, terms.latent, vec![latent]),
+        ("bound-diffusion", words.diffusion, words.diffusion_meaning, terms.diffusion, vec![diffusion]),
+        ("bound-total", words.total, words.total_meaning, total, vec![floor, excess, diffusion, latent]),
     ];
-    let segments = magnified.map(|(_, class, value)| (class, percent(value, bits.above_floor())));
-    let legend = magnified.map(|(name, class, value)| {
+    let row = |(testid, name, meaning, value, parts)| {
+        view! {
+            <div class="term">
+                <dt>{name}</dt>
+                <dd class="term-value">
+                    <span data-testid=testid>{figure(value, DECIMALS)}</span>
+                    " "
+                    <small>{words.unit}</small>
+                </dd>
+                <dd class="term-bar">
+                    <Bar parts whole=total />
+                </dd>
+                <dd class="hint">{meaning}</dd>
+            </div>
+        }
+    };
+    let magnified = [(words.excess, excess), (words.diffusion, diffusion), (words.latent, latent)];
+    let legend = magnified.map(|(name, (class, value))| {
         view! {
             <li>
                 <span class=format!("swatch {class}") aria-hidden="true"></span>
@@ -99,90 +127,22 @@ fn Terms(bits: Bits) -> impl IntoView {
             </li>
         }
     });
+    let share = lang.decimal(percent(bits.above_floor(), total), 1);
     view! {
         <h3>{words.terms}</h3>
-        <dl class="terms">
-            <Term
-                name=words.reconstruction
-                meaning=words.reconstruction_meaning
-                testid="bound-reconstruction"
-                value=bits.reconstruction
-                segments=vec![("bar-floor", share(bits.floor)), ("bar-excess", share(bits.excess()))]
-            />
-            <Term
-                name=words.floor
-                meaning=words.floor_meaning
-                testid="bound-floor"
-                value=bits.floor
-                segments=vec![("bar-floor", share(bits.floor))]
-            />
-            <Term
-                name=words.latent
-                meaning=words.latent_meaning
-                testid="bound-latent"
-                value=bits.latent
-                segments=vec![("bar-latent", share(bits.latent))]
-            />
-            <Term
-                name=words.diffusion
-                meaning=words.diffusion_meaning
-                testid="bound-diffusion"
-                value=bits.diffusion
-                segments=vec![("bar-diffusion", share(bits.diffusion))]
-            />
-            <Term
-                name=words.total
-                meaning=words.total_meaning
-                testid="bound-total"
-                value=bits.total
-                segments=vec![
-                    ("bar-floor", share(bits.floor)),
-                    ("bar-excess", share(bits.excess())),
-                    ("bar-diffusion", share(bits.diffusion)),
-                    ("bar-latent", share(bits.latent)),
-                ]
-            />
-        </dl>
+        <dl class="terms">{rows.map(row).collect_view()}</dl>
         <h3>{words.magnified}</h3>
-        <Bar segments=segments.to_vec() />
+        <Bar parts=magnified.map(|(_, part)| part).to_vec() whole=bits.above_floor() />
         <ul class="legend">{legend.collect_view()}</ul>
-        <p class="hint">{fill(words.magnified_hint, &[("share", &one_decimal(share(bits.above_floor())))])}</p>
+        <p class="hint">{fill(words.magnified_hint, &[("share", &share)])}</p>
     }
 }
 
-fn one_decimal(value: f64) -> String {
-    words().lang.decimal(value, 1)
-}
-
+/// Parts of a whole side by side, each with its colour. The numbers stand beside it.
 #[component]
-fn Term(
-    name: &'static str,
-    meaning: &'static str,
-    testid: &'static str,
-    value: f64,
-    segments: Vec<(&'static str, f64)>,
-) -> impl IntoView {
-    view! {
-        <div class="term">
-            <dt>{name}</dt>
-            <dd class="term-value">
-                <span data-testid=testid>{figure(value, DECIMALS)}</span>
-                " "
-                <small>{words().learn.bound.unit}</small>
-            </dd>
-            <dd class="term-bar">
-                <Bar segments />
-            </dd>
-            <dd class="hint">{meaning}</dd>
-        </div>
-    }
-}
-
-/// Parts side by side, each with its colour and its width in per cent. The numbers stand beside it.
-#[component]
-fn Bar(segments: Vec<(&'static str, f64)>) -> impl IntoView {
-    let segments = segments.into_iter().map(|(class, width)| {
-        view! { <span class=class style:width=format!("{width:.3}%")></span> }
+fn Bar(parts: Vec<(&'static str, f64)>, whole: f64) -> impl IntoView {
+    let parts = parts.into_iter().map(|(class, part)| {
+        view! { <span class=class style:width=format!("{:.3}%", percent(part, whole))></span> }
     });
-    view! { <div class="bar" aria-hidden="true">{segments.collect_view()}</div> }
+    view! { <div class="bar" aria-hidden="true">{parts.collect_view()}</div> }
 }

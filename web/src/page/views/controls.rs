@@ -4,8 +4,8 @@ use leptos::prelude::*;
 use vdm::sampler::Sampler;
 
 use crate::form::Field;
+use crate::page::components::{Action, Select, TextField, random_seed};
 use crate::page::controller::Controller;
-use crate::page::kit::{Action, Select, TextField, random_seed};
 use crate::page::lang::words;
 use crate::page::state::PageState;
 use crate::protocol::Run;

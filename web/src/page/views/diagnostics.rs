@@ -7,8 +7,8 @@ use leptos::task::spawn_local;
 use vdm::cost::Timed;
 
 use crate::page::browser;
+use crate::page::components::Action;
 use crate::page::controller::Controller;
-use crate::page::kit::Action;
 use crate::page::lang::words;
 use crate::page::state::PageState;
 use crate::protocol::{BackendReason, PROTOCOL_VERSION};

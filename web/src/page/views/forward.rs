@@ -2,27 +2,26 @@
 
 use leptos::prelude::*;
 
-use super::learn::{Intro, figure, idle, synthetic};
+use super::shared::{Intro, figure, figure_of_time, idle, synthetic, wrong_seed};
 use super::subject::SubjectPicker;
-use crate::form::Field;
-use crate::learn::{NoiseAt, percent, seed};
-use crate::page::controller::Controller;
-use crate::page::kit::{
+use crate::learning::{NoiseAt, percent, seed};
+use crate::page::components::{
     Action, Captioned, Fact, LatentTiles, PictureCanvas, Slider, TextField, ViewHeading, random_seed,
 };
+use crate::page::controller::Controller;
 use crate::page::lang::words;
 use crate::page::state::PageState;
 use crate::protocol::{Diffused, Picture, Run, Start, Subject};
 use crate::session::{Event, Session, Slot};
-use crate::text::{Words, fill, messages};
+use crate::text::{Words, fill};
 
 /// The way to noise, and the way back.
 #[component]
 pub(in crate::page) fn Forward(controller: Controller, state: PageState) -> impl IntoView {
     let session = controller.session;
-    let words = &words().learn.forward;
-    let noise_seed = Memo::new(move |_| state.learn.noise_seed.with(|text| seed(text)));
-    let wanted = Memo::new(move |_| Some((state.learn.subject.get()?, state.learn.t.get(), noise_seed.get()?)));
+    let words = &words().learning.forward;
+    let noise_seed = Memo::new(move |_| state.learning.noise_seed.with(|text| seed(text)));
+    let wanted = Memo::new(move |_| Some((state.learning.subject.get()?, state.learning.t.get(), noise_seed.get()?)));
     follow_the_slider(controller, wanted);
     let numbers = Memo::new(move |_| session.with(latent_dim));
     let intro = move || {
@@ -43,22 +42,22 @@ pub(in crate::page) fn Forward(controller: Controller, state: PageState) -> impl
                         min=Signal::stored(0.0)
                         max=Signal::stored(1.0)
                         step=Signal::stored(0.01)
-                        value=state.learn.t
-                        value_text=Signal::derive(move || figure_of_time(state.learn.t.get()))
-                        on_input=move |t| state.learn.t.set(t)
+                        value=state.learning.t
+                        value_text=Signal::derive(move || figure_of_time(state.learning.t.get()))
+                        on_input=move |t| state.learning.t.set(t)
                     />
                     <TextField
                         id="forward-seed"
                         label=words.seed
                         hint=words.seed_hint
                         wrong=Signal::derive(move || noise_seed.get().is_none().then(wrong_seed))
-                        value=state.learn.noise_seed
-                        on_input=move |text| state.learn.noise_seed.set(text)
+                        value=state.learning.noise_seed
+                        on_input=move |text| state.learning.noise_seed.set(text)
                     />
                     <Action
                         label=words.new_noise
                         testid="forward-new-seed"
-                        on_click=move |()| state.learn.noise_seed.set(random_seed().to_string())
+                        on_click=move |()| state.learning.noise_seed.set(random_seed().to_string())
                     />
                 </div>
                 <Pictures session numbers />
@@ -67,16 +66,6 @@ pub(in crate::page) fn Forward(controller: Controller, state: PageState) -> impl
             <WayBack controller state noise_seed />
         </section>
     }
-}
-
-/// What is accepted as a seed.
-pub(super) fn wrong_seed() -> String {
-    messages::accepted(words(), Field::Seed)
-}
-
-/// A time, with the digits of a slider.
-pub(super) fn figure_of_time(t: f64) -> String {
-    words().lang.decimal(t, 2)
 }
 
 fn latent_dim(session: &Session) -> usize {
@@ -110,7 +99,7 @@ fn follow_the_slider(controller: Controller, wanted: Memo<Option<(Subject, f64, 
 /// The image, the image with noise, and what the noise is added to.
 #[component]
 fn Pictures(session: RwSignal<Session>, numbers: Memo<usize>) -> impl IntoView {
-    let words = &words().learn.forward;
+    let words = &words().learning.forward;
     let part = move |of: fn(&Diffused) -> Picture| {
         Memo::new(move |_| session.with(|session| session.diffused.as_ref().map(|at| of(&at.diffused))))
     };
@@ -149,10 +138,10 @@ fn Pictures(session: RwSignal<Session>, numbers: Memo<usize>) -> impl IntoView {
 /// α², σ², SNR and γ where the slider is.
 #[component]
 fn Numbers(session: RwSignal<Session>, state: PageState) -> impl IntoView {
-    let Words { lang, common, learn, .. } = words();
-    let words = &learn.forward;
+    let Words { lang, common, learning, .. } = words();
+    let words = &learning.forward;
     let at = Memo::new(move |_| {
-        let t = state.learn.t.get();
+        let t = state.learning.t.get();
         session.with(|session| session.model.as_ref().map(|model| NoiseAt::new(&model.schedule, t)))
     });
     let value =
@@ -179,20 +168,21 @@ fn Numbers(session: RwSignal<Session>, state: PageState) -> impl IntoView {
 #[component]
 fn WayBack(controller: Controller, state: PageState, noise_seed: Memo<Option<u64>>) -> impl IntoView {
     let session = controller.session;
-    let words = &words().learn.forward;
+    let words = &words().learning.forward;
     let idle = idle(session);
-    let at_zero = Memo::new(move |_| state.learn.t.get() <= 0.0);
-    let possible =
-        move || idle.get() && !at_zero.get() && noise_seed.get().is_some() && state.learn.subject.with(Option::is_some);
+    let at_zero = Memo::new(move |_| state.learning.t.get() <= 0.0);
+    let possible = move || {
+        idle.get() && !at_zero.get() && noise_seed.get().is_some() && state.learning.subject.with(Option::is_some)
+    };
     let denoise = move |()| {
-        let (Some(subject), Some(seed)) = (state.learn.subject.get_untracked(), noise_seed.get_untracked()) else {
+        let (Some(subject), Some(seed)) = (state.learning.subject.get_untracked(), noise_seed.get_untracked()) else {
             return;
         };
         let read =
             session.with_untracked(|session| state.form.with_untracked(|form| form.read(session.model.as_ref())));
         let mut settings = read.unwrap_or_default();
         settings.seed = seed;
-        let start = Start::Subject { subject, t: state.learn.t.get_untracked() };
+        let start = Start::Subject { subject, t: state.learning.t.get_untracked() };
         controller.dispatch(Event::Run {
             slot: Slot::Denoise,
             run: Run { start, seeds: vec![seed], settings },
@@ -204,7 +194,7 @@ fn WayBack(controller: Controller, state: PageState, noise_seed: Memo<Option<u64
         session.with(|session| {
             let panel = session.panel(Slot::Denoise)?;
             let Start::Subject { subject, t } = &panel.run.start else { return None };
-            let is_of_this = state.learn.subject.with(|chosen| chosen.as_ref() == Some(subject));
+            let is_of_this = state.learning.subject.with(|chosen| chosen.as_ref() == Some(subject));
             is_of_this.then(|| (*t, panel.pictures.first().cloned(), panel.origin.is_some()))
         })
     });

@@ -3,10 +3,10 @@
 use leptos::prelude::*;
 
 use super::controls::{Actions, SettingsForm};
-use super::keep::KeepAndShare;
+use super::save::SaveAndShare;
 use super::timeline::Timeline;
+use crate::page::components::{Captioned, Fact, LatentTiles, PictureCanvas, ViewHeading};
 use crate::page::controller::Controller;
-use crate::page::kit::{Captioned, Fact, LatentTiles, PictureCanvas, ViewHeading};
 use crate::page::lang::words;
 use crate::page::state::PageState;
 use crate::session::{Panel, Session, Slot};
@@ -31,7 +31,7 @@ pub(in crate::page) fn Generate(controller: Controller, state: PageState) -> imp
             </div>
             <Show when=move || whole.get()>
                 <Timeline controller state />
-                <KeepAndShare controller state />
+                <SaveAndShare controller state />
             </Show>
         </section>
     }

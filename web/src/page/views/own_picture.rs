@@ -15,7 +15,7 @@ use crate::protocol::{Picture, Problem};
 pub(super) async fn read(file: &File, size: (u32, u32)) -> Result<Picture, Problem> {
     let bytes = file.size() as u64;
     if bytes > MAX_PICTURE_BYTES {
-        return Err(Problem::TooLarge { file: file.name(), bytes, most: MAX_PICTURE_BYTES });
+        return Err(Problem::TooLarge { file: file.name(), bytes, max: MAX_PICTURE_BYTES });
     }
     decode(file, size).await.map_err(|error| {
         web_sys::console::warn_1(&error);

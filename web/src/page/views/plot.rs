@@ -84,7 +84,7 @@ pub(super) fn Plot(
             {paths}
             {dots}
             <text class="plot-tick plot-column" x=(left + right) / 2.0 y=FRAME.height - 4.0>
-                {words().learn.schedule.axis_time}
+                {words().learning.schedule.axis_time}
             </text>
         </svg>
     }

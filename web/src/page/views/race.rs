@@ -3,12 +3,11 @@
 use leptos::prelude::*;
 use vdm::sampler::Sampler;
 
-use super::forward::wrong_seed;
-use super::learn::{Intro, idle, pictures, samplers, synthetic};
+use super::shared::{Intro, idle, pictures, samplers, synthetic, wrong_seed};
 use crate::form::Field;
-use crate::learn::{faster, seed, steps};
+use crate::learning::{faster, seed, steps};
+use crate::page::components::{Action, Fact, PictureCanvas, Select, TextField, ViewHeading, random_seed};
 use crate::page::controller::Controller;
-use crate::page::kit::{Action, Fact, PictureCanvas, Select, TextField, ViewHeading, random_seed};
 use crate::page::lang::words;
 use crate::page::state::{Lane, PageState};
 use crate::protocol::Run;
@@ -44,16 +43,16 @@ const RIGHT: LaneIds = LaneIds {
 #[component]
 pub(in crate::page) fn Race(controller: Controller, state: PageState) -> impl IntoView {
     let session = controller.session;
-    let words = &words().learn.race;
-    let learn = state.learn;
+    let words = &words().learning.race;
+    let learning = state.learning;
     let idle = idle(session);
-    let seed = Memo::new(move |_| learn.race_seed.with(|text| seed(text)));
+    let seed = Memo::new(move |_| learning.race_seed.with(|text| seed(text)));
     let run = move |lane: RwSignal<Lane>| {
         let steps = lane.with(|lane| steps(&lane.steps))?;
         let sampler = lane.with(|lane| lane.sampler);
         Some(Run::from_noise(Settings { seed: seed.get()?, steps, sampler, ..Settings::default() }, 1))
     };
-    let runs = Memo::new(move |_| Some((run(learn.left)?, run(learn.right)?)));
+    let runs = Memo::new(move |_| Some((run(learning.left)?, run(learning.right)?)));
     view! {
         <section class="view learning" aria-labelledby="view-heading">
             <ViewHeading text=words.title />
@@ -65,13 +64,13 @@ pub(in crate::page) fn Race(controller: Controller, state: PageState) -> impl In
                         label=words.seed
                         hint=words.seed_hint
                         wrong=Signal::derive(move || seed.get().is_none().then(wrong_seed))
-                        value=learn.race_seed
-                        on_input=move |text| learn.race_seed.set(text)
+                        value=learning.race_seed
+                        on_input=move |text| learning.race_seed.set(text)
                     />
                     <Action
                         label=words.new_seed
                         testid="race-new-seed"
-                        on_click=move |()| learn.race_seed.set(random_seed().to_string())
+                        on_click=move |()| learning.race_seed.set(random_seed().to_string())
                     />
                 </div>
                 <div class="buttons">
@@ -89,8 +88,8 @@ pub(in crate::page) fn Race(controller: Controller, state: PageState) -> impl In
                 </div>
             </div>
             <div class="lanes">
-                <LaneCard session lane=learn.left runner=Slot::RaceLeft title=words.left ids=LEFT />
-                <LaneCard session lane=learn.right runner=Slot::RaceRight title=words.right ids=RIGHT />
+                <LaneCard session lane=learning.left runner=Slot::RaceLeft title=words.left ids=LEFT />
+                <LaneCard session lane=learning.right runner=Slot::RaceRight title=words.right ids=RIGHT />
             </div>
             <Outcome session />
         </section>
@@ -107,8 +106,8 @@ fn LaneCard(
     title: &'static str,
     ids: LaneIds,
 ) -> impl IntoView {
-    let Words { lang, common, learn, .. } = words();
-    let words = &learn.race;
+    let Words { lang, common, learning, .. } = words();
+    let words = &learning.race;
     let pictures = pictures(session, runner);
     let whole = Memo::new(move |_| session.with(|session| session.is_whole(runner)));
     let panel = move |of: &dyn Fn(&Panel) -> Option<String>| {
@@ -172,8 +171,8 @@ fn wrong_steps() -> String {
 /// Who was faster, and how far the images are from each other.
 #[component]
 fn Outcome(session: RwSignal<Session>) -> impl IntoView {
-    let Words { lang, learn, .. } = words();
-    let words = &learn.race;
+    let Words { lang, learning, .. } = words();
+    let words = &learning.race;
     let sentences = Memo::new(move |_| {
         session.with(|session| {
             let whole = |slot| session.panel(slot).filter(|panel| panel.origin.is_some());

@@ -4,12 +4,11 @@ use leptos::prelude::*;
 use vdm::config::ScheduleKind;
 use vdm::diffusion::schedule::NoiseSchedule;
 
-use super::forward::figure_of_time;
-use super::learn::{Intro, figure};
 use super::plot::{Line, Plot};
-use crate::learn::{NoiseAt, running_time};
+use super::shared::{Intro, figure, figure_of_time};
+use crate::learning::{NoiseAt, running_time};
+use crate::page::components::{Fact, Slider, ViewHeading};
 use crate::page::controller::Controller;
-use crate::page::kit::{Fact, Slider, ViewHeading};
 use crate::page::lang::words;
 use crate::page::state::PageState;
 use crate::plot::{Axis, curve, power_of_ten};
@@ -24,12 +23,12 @@ const TICKS: usize = 6;
 #[component]
 pub(in crate::page) fn Schedule(controller: Controller, state: PageState) -> impl IntoView {
     let session = controller.session;
-    let words = &words().learn.schedule;
+    let words = &words().learning.schedule;
     let schedule = Memo::new(move |_| {
         session.with(|session| session.model.as_ref().map(|model| (model.schedule.clone(), model.config.schedule.kind)))
     });
     let running = Memo::new(move |_| session.with(running_time));
-    let t = Memo::new(move |_| running.get().unwrap_or_else(|| state.learn.schedule_t.get()));
+    let t = Memo::new(move |_| running.get().unwrap_or_else(|| state.learning.schedule_t.get()));
     let drawn = move || match schedule.get() {
         Some((schedule, kind)) => view! {
             <Plots schedule=schedule.clone() t />
@@ -51,7 +50,7 @@ pub(in crate::page) fn Schedule(controller: Controller, state: PageState) -> imp
                     step=Signal::stored(0.01)
                     value=t
                     value_text=Signal::derive(move || figure_of_time(t.get()))
-                    on_input=move |t| state.learn.schedule_t.set(t)
+                    on_input=move |t| state.learning.schedule_t.set(t)
                 />
                 <p class="hint">
                     {move || match running.get() {
@@ -67,7 +66,7 @@ pub(in crate::page) fn Schedule(controller: Controller, state: PageState) -> imp
 
 #[component]
 fn Plots(schedule: NoiseSchedule, t: Memo<f64>) -> impl IntoView {
-    let words = &words().learn.schedule;
+    let words = &words().learning.schedule;
     let schedule = StoredValue::new(schedule);
     let gamma = move |t| schedule.with_value(|schedule| schedule.gamma(t));
     let noise = move |t| schedule.with_value(|schedule| NoiseAt::new(schedule, t));
@@ -141,7 +140,7 @@ fn PlotCard(title: &'static str, hint: &'static str, children: Children) -> impl
 /// Where the schedule begins and ends, what was learned of it, and its values at the mark.
 #[component]
 fn About(schedule: NoiseSchedule, kind: ScheduleKind, t: Memo<f64>) -> impl IntoView {
-    let words = &words().learn.schedule;
+    let words = &words().learning.schedule;
     let at = {
         let schedule = schedule.clone();
         Memo::new(move |_| NoiseAt::new(&schedule, t.get()))

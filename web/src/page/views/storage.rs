@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 
-use crate::page::kit::Action;
+use crate::page::components::Action;
 use crate::page::lang::words;
 use crate::page::offline;
 use crate::session::Session;

@@ -6,9 +6,9 @@ use wasm_bindgen::JsCast;
 use web_sys::HtmlInputElement;
 
 use super::own_picture;
-use crate::learn::{examples, last_image};
+use crate::learning::{examples, last_image};
+use crate::page::components::{Action, Captioned, PictureCanvas};
 use crate::page::controller::Controller;
-use crate::page::kit::{Action, Captioned, PictureCanvas};
 use crate::page::lang::words;
 use crate::page::state::PageState;
 use crate::protocol::{Picture, Subject};
@@ -19,8 +19,8 @@ use crate::text::fill;
 #[component]
 pub(super) fn SubjectPicker(controller: Controller, state: PageState) -> impl IntoView {
     let session = controller.session;
-    let chosen = state.learn.subject;
-    let words = &words().learn.subject;
+    let chosen = state.learning.subject;
+    let words = &words().learning.subject;
     let offered = Memo::new(move |_| session.with(|session| examples(session.entry())));
     let last = Memo::new(move |_| {
         let image = state.image.get() as usize;
@@ -86,7 +86,7 @@ pub(super) fn SubjectPicker(controller: Controller, state: PageState) -> impl In
 
 /// What a subject is called.
 pub(super) fn subject_name(subject: Option<&Subject>) -> String {
-    let words = &words().learn.subject;
+    let words = &words().learning.subject;
     match subject {
         Some(Subject::Sample(settings)) => fill(words.name_sample, &[("seed", &settings.seed.to_string())]),
         Some(Subject::Image { name, .. }) => fill(words.name_own, &[("file", name)]),
@@ -102,7 +102,7 @@ fn choose_for_the_user(
     size: Memo<Option<(u32, u32)>>,
     has_encoder: Memo<bool>,
 ) {
-    let chosen = state.learn.subject;
+    let chosen = state.learning.subject;
     Effect::new(move |_| {
         let Some(size) = size.get() else { return };
         let fits = |subject: &Subject| match subject {
@@ -137,7 +137,7 @@ fn FileButton(
         let Some(size) = size.get_untracked() else { return };
         spawn_local(async move {
             match own_picture::read(&file, size).await {
-                Ok(picture) => state.learn.subject.set(Some(Subject::Image { name: file.name(), picture })),
+                Ok(picture) => state.learning.subject.set(Some(Subject::Image { name: file.name(), picture })),
                 Err(problem) => controller.dispatch(Event::Refuse(problem)),
             }
             // So that the same file can be chosen again.
@@ -157,7 +157,7 @@ fn FileButton(
                     }
                 }
             />
-            <span>{words().learn.subject.own}</span>
+            <span>{words().learning.subject.own}</span>
         </label>
     }
 }

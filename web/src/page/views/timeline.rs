@@ -4,8 +4,8 @@ use gloo_timers::future::TimeoutFuture;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 
+use crate::page::components::{Action, Captioned, LatentTiles, PictureCanvas, Select, Slider};
 use crate::page::controller::Controller;
-use crate::page::kit::{Action, Captioned, LatentTiles, PictureCanvas, Select, Slider};
 use crate::page::lang::words;
 use crate::page::state::PageState;
 use crate::protocol::{Moment, Run};
@@ -178,7 +178,7 @@ impl Travel {
     fn go(self, index: u32) {
         self.state.moment.set(index);
         let image = self.state.image.get_untracked();
-        self.controller.dispatch(Event::Look { slot: Slot::Generate, image, index });
+        self.controller.dispatch(Event::Moment { slot: Slot::Generate, image, index });
     }
 
     fn toggle(self, direction: Direction) {

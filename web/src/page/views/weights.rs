@@ -3,9 +3,9 @@
 use leptos::html;
 use leptos::prelude::*;
 
+use crate::page::components::{Action, Fact, Select, ViewHeading};
 use crate::page::controller::Controller;
 use crate::page::files;
-use crate::page::kit::{Action, Fact, Select, ViewHeading};
 use crate::page::lang::words;
 use crate::page::state::PageState;
 use crate::protocol::ModelInfo;

@@ -1,9 +1,9 @@
 //! French, with the spaces that do not break before its tall punctuation.
 
-use super::words::{Between, Bound, Forward, Learn, Race, Schedule, Subject};
+use super::words::{Between, Bound, Forward, Learning, Race, Schedule, Subject};
 
 /// The learning views in French.
-pub(super) static FR: Learn = Learn {
+pub(super) static FR: Learning = Learning {
     subject: Subject {
         choose: "Choisir une image",
         last: "Ma dernière image",

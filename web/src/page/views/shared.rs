@@ -3,11 +3,13 @@
 use leptos::prelude::*;
 use vdm::sampler::Sampler;
 
-use crate::learn::Figure;
+use crate::form::Field;
+use crate::learning::Figure;
 use crate::page::lang::words;
 use crate::plot::power_of_ten;
 use crate::protocol::Picture;
 use crate::session::{Session, Slot};
+use crate::text::messages;
 
 /// Plain sentences at the head of a view.
 #[component]
@@ -24,6 +26,16 @@ pub(super) fn figure(value: f64, decimals: usize) -> String {
         Some(exponent) => format!("{digits}\u{a0}×\u{a0}{}", power_of_ten(exponent)),
         None => digits,
     }
+}
+
+/// What is accepted as a seed.
+pub(super) fn wrong_seed() -> String {
+    messages::accepted(words(), Field::Seed)
+}
+
+/// A time, with the digits of a slider.
+pub(super) fn figure_of_time(t: f64) -> String {
+    words().lang.decimal(t, 2)
 }
 
 /// The pictures of a slot; none before its first run.

@@ -1,28 +1,28 @@
-//! Keep and share: files that say that they are synthetic, and a link that draws the same image again.
+//! Export and share: files that say that they are synthetic, and a link that draws the same image again.
 
 use gloo_timers::future::TimeoutFuture;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 
+use crate::page::components::Action;
 use crate::page::controller::Controller;
-use crate::page::kit::Action;
 use crate::page::lang::words;
 use crate::page::state::PageState;
 use crate::page::{browser, share};
-use crate::session::{Event, Keep, Session, Slot};
+use crate::session::{Event, Export, Session, Slot};
 
 /// How long a button says that it has copied.
 const COPIED_MS: u32 = 2_000;
 
 /// PNG, animation and strip; the link.
 #[component]
-pub(super) fn KeepAndShare(controller: Controller, state: PageState) -> impl IntoView {
+pub(super) fn SaveAndShare(controller: Controller, state: PageState) -> impl IntoView {
     let (words, session) = (words(), controller.session);
     let possible = Memo::new(move |_| session.with(|session| session.can_save(Slot::Generate)));
     let several = Memo::new(move |_| {
         session.with(|session| session.panel(Slot::Generate).is_some_and(|panel| panel.run.count() > 1))
     });
-    let save = move |keep: Keep| controller.dispatch(Event::Save(Slot::Generate, keep));
+    let save = move |keep: Export| controller.dispatch(Event::Save(Slot::Generate, keep));
     let image = move || state.image.get_untracked();
     let all = move || if several.get() { words.generate.save_all } else { words.generate.save_one }.to_owned();
     view! {
@@ -34,27 +34,27 @@ pub(super) fn KeepAndShare(controller: Controller, state: PageState) -> impl Int
                     label=Signal::derive(all)
                     testid="save"
                     possible
-                    on_click=move |()| save(Keep::Pictures { image: None })
+                    on_click=move |()| save(Export::Pictures { image: None })
                 />
                 <Show when=move || several.get()>
                     <Action
                         label=words.generate.save_one.to_owned()
                         testid="save-one"
                         possible
-                        on_click=move |()| save(Keep::Pictures { image: Some(image()) })
+                        on_click=move |()| save(Export::Pictures { image: Some(image()) })
                     />
                 </Show>
                 <Action
                     label=words.generate.animation.to_owned()
                     testid="save-animation"
                     possible
-                    on_click=move |()| save(Keep::Animation { image: image() })
+                    on_click=move |()| save(Export::Animation { image: image() })
                 />
                 <Action
                     label=words.generate.strip.to_owned()
                     testid="save-strip"
                     possible
-                    on_click=move |()| save(Keep::Strip { image: image() })
+                    on_click=move |()| save(Export::Strip { image: image() })
                 />
             </div>
             <Link session />

@@ -1,6 +1,7 @@
 //! What the learning views show, as numbers: the noise at a time, the bound in bits, who won a race.
 
 use vdm::diffusion::schedule::NoiseSchedule;
+use vdm::diffusion::terms::Terms;
 use vdm::elbo::ImageElbo;
 use vdm::math::{alpha_squared, bits_per_dim, sigma_squared, snr};
 
@@ -35,42 +36,30 @@ impl NoiseAt {
     }
 }
 
-/// The bound in bits a pixel.
+/// The bound in bits per pixel.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bits {
-    /// −log p(x | z_0).
-    pub reconstruction: f64,
-    /// The least that the reconstruction can be.
+    /// The terms of the bound.
+    pub terms: Terms<f64>,
+    /// The minimum of the reconstruction.
     pub floor: f64,
-    /// The prior KL.
-    pub latent: f64,
-    /// The diffusion loss.
-    pub diffusion: f64,
-    /// Reconstruction, latent and diffusion.
-    pub total: f64,
 }
 
 impl Bits {
-    /// The terms of an image of so many pixels.
-    pub fn new(ImageElbo { terms, entropy_floor }: &ImageElbo, pixels: usize) -> Self {
+    /// From nats of an image of so many pixels.
+    pub fn new(elbo: &ImageElbo, pixels: usize) -> Self {
         let bits = |nats| bits_per_dim(nats, pixels.max(1));
-        Self {
-            reconstruction: bits(terms.reconstruction),
-            floor: bits(*entropy_floor),
-            latent: bits(terms.latent),
-            diffusion: bits(terms.diffusion),
-            total: bits(terms.total()),
-        }
+        Self { terms: elbo.terms.map(bits), floor: bits(elbo.entropy_floor) }
     }
 
     /// The reconstruction above its floor.
     pub fn excess(&self) -> f64 {
-        (self.reconstruction - self.floor).max(0.0)
+        (self.terms.reconstruction - self.floor).max(0.0)
     }
 
     /// What a better model could still take away: all but the floor.
     pub fn above_floor(&self) -> f64 {
-        self.excess() + self.latent + self.diffusion
+        self.excess() + self.terms.latent + self.terms.diffusion
     }
 }
 
@@ -170,10 +159,10 @@ mod tests {
             Terms { reconstruction: 0.8 * nats, latent: 0.01 * nats, diffusion: 0.02 * nats, ..Terms::default() };
         let bits = Bits::new(&ImageElbo { terms, entropy_floor: 0.75 * nats }, 100);
         let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-12, "{a} and {b}");
-        close(bits.total, 0.83);
+        close(bits.terms.total(), 0.83);
         close(bits.excess(), 0.05);
-        close(bits.floor + bits.above_floor(), bits.total);
-        close(percent(bits.above_floor(), bits.total), 8.0 / 0.83);
+        close(bits.floor + bits.above_floor(), bits.terms.total());
+        close(percent(bits.above_floor(), bits.terms.total()), 8.0 / 0.83);
         assert_eq!((percent(1.0, 0.0), percent(3.0, 2.0), percent(-1.0, 2.0)), (0.0, 100.0, 0.0));
     }
 

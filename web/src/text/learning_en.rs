@@ -1,9 +1,9 @@
 //! English.
 
-use super::words::{Between, Bound, Forward, Learn, Race, Schedule, Subject};
+use super::words::{Between, Bound, Forward, Learning, Race, Schedule, Subject};
 
 /// The learning views in English.
-pub(super) static EN: Learn = Learn {
+pub(super) static EN: Learning = Learning {
     subject: Subject {
         choose: "Choose an image",
         last: "My last image",
