@@ -56,6 +56,9 @@ pub struct Provenance {
     /// Names of the classes, in the order of their labels.
     #[serde(default)]
     pub class_names: Vec<String>,
+    /// The seed that held out validation images; absent where none were held out, and in older files, where it is `seed`.
+    #[serde(default)]
+    pub split_seed: Option<u64>,
 }
 
 /// Which of a model's two files.
@@ -79,7 +82,8 @@ impl Part {
 }
 
 /// How numbers are stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// 4 bytes a number, exact.
     F32,

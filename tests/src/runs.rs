@@ -29,7 +29,7 @@ pub fn finished() -> &'static Path {
     static RUN: OnceLock<(TempDir, String)> = OnceLock::new();
     let (folder, _) = RUN.get_or_init(|| {
         let folder = scratch();
-        let said = run(folder.path(), &format!("{TRAIN} --steps 6 --validate-every 3 --out run")).ok().stderr;
+        let said = run(folder.path(), &format!("{TRAIN} --steps 6 --set run.validate_every=3 --out run")).ok().stderr;
         (folder, said)
     });
     folder.path()

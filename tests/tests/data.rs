@@ -283,7 +283,7 @@ fn a_kill_while_preparing_leaves_nothing_half_made() {
 fn augmentation_changes_training_and_nothing_else() {
     let folder = scratch();
     pictures(&folder.path().join("images"), 20);
-    let train = "train --preset quick --device cpu --batch 4 --steps 4 --validate-every 4 --data images";
+    let train = "train --preset quick --device cpu --batch 4 --steps 4 --set run.validate_every=4 --data images";
     let log = |name: &str| fs::read_to_string(folder.path().join(name).join("log.jsonl")).expect("a log");
     let first = |name: &str| log(name).split(",\"seconds").next().expect("a line").to_owned();
     run(folder.path(), &format!("{train} --out plain")).ok();

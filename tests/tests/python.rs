@@ -163,8 +163,8 @@ fn pydicom_reads_what_the_png_shows() {
 #[test]
 fn tensorboard_reads_a_run_that_was_resumed() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let train = "train --preset quick --device cpu --batch 4 --max-images 24 --steps 60000 --validate-every 60000 \
-                 --sample-every 5 --time-limit 1s --out run";
+    let train = "train --preset quick --device cpu --batch 4 --max-images 24 --steps 60000 --set run.validate_every=60000 \
+                 --set run.sample_every=5 --time-limit 1s --out run";
     run_trainer(folder.path(), words(train)).ok();
     let ended = run_trainer(folder.path(), words("train --device cpu --resume --out run --time-limit 1s")).ok();
     assert!(ended.stderr.contains("resuming after step"), "{}", ended.stderr);

@@ -12,7 +12,7 @@ const SMALL: &str = "--preset sharp-small --device cpu --seed 5 --batch 4 --max-
                      --set model.width=64 --set model.latent_dim=1024 --set model.encoder.width=16 \
                      --set model.decoder.width=16 --set model.score_net.width=16 --set model.score_net.layers=1 \
                      --set model.score_net.gaussian_rank=8 --set model.score_net.coarse_width=16 \
-                     --set training.coarse_steps=20 --steps 4 --validate-every 4 --sample-every 4";
+                     --set training.coarse_steps=20 --steps 4 --set run.validate_every=4 --set run.sample_every=4";
 
 fn first(folder: &Path) {
     run(folder, &format!("train {SMALL} --stage autoencoder --out ae")).ok();

@@ -83,8 +83,8 @@ def ours(program, args, preset, env):
     """Images a second from the times of the steps in the trainer's log."""
     with tempfile.TemporaryDirectory() as folder:
         command = [program, "train", "--preset", preset, "--device", args.device, "--out", f"{folder}/run",
-                   "--time-limit", f"{args.seconds + args.warmup:.0f}s", "--validate-every", "1000000",
-                   "--checkpoint-every", "1000000", "--steps", "1000000"]
+                   "--time-limit", f"{args.seconds + args.warmup:.0f}s", "--set", "run.validate_every=1000000",
+                   "--set", "run.checkpoint_every=1000000", "--steps", "1000000"]
         if args.batch:
             command += ["--batch", str(args.batch)]
         _, rss, gpu = run(command, env, args.device == "cuda")

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, Parser, Subcommand};
 use vdm::config::{ComputePrecision, Preset, Stage};
-use vdm::sampler::Sampler;
 
 use super::{
     evaluate::EvaluateArgs, export::ExportArgs, inspect::InspectArgs, manual::ManArgs, prepare::PrepareArgs,
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::base::device::{DeviceChoice, Devices, Probed};
 use crate::data::DataArgs;
-use crate::run::settings::{OnNotFinite, PrecisionChoice};
+use crate::run::settings::RunSettings;
 use crate::train::Nodes;
 
 /// Trains, samples and evaluates a variational diffusion model of chest X-rays.
@@ -35,26 +35,26 @@ pub struct Cli {
 pub enum Command {
     /// Train a model (the default)
     Train(Box<TrainArgs>),
-    /// Read and prepare images, and report what is wrong with them; training does it by itself
+    /// Read and prepare images, and report problems; training does this by itself
     Prepare(PrepareArgs),
-    /// Draw synthetic X-rays from a file of weights
+    /// Draw synthetic X-rays from a weights file
     Sample(SampleArgs),
-    /// Measure a file of weights, or a folder of samples, against real images
+    /// Compare a weights file, or a folder of samples, with real images
     Evaluate(Box<EvaluateArgs>),
-    /// Print what a file of weights holds
+    /// Print what a weights file holds
     Inspect(InspectArgs),
-    /// Measure how long a model takes, beside a plain matrix product on the same device
+    /// Measure how long a model takes, and compare it with a plain matrix product
     Speed(SpeedArgs),
     /// Write a model as ONNX files, with its noise schedule as JSON
     Export(ExportArgs),
-    /// Print a script that completes this program's options in a shell
+    /// Print a completion script for a shell
     Completions {
         /// The shell
         shell: clap_complete::Shell,
     },
     /// Print the manual page
     Man(ManArgs),
-    /// Write what a run did to one HTML file, report.html in its folder
+    /// Write a report of a run as one HTML file, report.html in its folder
     Report(ReportArgs),
     #[command(hide = true)]
     Probe { device: Probed },
@@ -63,170 +63,134 @@ pub enum Command {
 /// Options of training.
 #[derive(Debug, Args)]
 pub struct TrainArgs {
-    /// Settings in TOML, on top of the preset; the other options are on top of them
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// One setting, by its name in the TOML file, such as training.beta_2=0.999; may be given several times
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub set: Vec<String>,
-    /// Print the resolved settings as TOML, and do nothing else
-    #[arg(long)]
-    pub print_config: bool,
-    /// Model and training settings [default: paper on a GPU, quick on the CPU]
-    #[arg(long, value_parser = preset)]
+    /// Preset: the model and how it is trained [default: paper on a GPU, quick on the CPU]
+    #[arg(long, value_parser = choice(&Preset::ALL, Preset::name))]
     pub preset: Option<Preset>,
-    /// What to train: joint, autoencoder, decoder or diffusion; sharp models take an autoencoder, then diffusion
-    /// [default: the preset's]
-    #[arg(long, value_parser = stage)]
+    /// What to train; sharp models take two stages, autoencoder and diffusion [default: the preset's first]
+    #[arg(long, value_parser = choice(&Stage::ALL, Stage::name))]
     pub stage: Option<Stage>,
-    /// Weights to start from, with the encoder's file beside them; each part that is built alike is taken
+    /// Weights file to start from, with its encoder file beside it
     #[arg(long, value_name = "FILE")]
     pub from: Option<PathBuf>,
-    /// The images.
-    #[command(flatten)]
-    pub data: DataArgs,
-    /// Where to compute; auto takes the best that works
-    #[arg(long, value_enum, default_value_t = DeviceChoice::Auto)]
-    pub device: DeviceChoice,
-    /// How many devices of that kind train together, which (0,2), or all
-    #[arg(long, value_name = "DEVICES", default_value = "1")]
-    pub devices: Devices,
-    /// Several machines.
-    #[command(flatten)]
-    pub nodes: Nodes,
     /// Optimizer steps [default: the preset's; paper 20000, quick 1000]
     #[arg(long, value_name = "N")]
     pub steps: Option<u64>,
     /// Images a step, over all devices [default: the preset's; paper 64, quick 32]
     #[arg(long, value_name = "N")]
     pub batch: Option<usize>,
-    /// Parts that a device takes its share of a batch in, to save memory [default: 1]
-    #[arg(long, value_name = "N")]
-    pub accumulation: Option<usize>,
-    /// Precision of the matrix products: f32, bf16 or f16; weights, losses and optimizer stay f32 [default: f32]
-    #[arg(long, value_parser = compute_precision)]
-    pub precision: Option<ComputePrecision>,
-    /// Half-lives, in images, of averages of the weights to keep and validate, such as 10000,100000 [default: none]
+    /// Peak learning rate [default: the preset's; paper 8e-4]
+    #[arg(long, value_name = "RATE")]
+    pub learning_rate: Option<f64>,
+    /// Half-lives, in images, of averages of the weights to keep and validate, such as 10000,100000
     #[arg(long, value_name = "IMAGES", value_delimiter = ',')]
     pub ema: Vec<u64>,
-    /// Seed of weights, order, times and noise [default: 0]
+    /// Precision of matrix products; weights, losses and optimizer are always f32 [default: f32]
+    #[arg(long, value_parser = choice(&PRECISIONS, ComputePrecision::name))]
+    pub precision: Option<ComputePrecision>,
+    /// Seed of weights, order of images, times and noise [default: 0]
     #[arg(long)]
     pub seed: Option<u64>,
     /// Folder of the run [default: runs/PRESET, or the next free runs/PRESET-N]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Go on with the run in --out (by default the newest in runs/), exactly where it stopped
+    /// Go on with the run in --out, exactly where it stopped [default: the newest run in runs]
     #[arg(long)]
     pub resume: bool,
     /// Stop with a checkpoint after this time, such as 9m or 1h30m
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub time_limit: Option<Duration>,
-    /// Peak learning rate [default: the preset's; paper 8e-4]
-    #[arg(long, value_name = "RATE")]
-    pub learning_rate: Option<f64>,
-    /// Weight of latent + diffusion in the objective; 1 is the bound itself [default: 1]
-    #[arg(long, value_name = "W")]
-    pub rate_weight: Option<f64>,
-    /// Weight of the paper's mean squared error [default: 0]
-    #[arg(long, value_name = "W")]
-    pub mse_weight: Option<f64>,
-    /// Weight of the paper's gradient difference [default: 0]
-    #[arg(long, value_name = "W")]
-    pub gradient_difference_weight: Option<f64>,
-    /// Noise schedule [default: monotonic]
-    #[arg(long, value_enum)]
-    pub schedule: Option<ScheduleChoice>,
-    /// γ at t = 0: -log of the signal-to-noise ratio of z_0 [default: the preset's]
-    #[arg(long, allow_hyphen_values = true, value_name = "GAMMA")]
-    pub gamma_min: Option<f64>,
-    /// γ at t = 1 [default: the preset's]
-    #[arg(long, allow_hyphen_values = true, value_name = "GAMMA")]
-    pub gamma_max: Option<f64>,
-    /// Train the diffusion loss in discrete time of so many steps [default: continuous time]
-    #[arg(long, value_name = "T")]
-    pub diffusion_steps: Option<u32>,
-    /// Steps between two lines of the log [default: 1]
-    #[arg(long, value_name = "N")]
-    pub log_every: Option<u64>,
-    /// Steps between two validations [default: 250]
-    #[arg(long, value_name = "N")]
-    pub validate_every: Option<u64>,
-    /// Steps between two grids of samples [default: 250]
-    #[arg(long, value_name = "N")]
-    pub sample_every: Option<u64>,
-    /// Steps between two checkpoints, each of which replaces the last [default: 500]
-    #[arg(long, value_name = "N")]
-    pub checkpoint_every: Option<u64>,
-    /// Steps between two checkpoints that stay [default: none stays]
-    #[arg(long, value_name = "N")]
-    pub keep_every: Option<u64>,
-    /// What to do when a loss or a gradient is not a finite number [default: stop]
-    #[arg(long, value_enum)]
-    pub on_not_finite: Option<OnNotFinite>,
-    /// Precision of the final weights [default: f16]
-    #[arg(long, value_enum)]
-    pub weights_precision: Option<PrecisionChoice>,
-    /// What the images are, for the weights' provenance [default: the folder's name]
-    #[arg(long, value_name = "TEXT")]
-    pub data_name: Option<String>,
-    /// Whom the weights acknowledge [default: nobody]
-    #[arg(long, value_name = "TEXT")]
-    pub acknowledgement: Option<String>,
-    /// Licence of the weights [default: none stated]
-    #[arg(long, value_name = "TEXT")]
-    pub license: Option<String>,
+    /// Any other setting, such as training.weight_decay=0.01 or data.sex=none; may be given several times
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Settings in TOML, on top of the preset; all other options are on top of them
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print all settings of this command line as TOML, and exit
+    #[arg(long)]
+    pub print_config: bool,
+    /// The images.
+    #[command(flatten, next_help_heading = "Images")]
+    pub data: DataArgs,
+    /// Device to compute on; auto takes the best that works
+    #[arg(long, value_enum, default_value_t = DeviceChoice::Auto, help_heading = "Devices")]
+    pub device: DeviceChoice,
+    /// How many devices of that kind train together, their numbers (0,2), or all
+    #[arg(long, value_name = "DEVICES", default_value = "1", help_heading = "Devices")]
+    pub devices: Devices,
+    /// Several machines.
+    #[command(flatten, next_help_heading = "Devices")]
+    pub nodes: Nodes,
 }
 
-/// The form of the noise schedule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ScheduleChoice {
-    /// Linear, endpoints fixed
-    Linear,
-    /// Linear, both endpoints learned
-    LearnedLinear,
-    /// A monotone network, endpoints fixed
-    Monotonic,
-    /// A monotone network, endpoints learned
-    MonotonicEndpoints,
-}
+const PRECISIONS: [ComputePrecision; 3] = [ComputePrecision::F32, ComputePrecision::Bf16, ComputePrecision::F16];
 
-fn preset(name: &str) -> Result<Preset, String> {
-    let names: Vec<_> = Preset::ALL.iter().map(|preset| preset.name()).collect();
-    Preset::ALL
-        .into_iter()
-        .find(|preset| preset.name() == name)
-        .ok_or_else(|| format!("the presets are {}", names.join(", ")))
-}
-
-pub(super) fn sampler(name: &str) -> Result<Sampler, String> {
-    let names: Vec<_> = Sampler::ALL.iter().map(|sampler| sampler.name()).collect();
-    Sampler::from_name(name).ok_or_else(|| format!("the samplers are {}", names.join(", ")))
+/// A parser of values by their names, which `--help` lists.
+pub fn choice<T: Copy + Send + Sync + 'static>(
+    all: &'static [T],
+    name: fn(T) -> &'static str,
+) -> impl TypedValueParser<Value = T> {
+    PossibleValuesParser::new(all.iter().map(|&value| name(value)))
+        .try_map(move |text| all.iter().copied().find(|&value| name(value) == text).ok_or("it is not accepted"))
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("{error}; a time is written as 9m or 1h30m"))
 }
 
-fn compute_precision(name: &str) -> Result<ComputePrecision, String> {
-    [ComputePrecision::F32, ComputePrecision::Bf16, ComputePrecision::F16]
-        .into_iter()
-        .find(|precision| precision.name() == name)
-        .ok_or_else(|| "f32, bf16 and f16 are accepted".to_owned())
-}
-
-fn stage(name: &str) -> Result<Stage, String> {
-    Stage::ALL
-        .into_iter()
-        .find(|stage| stage.name() == name)
-        .ok_or_else(|| "joint, autoencoder, decoder and diffusion are accepted".to_owned())
+/// The setting that `--set` takes for what was typed as an option of its own, such as `--weight-decay`.
+pub fn setting_of_flag(flag: &str) -> Option<String> {
+    let name = flag.trim_start_matches('-').replace('-', "_");
+    match name.as_str() {
+        "rate_weight" => return Some("training.objective.rate".to_owned()),
+        "schedule" => return Some("model.schedule.kind".to_owned()),
+        _ => {}
+    }
+    let ending = format!("_{}", name.strip_suffix("_weight").unwrap_or(&name));
+    let options = RunSettings::of(Preset::Paper, None).options().ok()?.into_iter().map(|(option, _)| option);
+    options.filter(|option| format!("_{}", option.replace('.', "_")).ends_with(&ending)).min_by_key(String::len)
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use clap::{CommandFactory, Parser};
+
+    use super::*;
+    use crate::cli::resolve;
 
     #[test]
     fn the_command_line_is_consistent() {
-        super::Cli::command().debug_assert();
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn options_of_earlier_versions_have_a_setting() {
+        for (flag, value) in [
+            ("--accumulation", "2"),
+            ("--rate-weight", "0.5"),
+            ("--mse-weight", "0.5"),
+            ("--gradient-difference-weight", "0.5"),
+            ("--schedule", "linear"),
+            ("--gamma-min", "-3"),
+            ("--gamma-max", "3"),
+            ("--diffusion-steps", "100"),
+            ("--log-every", "3"),
+            ("--validate-every", "3"),
+            ("--sample-every", "3"),
+            ("--checkpoint-every", "3"),
+            ("--keep-every", "3"),
+            ("--on-not-finite", "rollback"),
+            ("--weights-precision", "f32"),
+            ("--data-name", "mine"),
+            ("--acknowledgement", "you"),
+            ("--license", "MIT"),
+        ] {
+            assert!(Cli::try_parse_from(["trainer", flag, value]).is_err(), "{flag} is an option again");
+            let setting = setting_of_flag(flag).expect(flag);
+            let cli = Cli::try_parse_from(["trainer", "--set", &format!("{setting}={value}")]).expect(flag);
+            let plain = RunSettings::of(Preset::Quick, None);
+            assert_ne!(resolve::new(&cli.train, || Ok(Preset::Quick)).expect(flag), plain, "{setting}");
+        }
+        assert_eq!(setting_of_flag("--weight-decay").as_deref(), Some("training.weight_decay"));
+        assert_eq!(setting_of_flag("--frobnicate"), None);
     }
 }

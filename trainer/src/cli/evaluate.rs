@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use clap::Args;
 use vdm::sampler::Sampler;
 
-use super::args::sampler;
+use super::args::choice;
 use crate::base::device::{self, Device, DeviceChoice};
 use crate::base::files;
 use crate::data::{self, ChoiceArgs};
@@ -16,7 +16,7 @@ use crate::evaluate::options::{CardOptions, Options, SampleOptions};
 /// Options of evaluation.
 #[derive(Debug, Args)]
 pub struct EvaluateArgs {
-    /// The file of weights; the encoder's file is found beside it
+    /// Weights file, with its encoder file beside it
     #[arg(long, value_name = "FILE", required_unless_present = "samples_dir")]
     pub weights: Option<PathBuf>,
     /// Real images that were not trained on: a folder, ChestX-ray14 or a CSV manifest
@@ -34,8 +34,8 @@ pub struct EvaluateArgs {
     /// Measure this folder of synthetic images instead of drawing samples; they must not bear the visible label
     #[arg(long, value_name = "DIR")]
     pub samples_dir: Option<PathBuf>,
-    /// How a step is taken: ancestral, ddim or dpmpp-2m
-    #[arg(long, value_parser = sampler, default_value = Sampler::default().name())]
+    /// How a step is taken
+    #[arg(long, value_parser = choice(&Sampler::ALL, Sampler::name), default_value = Sampler::default().name())]
     pub sampler: Sampler,
     /// Network evaluations a sample
     #[arg(long, value_name = "N", default_value_t = 50)]

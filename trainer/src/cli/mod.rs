@@ -1,4 +1,4 @@
-//! The command line: a file a command.
+//! The command line, with one file for each command.
 
 pub mod args;
 mod evaluate;
@@ -15,18 +15,40 @@ mod train;
 use std::process::ExitCode;
 
 use clap::Parser;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use self::args::{Cli, Command};
 use crate::base::device;
 
-/// Reads the command line, does what it says, and prints the error if there is one.
+/// Runs the command line, and prints the error if there is one.
 pub fn main() -> ExitCode {
-    match run(Cli::parse()) {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            if let Some((flag, setting)) = meant_setting(&error) {
+                eprintln!("error: {flag} is not an option: use --set {setting}=VALUE");
+                return ExitCode::from(2);
+            }
+            error.exit()
+        }
+    };
+    match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// A setting that was typed as an option of training, and its name.
+fn meant_setting(error: &clap::Error) -> Option<(&String, String)> {
+    let trains = std::env::args().nth(1).is_some_and(|first| first == "train" || first.starts_with('-'));
+    match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(flag)) if trains && error.kind() == ErrorKind::UnknownArgument => {
+            Some((flag, args::setting_of_flag(flag)?))
+        }
+        _ => None,
     }
 }
 

@@ -1,78 +1,90 @@
 //! From the command line to the settings of a run.
 
-use std::path::Path;
+use std::path::{Path, absolute};
 
-use anyhow::{Context, Result, bail};
-use toml::Table;
-use vdm::config::{ModelConfig, Preset, ScheduleKind};
+use anyhow::{Context, Result, bail, ensure};
+use toml::{Table, Value};
+use vdm::config::Preset;
+use vdm::weights::read_header;
 
-use super::args::{ScheduleChoice, TrainArgs};
+use super::args::TrainArgs;
+use crate::base::files;
 use crate::run::settings::{self, RunSettings};
 
-/// The preset, `--config`, `--set` and the other options, each on top of the one before.
-pub fn new(args: &TrainArgs, default_preset: Preset) -> Result<RunSettings> {
-    let file = match &args.config {
-        None => Table::new(),
-        Some(path) => settings::read_table(path)?,
+/// The settings of a new run: the preset, `--config`, `--set` and the other options, each on top of the one before.
+///
+/// # Errors
+/// A file that cannot be read; an option that does not exist or has a value out of its range.
+pub fn new(args: &TrainArgs, default_preset: impl FnOnce() -> Result<Preset>) -> Result<RunSettings> {
+    let layers = layers(args)?;
+    let preset = match (args.preset, named(&layers, "preset")) {
+        (Some(preset), _) => preset,
+        (None, Some(preset)) => preset.clone().try_into().context("preset")?,
+        (None, None) => default_preset()?,
     };
-    let named = match file.get("preset") {
-        None => None,
-        Some(value) => Some(value.clone().try_into().context("preset")?),
+    let stage = match (args.stage, named(&layers, "training.stage")) {
+        (None, Some(stage)) => Some(stage.clone().try_into().context("training.stage")?),
+        (given, _) => given,
     };
-    let preset = args.preset.or(named).unwrap_or(default_preset);
-    let origin = args.config.as_ref().map_or_else(String::new, |path| path.display().to_string());
-    let stage = match args.stage {
-        None => settings::stage_of(&assignments(args)?)?.or(settings::stage_of(&file)?),
-        given => given,
-    };
-    let mut settings = RunSettings::of(preset, stage).with(file, &origin)?;
+    let mut settings = on_top(RunSettings::of(preset, stage), &layers, args)?;
     settings.preset = preset;
-    finish(&settings, args)
+    split_as_before(&mut settings, named(&layers, "data.split_seed").is_some())?;
+    Ok(settings)
 }
 
-/// The stored settings of a run, for `--resume`: what the result depends on must stay as it is.
+/// The settings of the run in a folder, for `--resume`. Options may change when it logs, validates and saves, and what
+/// the weights file says, but nothing that the result depends on.
+///
+/// # Errors
+/// As [`new`]; an option that must not change.
 pub fn resumed(folder: &Path, args: &TrainArgs) -> Result<RunSettings> {
-    let path = folder.join("run.toml");
-    let stored = RunSettings::read(&path).context("there is no run to go on with")?;
-    let mut wanted = match &args.config {
-        None => stored.clone(),
-        Some(path) => stored.clone().with(settings::read_table(path)?, &path.display().to_string())?,
-    };
-    if let Some(preset) = args.preset {
-        wanted.preset = preset;
-    }
-    let wanted = finish(&wanted, args)?;
-    let same = wanted.preset == stored.preset
-        && wanted.seed == stored.seed
-        && wanted.from == stored.from
-        && wanted.data == stored.data
-        && wanted.augmentation == stored.augmentation
-        && wanted.training == stored.training
-        && ModelConfig { classes: stored.model.classes, ..wanted.model.clone() } == stored.model;
-    if !same {
+    let stored = RunSettings::read(&folder.join("run.toml")).context("there is no run to go on with")?;
+    let mut wanted = on_top(stored.clone(), &layers(args)?, args)?;
+    wanted.preset = args.preset.unwrap_or(wanted.preset);
+    let before = stored.options()?;
+    // The data determines the number of classes.
+    let may_change = |name: &str| name.starts_with("run.") || name.starts_with("weights.") || name == "model.classes";
+    let changed = wanted.options()?.into_iter().find(|option| !before.contains(option) && !may_change(&option.0));
+    if let Some((name, value)) = changed {
+        let stored =
+            before.iter().find(|option| option.0 == name).map_or(String::new(), |(_, was)| format!(", not {was}"));
         bail!(
-            "an option differs from the run in {}: --resume goes on exactly as it was started \
-             (its settings are in run.toml); leave the option out, or start a new run",
-            folder.display()
+            "{name} is {value}{stored} as in {}: --resume goes on exactly as the run was started; leave the option out, \
+             or start a new run",
+            folder.join("run.toml").display()
         );
     }
     Ok(wanted)
 }
 
-fn finish(settings: &RunSettings, args: &TrainArgs) -> Result<RunSettings> {
-    let mut settings = settings.with(assignments(args)?, "--set")?;
+/// `--config` and `--set`, each with its name in errors.
+fn layers(args: &TrainArgs) -> Result<Vec<(String, Table)>> {
+    let mut layers = Vec::new();
+    if let Some(path) = &args.config {
+        layers.push((path.display().to_string(), settings::read_table(path)?));
+    }
+    let mut sets = Table::new();
+    for assignment in &args.set {
+        settings::assign(&mut sets, assignment)?;
+    }
+    layers.push(("--set".to_owned(), sets));
+    Ok(layers)
+}
+
+/// The value of an option such as `training.stage` in the uppermost layer that has it.
+fn named<'a>(layers: &'a [(String, Table)], option: &str) -> Option<&'a Value> {
+    let mut keys = option.split('.');
+    let first = keys.next()?;
+    layers.iter().rev().find_map(|(_, table)| keys.clone().try_fold(table.get(first)?, |value, key| value.get(key)))
+}
+
+fn on_top(mut settings: RunSettings, layers: &[(String, Table)], args: &TrainArgs) -> Result<RunSettings> {
+    for (origin, table) in layers {
+        settings = settings.with(table.clone(), origin)?;
+    }
     apply(&mut settings, args)?;
     settings.validate()?;
     Ok(settings)
-}
-
-/// What `--set` says.
-fn assignments(args: &TrainArgs) -> Result<Table> {
-    let mut sets = Table::new();
-    for assignment in &args.set {
-        settings::overlay_path(&mut sets, assignment)?;
-    }
-    Ok(sets)
 }
 
 fn apply(settings: &mut RunSettings, args: &TrainArgs) -> Result<()> {
@@ -82,60 +94,132 @@ fn apply(settings: &mut RunSettings, args: &TrainArgs) -> Result<()> {
         }
     }
     args.data.apply(&mut settings.data);
-    if let Some(path) = &mut settings.data.path {
-        *path = std::path::absolute(&*path)?;
+    if args.from.is_some() {
+        settings.from.clone_from(&args.from);
     }
-    if let Some(path) = &mut settings.data.validation {
-        *path = std::path::absolute(&*path)?;
+    for path in [&mut settings.data.path, &mut settings.data.validation, &mut settings.from].into_iter().flatten() {
+        *path = absolute(&*path)?;
     }
     set(&mut settings.seed, &args.seed);
-    if let Some(path) = &args.from {
-        settings.from = Some(std::path::absolute(path)?);
-    }
-    set(&mut settings.run.log_every, &args.log_every);
-    set(&mut settings.run.validate_every, &args.validate_every);
-    set(&mut settings.run.sample_every, &args.sample_every);
-    set(&mut settings.run.checkpoint_every, &args.checkpoint_every);
-    set(&mut settings.run.on_not_finite, &args.on_not_finite);
-    if args.keep_every.is_some() {
-        settings.run.keep_every = args.keep_every;
-    }
-    set(&mut settings.weights.precision, &args.weights_precision);
-    set(&mut settings.weights.acknowledgement, &args.acknowledgement);
-    set(&mut settings.weights.license, &args.license);
-    if args.data_name.is_some() {
-        settings.weights.data_name.clone_from(&args.data_name);
-    }
     let training = &mut settings.training;
     set(&mut training.stage, &args.stage);
     set(&mut training.steps, &args.steps);
     set(&mut training.batch, &args.batch);
-    set(&mut training.accumulation, &args.accumulation);
     set(&mut training.precision, &args.precision);
     set(&mut training.learning_rate, &args.learning_rate);
-    set(&mut training.objective.rate, &args.rate_weight);
-    set(&mut training.objective.mse, &args.mse_weight);
-    set(&mut training.objective.gradient_difference, &args.gradient_difference_weight);
     if !args.ema.is_empty() {
         training.ema_half_lives.clone_from(&args.ema);
     }
-    if let Some(steps) = args.diffusion_steps {
-        training.diffusion_steps = Some(steps);
-    }
-    let schedule = &mut settings.model.schedule;
-    set(&mut schedule.gamma_min, &args.gamma_min);
-    set(&mut schedule.gamma_max, &args.gamma_max);
-    if let Some(choice) = args.schedule {
-        let hidden = match schedule.kind {
-            ScheduleKind::Monotonic { hidden, .. } => hidden,
-            ScheduleKind::Linear | ScheduleKind::LearnedLinear => 32,
-        };
-        schedule.kind = match choice {
-            ScheduleChoice::Linear => ScheduleKind::Linear,
-            ScheduleChoice::LearnedLinear => ScheduleKind::LearnedLinear,
-            ScheduleChoice::Monotonic => ScheduleKind::Monotonic { hidden, learn_endpoints: false },
-            ScheduleChoice::MonotonicEndpoints => ScheduleKind::Monotonic { hidden, learn_endpoints: true },
-        };
-    }
     Ok(())
+}
+
+/// Takes the split of the weights that the run starts from: with another one, it would validate on images that those
+/// weights were trained on.
+fn split_as_before(settings: &mut RunSettings, is_explicit: bool) -> Result<()> {
+    let Some(from) = settings.from.as_ref().filter(|_| settings.data.splits()) else { return Ok(()) };
+    let header = read_header(&files::read(from)?).with_context(|| format!("cannot use {}", from.display()))?;
+    let before = header.provenance.split_seed.unwrap_or(header.provenance.seed);
+    let now = settings.data.split_seed.unwrap_or(settings.seed);
+    ensure!(
+        !is_explicit || now == before,
+        "data.split_seed is {now}, but {} was trained with the split of seed {before}: this run would validate on images \
+         that those weights were trained on. Leave data.split_seed out, or pass --validation PATH",
+        from.display()
+    );
+    settings.data.split_seed = Some(before);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use burn::backend::{Autodiff, Flex};
+    use clap::Parser;
+    use vdm::image::{GreyImage, Origin};
+    use vdm::model::Networks;
+    use vdm::weights::{Precision, Provenance};
+
+    use super::super::args::Cli;
+    use super::*;
+    use crate::run::inputs;
+
+    fn parse(line: &str) -> TrainArgs {
+        Cli::try_parse_from(["trainer"].into_iter().chain(line.split_whitespace())).expect(line).train
+    }
+
+    fn quick(line: &str) -> Result<RunSettings> {
+        new(&parse(line), || Ok(Preset::Quick))
+    }
+
+    /// A manifest of 40 patients with one image each.
+    fn patients(folder: &Path) {
+        let mut list = "path,patient\n".to_owned();
+        for i in 0..40u32 {
+            let image = GreyImage { width: 8, height: 8, pixels: (0..64).map(|p| (p * i % 251) as u8).collect() };
+            fs::write(folder.join(format!("{i}.png")), image.to_png(&Origin::default()).expect("PNG")).expect("writes");
+            list += &format!("{i}.png,p{i}\n");
+        }
+        fs::write(folder.join("list.csv"), list).expect("writes");
+    }
+
+    fn weights(path: &Path, seed: u64, split_seed: Option<u64>) {
+        let config = Preset::Quick.model();
+        let networks = Networks::<Autodiff<Flex>>::new(&config, 1, &Default::default()).expect("builds");
+        let provenance = Provenance { seed, split_seed, ..Provenance::default() };
+        files::write_model(path, &networks, &config, &provenance, Precision::F16).expect("writes");
+    }
+
+    #[test]
+    fn the_split_has_its_own_seed_which_weights_hand_on() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name).display().to_string();
+        patients(folder.path());
+        let data = format!("--data {} --cache {}", at("list.csv"), at("cache"));
+        let held_out = |settings: RunSettings| {
+            let data = inputs::load(settings).expect("loads");
+            (data.validation.names, data.provenance.split_seed)
+        };
+        let split = |line: &str| held_out(quick(&format!("{data} {line}")).expect(line));
+        let first = split("");
+        assert_eq!(first.1, Some(0));
+        assert_eq!(split("--seed 1"), first, "--seed alone does not change the split");
+        let third = split("--set data.split_seed=3");
+        assert_ne!(third.0, first.0);
+
+        // Settings of older versions: the run's seed splits.
+        let mut older = quick(&format!("{data} --seed 3")).expect("settings");
+        older.data.split_seed = None;
+        assert_eq!(held_out(older), third);
+
+        weights(&folder.path().join("new.safetensors"), 7, Some(3));
+        weights(&folder.path().join("older.safetensors"), 3, None);
+        for file in ["new", "older"] {
+            let from = format!("--from {}.safetensors --seed 1", at(file));
+            assert_eq!(split(&from), third, "{file}");
+            assert_eq!(split(&format!("{from} --set data.split_seed=3")), third, "{file}");
+            let error = quick(&format!("{data} {from} --set data.split_seed=4")).expect_err("another split");
+            let error = format!("{error:#}");
+            assert!(error.contains("split_seed is 4") && error.contains("seed 3"), "{error}");
+        }
+        quick(&format!("--from {} --set data.split_seed=4", at("new.safetensors"))).expect("phantoms are not split");
+    }
+
+    #[test]
+    fn a_resumed_run_keeps_what_its_result_depends_on() {
+        let folder = tempfile::tempdir().expect("a folder");
+        quick("--seed 5 --max-images 24").expect("settings").write(folder.path()).expect("writes");
+        let same = "--seed 5 --max-images 24 --set run.validate_every=3 --set weights.license=MIT";
+        let settings = resumed(folder.path(), &parse(same)).expect("the same");
+        assert_eq!((settings.run.validate_every, settings.weights.license.as_str()), (3, "MIT"));
+        for (line, name) in [
+            ("--seed 6", "seed is 6, not 5"),
+            ("--preset paper", "preset is \"paper\", not \"quick\""),
+            ("--max-images all", "data.max_images is null, not 24"),
+            ("--set model.schedule.kind=linear", "model.schedule.kind is \"linear\""),
+        ] {
+            let error = format!("{:#}", resumed(folder.path(), &parse(line)).expect_err(line));
+            assert!(error.contains(name) && error.contains("--resume"), "{error}");
+        }
+    }
 }

@@ -9,7 +9,7 @@ use vdm::image::{GreyImage, Origin};
 use vdm::model::Condition;
 use vdm::sampler::{Sampler, SamplingOptions};
 
-use super::args::sampler;
+use super::args::choice;
 use crate::base::about::SOFTWARE;
 use crate::base::device::{self, DeviceChoice, Job};
 use crate::base::files::{self, LoadedModel, WithEncoder};
@@ -20,7 +20,7 @@ use crate::output::dicom::{Series, VisibleLabel};
 /// Options of sampling.
 #[derive(Debug, Args)]
 pub struct SampleArgs {
-    /// The file of weights
+    /// Weights file
     #[arg(long, value_name = "FILE")]
     pub weights: PathBuf,
     /// Images to draw; image k takes seed + k
@@ -29,8 +29,8 @@ pub struct SampleArgs {
     /// Network evaluations an image
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub steps: usize,
-    /// How a step is taken: ancestral, ddim or dpmpp-2m
-    #[arg(long, value_parser = sampler, default_value = Sampler::default().name())]
+    /// How a step is taken
+    #[arg(long, value_parser = choice(&Sampler::ALL, Sampler::name), default_value = Sampler::default().name())]
     pub sampler: Sampler,
     /// Guidance weight; 0 is the plain conditional prediction
     #[arg(long, value_name = "W", default_value_t = 0.0, allow_hyphen_values = true)]

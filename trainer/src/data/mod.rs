@@ -61,7 +61,7 @@ pub fn load(settings: &SourceSettings, seed: u64, height: usize, width: usize) -
             (Labelled::new(other.all, labels), "from their own folder".to_owned())
         }
         None => {
-            let (parts, how) = select::split(&train.entries, settings, seed);
+            let (parts, how) = select::split(&train.entries, settings, settings.split_seed.unwrap_or(seed));
             let validation = train.only(&parts, Part::Validation);
             let tested = parts.iter().filter(|part| **part == Part::Test).count();
             if tested > 0 {
@@ -79,8 +79,12 @@ pub fn load(settings: &SourceSettings, seed: u64, height: usize, width: usize) -
         train.entries.len(),
         validation.entries.len()
     );
-    if let Some(most) = settings.max_images {
-        train.truncate(most);
+    if let Some(max) = settings.max_images
+        && max < train.entries.len()
+    {
+        let all = train.entries.len();
+        eprintln!("data: only the first {max} of {all} training images are used; --max-images all uses all");
+        train.truncate(max);
     }
     eprintln!("data: {} training and {} validation images, {how}", train.count(), validation.count());
 

@@ -32,6 +32,8 @@ pub struct SourceSettings {
     pub max_age: Option<u32>,
     /// Part of the patients (of the images, where patients are unknown) that is held out for validation.
     pub validation_fraction: f64,
+    /// Seed of the split by patient; the run's seed where absent, as in runs of older versions.
+    pub split_seed: Option<u64>,
     /// Images to train on, the first in name order; all where absent.
     pub max_images: Option<usize>,
     /// Leave unreadable images out instead of stopping at the first.
@@ -56,6 +58,7 @@ impl Default for SourceSettings {
             min_age: None,
             max_age: None,
             validation_fraction: 0.1,
+            split_seed: Some(0),
             max_images: None,
             skip_unreadable: false,
             drop_duplicates: DropDuplicates::None,
@@ -124,6 +127,11 @@ impl SourceSettings {
             ensure!(!asked, "--validation, --labels and what chooses images need --data");
         }
         Ok(())
+    }
+
+    /// Whether validation images are held out of the others.
+    pub fn splits(&self) -> bool {
+        self.path.is_some() && self.validation.is_none()
     }
 
     /// Whether images are chosen by what a table says of them.

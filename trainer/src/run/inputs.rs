@@ -60,6 +60,7 @@ pub fn load(mut settings: RunSettings) -> Result<RunData> {
         acknowledgement: settings.weights.acknowledgement.clone(),
         software: SOFTWARE.to_owned(),
         class_names: loaded.class_names,
+        split_seed: settings.data.splits().then(|| settings.data.split_seed.unwrap_or(settings.seed)),
     };
     let (train, validation, problems) = (loaded.train, loaded.validation, loaded.problems);
     Ok(RunData { settings, train, validation, problems, provenance })

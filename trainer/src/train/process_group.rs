@@ -53,7 +53,7 @@ impl ProcessGroup {
         let parts = self.world_size * accumulation;
         ensure!(
             batch.is_multiple_of(parts),
-            "a batch of {batch} cannot be cut into equal parts for {} devices times --accumulation {accumulation}: \
+            "a batch of {batch} cannot be cut into equal parts for {} devices times training.accumulation = {accumulation}: \
              pass a --batch that is a multiple of {parts}",
             self.world_size
         );

@@ -315,7 +315,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         if self.settings.run.on_not_finite == OnNotFinite::Stop {
             bail!(
                 "{what}: the checkpoint before it stays; a lower --learning-rate may help, or \
-                 --on-not-finite rollback"
+                 --set run.on_not_finite=rollback"
             );
         }
         let retries = self.state.trainer.retries + 1;
@@ -354,7 +354,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
             if self.state.trainer.best.as_ref().is_none_or(|best| objective < best.objective) {
                 self.state.trainer.best = Some(Best { step: line.step, series: name, objective });
                 let path = checkpoint::weights_path(&self.job.folder, self.settings.preset.name());
-                let precision = self.settings.weights.precision.into();
+                let precision = self.settings.weights.precision;
                 files::write_model(&path, &networks, &self.settings.model, &self.provenance(), precision)?;
             }
             if let Some(logger) = &mut self.logger {
