@@ -1,64 +1,16 @@
-//! Where things lie in a plot: ticks, positions and lines. What is drawn of it is the page's.
+//! Positions and lines in a plot; the page draws them.
 //!
 //! ```
-//! use web::plot::{Axis, Frame};
+//! use vdm::axis::Axis;
+//! use web::plot::Frame;
 //! let (x, y) = (Axis::unit(), Axis::covering(-5.0, 5.0, 5));
 //! let frame = Frame { width: 120.0, height: 100.0, left: 10.0, right: 10.0, top: 0.0, bottom: 0.0 };
-//! assert_eq!(y.ticks, [-6.0, -4.0, -2.0, 0.0, 2.0, 4.0, 6.0]);
 //! assert_eq!(frame.line(&x, &y, &[(0.0, -6.0), (1.0, 6.0)]), "M10 100L110 0");
 //! ```
 
 use std::fmt::Write;
 
-/// A range of values with its ticks.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Axis {
-    /// The value at the axis's start.
-    pub min: f64,
-    /// The value at its end.
-    pub max: f64,
-    /// The values that are written beside it, ascending.
-    pub ticks: Vec<f64>,
-    /// Decimals that the ticks need.
-    pub decimals: usize,
-}
-
-impl Axis {
-    /// From 0 to 1, in quarters.
-    pub fn unit() -> Self {
-        Self { min: 0.0, max: 1.0, ticks: vec![0.0, 0.25, 0.5, 0.75, 1.0], decimals: 2 }
-    }
-
-    /// From a tick at or below `from` to one at or above `to`, in about `count` steps of 1, 2 or 5 times a power of
-    /// ten. A range that is no range becomes [`unit`](Self::unit).
-    pub fn covering(from: f64, to: f64, count: usize) -> Self {
-        if !(from.is_finite() && to.is_finite() && to > from) {
-            return Self::unit();
-        }
-        let rough = (to - from) / count.max(1) as f64;
-        let power = rough.log10().floor();
-        let lead = rough / 10f64.powf(power);
-        let step = [1.0, 2.0, 5.0].into_iter().find(|&nice| lead <= nice * (1.0 + 1e-9)).unwrap_or(10.0);
-        let decimals = if step < 10.0 { (-power).max(0.0) } else { (-power - 1.0).max(0.0) } as usize;
-        let step = step * 10f64.powf(power);
-        // Room for rounding, lest a range that ends at a tick gets another one.
-        let (first, last) = ((from / step + 1e-9).floor() as i64, (to / step - 1e-9).ceil() as i64);
-        let ticks: Vec<f64> = (first..=last).map(|i| i as f64 * step).collect();
-        Self { min: first as f64 * step, max: last as f64 * step, ticks, decimals }
-    }
-
-    /// Whole numbers around a range of exponents, for a scale of powers of ten.
-    pub fn exponents(from: f64, to: f64, count: usize) -> Self {
-        let (from, to) = (from.floor(), to.ceil());
-        // No step is then shorter than 1.
-        Self::covering(from, to, count.min((to - from) as usize))
-    }
-
-    /// Where a value lies: 0 at the start, 1 at the end.
-    pub fn share(&self, value: f64) -> f64 {
-        ((value - self.min) / (self.max - self.min)).clamp(0.0, 1.0)
-    }
-}
+use vdm::axis::Axis;
 
 /// The area of a plot and the margins around it, in the plot's units.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -80,12 +32,12 @@ pub struct Frame {
 impl Frame {
     /// From the left, for a value on the horizontal axis.
     pub fn x(&self, axis: &Axis, value: f64) -> f64 {
-        self.left + (self.width - self.left - self.right) * axis.share(value)
+        self.left + (self.width - self.left - self.right) * axis.share(value).clamp(0.0, 1.0)
     }
 
     /// From the top, for a value on the vertical axis.
     pub fn y(&self, axis: &Axis, value: f64) -> f64 {
-        self.height - self.bottom - (self.height - self.top - self.bottom) * axis.share(value)
+        self.height - self.bottom - (self.height - self.top - self.bottom) * axis.share(value).clamp(0.0, 1.0)
     }
 
     /// A line through points, as an SVG path.
@@ -106,13 +58,13 @@ fn round(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
 }
 
-/// A function of t ∈ [0, 1] at so many even distances.
+/// A function of t ∈ [0, 1] at the ends of `intervals` equal intervals.
 pub fn curve(intervals: u32, value: impl Fn(f64) -> f64) -> Vec<(f64, f64)> {
     let at = |i: u32| f64::from(i) / f64::from(intervals.max(1));
     (0..=intervals.max(1)).map(|i| (at(i), value(at(i)))).collect()
 }
 
-/// A power of ten, as one writes it: 10⁻³.
+/// A power of ten in digits: 10⁻³.
 pub fn power_of_ten(exponent: i32) -> String {
     let raised = |c: char| match c {
         '-' => '⁻',
@@ -124,7 +76,7 @@ pub fn power_of_ten(exponent: i32) -> String {
     format!("10{}", exponent.to_string().chars().map(raised).collect::<String>())
 }
 
-/// Which of `count` pictures shows after so many changes, when they run there and back.
+/// Which of `count` pictures is shown after `changes` changes, when they run forth and back.
 pub fn there_and_back(changes: u32, count: usize) -> usize {
     if count < 2 {
         return 0;
@@ -136,37 +88,6 @@ pub fn there_and_back(changes: u32, count: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ticks_are_round_numbers_around_the_range() {
-        let axis = Axis::covering(-5.03, 4.97, 6);
-        assert_eq!((axis.min, axis.max, axis.decimals), (-6.0, 6.0, 0));
-        assert_eq!(axis.ticks, [-6.0, -4.0, -2.0, 0.0, 2.0, 4.0, 6.0]);
-        let small = Axis::covering(0.0, 0.0021, 4);
-        assert_eq!((small.ticks.len(), small.decimals), (4, 3));
-        assert!((small.max - 0.003).abs() < 1e-12);
-        for (from, to) in [(0.0, 1.0), (-13.3, 5.0), (0.1, 0.4), (-1e6, 7e6)] {
-            let axis = Axis::covering(from, to, 5);
-            assert!(axis.min <= from && to <= axis.max, "{axis:?}");
-            assert!((3..=8).contains(&axis.ticks.len()), "{axis:?}");
-        }
-    }
-
-    #[test]
-    fn exponents_are_whole() {
-        for (from, to) in [(-2.17, 2.17), (-0.2, 0.3), (-9.4, 1.0), (0.5, 0.6)] {
-            let axis = Axis::exponents(from, to, 6);
-            assert!(axis.min <= from && to <= axis.max && axis.decimals == 0, "{axis:?}");
-            assert!(axis.ticks.iter().all(|tick| tick.fract() == 0.0), "{axis:?}");
-        }
-    }
-
-    #[test]
-    fn what_is_no_range_still_has_an_axis() {
-        for (from, to) in [(1.0, 1.0), (f64::NAN, 1.0), (0.0, f64::INFINITY), (2.0, 1.0)] {
-            assert_eq!(Axis::covering(from, to, 5), Axis::unit());
-        }
-    }
 
     #[test]
     fn values_outside_stay_in_the_frame() {

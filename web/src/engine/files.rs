@@ -45,23 +45,9 @@ pub(super) fn strip(film: &[(GreyImage, GreyImage)], origin: &Origin) -> Result<
     grid(&pictures, film.len(), origin)
 }
 
-/// At most `count` of the numbers from 0 to `last`, with both, at even distances.
-pub(super) fn evenly(last: usize, count: usize) -> Vec<usize> {
-    let count = count.clamp(2, last.max(1) + 1);
-    (0..count).map(|i| i * last / (count - 1)).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn moments_lie_at_even_distances_with_both_ends() {
-        assert_eq!(evenly(50, 3), [0, 25, 50]);
-        assert_eq!(evenly(3, 8), [0, 1, 2, 3]);
-        assert_eq!(evenly(1, 8), [0, 1]);
-        assert_eq!(evenly(1000, 48).len(), 48);
-    }
 
     #[test]
     fn a_flipbook_turns_back_without_showing_an_end_twice() {

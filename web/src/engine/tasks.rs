@@ -1,6 +1,7 @@
 //! What an engine does for each task.
 
 use burn::tensor::backend::Backend;
+use vdm::axis::evenly;
 use vdm::config::Stage;
 use vdm::cost;
 use vdm::elbo;
@@ -153,7 +154,7 @@ impl<B: Backend> Engine<B> {
         let recording = self.recorded(run, host).await?;
         let mut film = Vec::new();
         let (row, _) = recording.place(image, 0)?;
-        for moment in files::evenly(recording.last(), frames) {
+        for moment in evenly(recording.last() + 1, frames) {
             let latents = [recording.noisy(row, moment), recording.predicted(row, moment)];
             let seeds = [recording.seeds[row]; 2];
             let mut pictures = self.decode_rows(&latents, &seeds).await?.into_iter().map(GreyImage::from);

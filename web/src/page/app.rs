@@ -1,10 +1,7 @@
 //! The frame around every view.
 
 use gloo_events::EventListener;
-use leptos::html;
 use leptos::prelude::*;
-use wasm_bindgen::JsCast;
-use web_sys::HtmlElement;
 
 use super::browser;
 use super::components::Action;
@@ -169,22 +166,9 @@ fn Navigation(state: PageState) -> impl IntoView {
             </li>
         }
     };
-    // On a phone the row scrolls: the present view is in sight.
-    let row: NodeRef<html::Ul> = NodeRef::new();
-    Effect::new(move |_| {
-        state.view.track();
-        request_animation_frame(move || {
-            let Some(row) = row.get_untracked() else { return };
-            if let Ok(Some(current)) = row.query_selector("[aria-current]")
-                && let Ok(current) = current.dyn_into::<HtmlElement>()
-            {
-                row.set_scroll_left(current.offset_left() - row.offset_left() - row.client_width() / 3);
-            }
-        });
-    });
     view! {
         <nav aria-label=words.common.views>
-            <ul node_ref=row>{View::ALL.map(link).collect_view()}</ul>
+            <ul>{View::ALL.map(link).collect_view()}</ul>
         </nav>
     }
 }

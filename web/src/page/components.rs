@@ -1,17 +1,22 @@
 //! Parts that several views are made of.
 
+use gloo_timers::future::TimeoutFuture;
 use leptos::html;
 use leptos::prelude::*;
+use leptos::task::spawn_local;
 use vdm::image::GreyImage;
 use wasm_bindgen::{Clamped, JsCast, JsValue};
 use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, ImageData};
 
+use super::browser;
 use crate::protocol::Picture;
 
 /// The size of a canvas before there is a picture.
 const SIDE: u32 = 256;
 /// Pixels of a tile, with the gap to the next.
 const TILE: usize = 8;
+/// How long a button says that it has copied.
+const COPIED_MS: u32 = 2_000;
 /// What counts as far from zero: z is standard normal at t = 1.
 const FAR: f32 = 3.0;
 
@@ -135,11 +140,35 @@ pub(super) fn Action(
     }
 }
 
+/// A button that puts a text on the clipboard, and says for a moment that it has.
+#[component]
+pub(super) fn CopyButton(
+    label: &'static str,
+    copied_label: &'static str,
+    testid: &'static str,
+    #[prop(into)] text: Signal<String>,
+) -> impl IntoView {
+    let copied = RwSignal::new(false);
+    let copy = move |()| {
+        let text = text.get_untracked();
+        spawn_local(async move {
+            if browser::copy(&text).await {
+                copied.try_set(true);
+                TimeoutFuture::new(COPIED_MS).await;
+                copied.try_set(false);
+            }
+        });
+    };
+    let label = move || if copied.get() { copied_label } else { label }.to_owned();
+    view! { <Action label=Signal::derive(label) testid on_click=copy /> }
+}
+
 /// A labelled input with a hint, and with what is accepted where its text is not.
 #[component]
 pub(super) fn TextField(
     /// Its id, and what tests find it by.
-    id: &'static str,
+    #[prop(into)]
+    id: String,
     label: &'static str,
     #[prop(default = "")] hint: &'static str,
     #[prop(default = "numeric")] inputmode: &'static str,
@@ -156,9 +185,9 @@ pub(super) fn TextField(
     let below = move || wrong.get().unwrap_or_else(|| hint.to_owned());
     view! {
         <div class="field" class:wrong=move || wrong.with(Option::is_some)>
-            <label for=id>{label}</label>
+            <label for=id.clone()>{label}</label>
             <input
-                id=id
+                id=id.clone()
                 data-testid=id
                 type=if number_range.is_some() { "number" } else { "text" }
                 min=number_range.map(|(min, _)| min)
@@ -180,11 +209,12 @@ pub(super) fn TextField(
 #[component]
 pub(super) fn Slider(
     /// Its id, and what tests find it by.
-    id: &'static str,
+    #[prop(into)]
+    id: String,
     #[prop(into)] label: Signal<String>,
-    #[prop(into)] min: Signal<f64>,
     #[prop(into)] max: Signal<f64>,
-    #[prop(into)] step: Signal<f64>,
+    #[prop(default = 0.0)] min: f64,
+    #[prop(default = 1.0)] step: f64,
     #[prop(into)] value: Signal<f64>,
     /// The value in words, beside the label and for a screen reader.
     #[prop(into)]
@@ -196,16 +226,16 @@ pub(super) fn Slider(
 ) -> impl IntoView {
     view! {
         <div class="field slider">
-            <label for=id>{move || label.get()}</label>
-            <output for=id>{move || value_text.get()}</output>
+            <label for=id.clone()>{move || label.get()}</label>
+            <output for=id.clone()>{move || value_text.get()}</output>
             <input
-                id=id
+                id=id.clone()
                 data-testid=id
                 type="range"
                 // The limits come before the value, which they bound.
-                prop:min=move || min.get().to_string()
+                prop:min=min.to_string()
                 prop:max=move || max.get().to_string()
-                prop:step=move || step.get().to_string()
+                prop:step=step.to_string()
                 prop:value=move || {
                     max.track();
                     value.get().to_string()
@@ -228,7 +258,8 @@ pub(super) fn Slider(
 #[component]
 pub(super) fn Select(
     /// Its id, and what tests find it by.
-    id: &'static str,
+    #[prop(into)]
+    id: String,
     label: &'static str,
     #[prop(into)] options: Signal<Vec<(String, String)>>,
     #[prop(into)] value: Signal<String>,
@@ -240,8 +271,8 @@ pub(super) fn Select(
     };
     view! {
         <div class="field">
-            <label for=id>{label}</label>
-            <select id=id data-testid=id on:change=move |event| on_change.run(event_target_value(&event))>
+            <label for=id.clone()>{label}</label>
+            <select id=id.clone() data-testid=id on:change=move |event| on_change.run(event_target_value(&event))>
                 {move || options.get().into_iter().map(entry).collect_view()}
             </select>
         </div>

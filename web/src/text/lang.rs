@@ -43,20 +43,11 @@ impl Lang {
     /// assert_eq!((Lang::En.decimal(0.25, 2), Lang::Fr.decimal(0.25, 2)), ("0.25".into(), "0,25".into()));
     /// ```
     pub fn decimal(self, value: f64, decimals: usize) -> String {
-        self.with_its_mark(format!("{value:.decimals$}"))
-    }
-
-    /// A number of any size, with so many digits that count: `0.000123`, `12.3`, `1.23e-8`.
-    pub fn significant(self, value: f64, digits: usize) -> String {
-        if value == 0.0 || !value.is_finite() {
-            return self.with_its_mark(format!("{value}"));
+        let number = format!("{value:.decimals$}");
+        match self {
+            Lang::En => number,
+            Lang::Fr => number.replace('.', ","),
         }
-        let magnitude = value.abs().log10().floor() as i32;
-        let decimals = digits as i32 - 1 - magnitude;
-        if (-4..6).contains(&magnitude) {
-            return self.decimal(value, decimals.max(0) as usize);
-        }
-        self.with_its_mark(format!("{value:.*e}", digits.saturating_sub(1)))
     }
 
     /// Bytes in millions.
@@ -111,13 +102,6 @@ impl Lang {
             Lang::Fr => '\u{a0}',
         }
     }
-
-    fn with_its_mark(self, number: String) -> String {
-        match self {
-            Lang::En => number,
-            Lang::Fr => number.replace('.', ","),
-        }
-    }
 }
 
 /// The template with each `{name}` replaced by its value.
@@ -152,14 +136,6 @@ mod tests {
         assert_eq!(en.speed(0, 5.0), None);
         assert_eq!((en.grouped(999), en.grouped(8_454_144)), ("999".into(), "8\u{202f}454\u{202f}144".into()));
         assert_eq!(short_hash("abc"), "abc…");
-    }
-
-    #[test]
-    fn digits_that_count_are_kept() {
-        let en = Lang::En;
-        let numbers = [0.0, 0.79612, 12.345, 1234.5, 4.47e-7, -0.00123, 148.4];
-        let texts = ["0", "0.796", "12.3", "1234", "4.47e-7", "-0.00123", "148"];
-        assert_eq!(numbers.map(|number| en.significant(number, 3)), texts);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use gloo_timers::callback::Interval;
 use leptos::prelude::*;
 
-use super::shared::{Intro, idle, pictures, sampler_name, synthetic, wrong_seed};
+use super::shared::{Intro, idle, pictures, sampler_name, synthetic, whole, wrong_seed};
 use crate::learning::seed;
 use crate::page::browser;
 use crate::page::components::{Action, Captioned, PictureCanvas, Slider, TextField, ViewHeading, random_seed};
@@ -73,9 +73,8 @@ pub(in crate::page) fn Between(controller: Controller, state: PageState) -> impl
                     <Slider
                         id="between-frames"
                         label=words.frames
-                        min=Signal::stored(f64::from(MIN_FRAMES))
-                        max=Signal::stored(f64::from(MAX_FRAMES))
-                        step=Signal::stored(1.0)
+                        min=f64::from(MIN_FRAMES)
+                        max=f64::from(MAX_FRAMES)
                         value=Signal::derive(move || f64::from(learning.frames.get()))
                         value_text=Signal::derive(move || learning.frames.get().to_string())
                         on_input=move |frames: f64| {
@@ -115,7 +114,7 @@ fn Way(controller: Controller) -> impl IntoView {
     let pictures = pictures(session, Slot::Between);
     let count = Memo::new(move |_| pictures.with(Vec::len));
     let can_save = Memo::new(move |_| session.with(|session| session.can_save(Slot::Between)));
-    let whole = Memo::new(move |_| session.with(|session| session.is_whole(Slot::Between)));
+    let whole = whole(session, Slot::Between);
     let keep = move |keep: Export| move |()| controller.dispatch(Event::Save(Slot::Between, keep));
     let strip = move || {
         let count = count.get();

@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 
-use super::shared::{Intro, figure, idle};
+use super::shared::{Intro, figure, has_encoder, idle};
 use super::subject::{SubjectPicker, subject_name};
 use crate::learning::{Bits, percent};
 use crate::page::components::{Action, ViewHeading};
@@ -22,8 +22,7 @@ pub(in crate::page) fn Bound(controller: Controller, state: PageState) -> impl I
     let session = controller.session;
     let words = &words().learning.bound;
     let idle = idle(session);
-    let has_encoder =
-        Memo::new(move |_| session.with(|session| session.model.as_ref().is_none_or(|model| model.has_encoder)));
+    let has_encoder = has_encoder(session);
     let measures = Memo::new(move |_| session.with(is_measuring));
     let possible = move || idle.get() && has_encoder.get() && state.learning.subject.with(Option::is_some);
     let measured = Memo::new(move |_| session.with(|session| Some((session.measured.clone()?, pixels(session)?))));

@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 use vdm::sampler::Sampler;
 
+use super::shared::idle;
 use crate::form::Field;
 use crate::page::components::{Action, Select, TextField, random_seed};
 use crate::page::controller::Controller;
@@ -17,7 +18,7 @@ use crate::text::{fill, messages};
 #[component]
 pub(super) fn Actions(controller: Controller, state: PageState) -> impl IntoView {
     let (words, session) = (words(), controller.session);
-    let can_generate = Memo::new(move |_| session.with(Session::is_idle));
+    let can_generate = idle(session);
     let paused = Memo::new(move |_| session.with(|session| session.filling(Slot::Generate).map(|job| job.paused)));
     let filling = Signal::derive(move || paused.get().is_some());
     let pause =

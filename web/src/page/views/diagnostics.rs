@@ -1,21 +1,15 @@
 //! What a bug report should say of the machine.
 
-use gloo_timers::future::TimeoutFuture;
 use js_sys::Reflect;
 use leptos::prelude::*;
-use leptos::task::spawn_local;
 use vdm::cost::Timed;
 
-use crate::page::browser;
-use crate::page::components::Action;
+use crate::page::components::{Action, CopyButton};
 use crate::page::controller::Controller;
 use crate::page::lang::words;
 use crate::page::state::PageState;
 use crate::protocol::{BackendReason, PROTOCOL_VERSION};
 use crate::session::{Event, Notice, Phase, Session};
-
-/// How long the button says that it has copied.
-const COPIED_MS: u32 = 2_000;
 
 /// Name and value, line by line, in English: whoever reads a report may not speak the page's language.
 #[component]
@@ -25,19 +19,8 @@ pub(super) fn Diagnostics(controller: Controller, state: PageState) -> impl Into
         let remarks = state.remarks.get();
         session.with(|session| report(session, &remarks))
     });
-    let copied = RwSignal::new(false);
-    let copy = move |()| {
-        spawn_local(async move {
-            if browser::copy(&report.get_untracked()).await {
-                copied.try_set(true);
-                TimeoutFuture::new(COPIED_MS).await;
-                copied.try_set(false);
-            }
-        });
-    };
     let possible = Memo::new(move |_| session.with(|session| session.phase == Phase::Ready && session.job.is_none()));
     let measure = move |()| controller.dispatch(Event::MeasureSpeed);
-    let label = move || if copied.get() { words.about.copied } else { words.about.copy }.to_owned();
     view! {
         <section class="card prose" aria-labelledby="diagnostics-heading">
             <h3 id="diagnostics-heading">{words.about.diagnostics}</h3>
@@ -46,7 +29,12 @@ pub(super) fn Diagnostics(controller: Controller, state: PageState) -> impl Into
                 {move || report.get()}
             </pre>
             <div class="buttons">
-                <Action label=Signal::derive(label) testid="copy-diagnostics" on_click=copy />
+                <CopyButton
+                    label=words.about.copy
+                    copied_label=words.about.copied
+                    testid="copy-diagnostics"
+                    text=report
+                />
                 <Action
                     label=words.about.measure_speed
                     testid="measure-speed"

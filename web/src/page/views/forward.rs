@@ -39,9 +39,8 @@ pub(in crate::page) fn Forward(controller: Controller, state: PageState) -> impl
                     <Slider
                         id="forward-t"
                         label=words.time
-                        min=Signal::stored(0.0)
-                        max=Signal::stored(1.0)
-                        step=Signal::stored(0.01)
+                        max=1.0
+                        step=0.01
                         value=state.learning.t
                         value_text=Signal::derive(move || figure_of_time(state.learning.t.get()))
                         on_input=move |t| state.learning.t.set(t)

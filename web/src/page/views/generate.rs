@@ -4,6 +4,7 @@ use leptos::prelude::*;
 
 use super::controls::{Actions, SettingsForm};
 use super::save::SaveAndShare;
+use super::shared::whole;
 use super::timeline::Timeline;
 use crate::page::components::{Captioned, Fact, LatentTiles, PictureCanvas, ViewHeading};
 use crate::page::controller::Controller;
@@ -16,7 +17,7 @@ use crate::text::messages;
 #[component]
 pub(in crate::page) fn Generate(controller: Controller, state: PageState) -> impl IntoView {
     let (words, session) = (words(), controller.session);
-    let whole = Memo::new(move |_| session.with(|session| session.is_whole(Slot::Generate)));
+    let whole = whole(session, Slot::Generate);
     view! {
         <section class="view" aria-labelledby="view-heading">
             <ViewHeading text=words.generate.heading />
@@ -59,7 +60,7 @@ fn Images(session: RwSignal<Session>) -> impl IntoView {
 fn One(session: RwSignal<Session>) -> impl IntoView {
     let words = words();
     let picture = of_panel(session, |panel| panel.pictures.first().cloned());
-    let whole = Memo::new(move |_| session.with(|session| session.is_whole(Slot::Generate)));
+    let whole = whole(session, Slot::Generate);
     // Beside the whole image stands the moment that time travel is at.
     let noisy = of_panel(session, |panel| {
         panel.noisy.clone().or_else(|| panel.moment.as_ref().map(|(_, moment)| moment.noisy.clone()))
@@ -68,14 +69,13 @@ fn One(session: RwSignal<Session>) -> impl IntoView {
     let label = of_panel(session, |panel| Some(messages::picture(words, &panel.run, 0)));
     let label = Signal::derive(move || label.get().unwrap_or_else(|| words.common.picture.to_owned()));
     let nothing_yet = Memo::new(move |_| picture.with(Option::is_none));
-    let emerging = Memo::new(move |_| session.with(|session| session.filling(Slot::Generate).is_some()));
     view! {
         <div class="one">
             <div class="main-picture">
                 <PictureCanvas picture label testid="canvas" finished=whole />
                 <p class="placeholder" hidden=move || !nothing_yet.get()>{words.common.empty}</p>
             </div>
-            <div class="behind" class:idle=move || !emerging.get()>
+            <div class="behind">
                 <Captioned caption=words.common.noisy.to_owned()>
                     <PictureCanvas picture=noisy label=words.common.noisy.to_owned() testid="noisy" />
                 </Captioned>
@@ -90,7 +90,7 @@ fn One(session: RwSignal<Session>) -> impl IntoView {
 #[component]
 fn Several(session: RwSignal<Session>, count: usize) -> impl IntoView {
     let words = words();
-    let whole = Memo::new(move |_| session.with(|session| session.is_whole(Slot::Generate)));
+    let whole = whole(session, Slot::Generate);
     let columns = (count as f64).sqrt().ceil();
     let one = move |i: usize| {
         let picture = of_panel(session, move |panel| panel.pictures.get(i).cloned());

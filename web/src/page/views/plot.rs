@@ -1,9 +1,10 @@
 //! A plot over diffusion time, as SVG that takes its colours from the page.
 
 use leptos::prelude::*;
+use vdm::axis::Axis;
 
 use crate::page::lang::words;
-use crate::plot::{Axis, Frame};
+use crate::plot::Frame;
 
 const FRAME: Frame = Frame { width: 360.0, height: 240.0, left: 48.0, right: 16.0, top: 12.0, bottom: 40.0 };
 
@@ -37,14 +38,14 @@ pub(super) fn Plot(
         let y = FRAME.y(&vertical, tick);
         view! {
             <line class="plot-grid" x1=left x2=right y1=y y2=y />
-            <text class="plot-tick plot-row" x=left - 6.0 y=y + 4.0>
+            <text class="plot-row" x=left - 6.0 y=y + 4.0>
                 {label(&vertical, tick)}
             </text>
         }
     });
     let columns = time.ticks.iter().map(|&tick| {
         view! {
-            <text class="plot-tick plot-column" x=FRAME.x(&time, tick) y=bottom + 18.0>
+            <text class="plot-column" x=FRAME.x(&time, tick) y=bottom + 18.0>
                 {words().lang.decimal(tick, time.decimals)}
             </text>
         }
@@ -83,7 +84,7 @@ pub(super) fn Plot(
             <line class="plot-mark" x1=mark_x.clone() x2=mark_x y1=FRAME.top y2=bottom />
             {paths}
             {dots}
-            <text class="plot-tick plot-column" x=(left + right) / 2.0 y=FRAME.height - 4.0>
+            <text class="plot-column" x=(left + right) / 2.0 y=FRAME.height - 4.0>
                 {words().learning.schedule.axis_time}
             </text>
         </svg>

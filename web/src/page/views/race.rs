@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 use vdm::sampler::Sampler;
 
-use super::shared::{Intro, idle, pictures, samplers, synthetic, wrong_seed};
+use super::shared::{Intro, idle, pictures, samplers, synthetic, whole, wrong_seed};
 use crate::form::Field;
 use crate::learning::{faster, seed, steps};
 use crate::page::components::{Action, Fact, PictureCanvas, Select, TextField, ViewHeading, random_seed};
@@ -14,30 +14,6 @@ use crate::protocol::Run;
 use crate::session::{Event, Panel, Session, Slot};
 use crate::settings::{MAX_STEPS, Settings};
 use crate::text::{Words, fill, messages};
-
-/// The names of a lane's parts, for tests and labels.
-struct LaneIds {
-    sampler: &'static str,
-    steps: &'static str,
-    canvas: &'static str,
-    time: &'static str,
-    speed: &'static str,
-}
-
-const LEFT: LaneIds = LaneIds {
-    sampler: "race-left-sampler",
-    steps: "race-left-steps",
-    canvas: "race-left",
-    time: "race-left-time",
-    speed: "race-left-speed",
-};
-const RIGHT: LaneIds = LaneIds {
-    sampler: "race-right-sampler",
-    steps: "race-right-steps",
-    canvas: "race-right",
-    time: "race-right-time",
-    speed: "race-right-speed",
-};
 
 /// Two lanes and the result.
 #[component]
@@ -88,8 +64,8 @@ pub(in crate::page) fn Race(controller: Controller, state: PageState) -> impl In
                 </div>
             </div>
             <div class="lanes">
-                <LaneCard session lane=learning.left runner=Slot::RaceLeft title=words.left ids=LEFT />
-                <LaneCard session lane=learning.right runner=Slot::RaceRight title=words.right ids=RIGHT />
+                <LaneCard session lane=learning.left runner=Slot::RaceLeft title=words.left id="race-left" />
+                <LaneCard session lane=learning.right runner=Slot::RaceRight title=words.right id="race-right" />
             </div>
             <Outcome session />
         </section>
@@ -104,12 +80,13 @@ fn LaneCard(
     /// Where its images are; Leptos keeps the name `slot` for itself.
     runner: Slot,
     title: &'static str,
-    ids: LaneIds,
+    /// What the ids of its parts begin with.
+    id: &'static str,
 ) -> impl IntoView {
     let Words { lang, common, learning, .. } = words();
     let words = &learning.race;
     let pictures = pictures(session, runner);
-    let whole = Memo::new(move |_| session.with(|session| session.is_whole(runner)));
+    let whole = whole(session, runner);
     let panel = move |of: &dyn Fn(&Panel) -> Option<String>| {
         session.with(|session| session.panel(runner).and_then(of)).unwrap_or_else(|| common.nothing.to_owned())
     };
@@ -127,7 +104,7 @@ fn LaneCard(
         <div class="card lane" role="group" aria-label=title>
             <h3>{title}</h3>
             <Select
-                id=ids.sampler
+                id=format!("{id}-sampler")
                 label=words.sampler
                 options=Signal::derive(samplers)
                 value=Signal::derive(move || lane.with(|lane| lane.sampler.name().to_owned()))
@@ -138,7 +115,7 @@ fn LaneCard(
                 }
             />
             <TextField
-                id=ids.steps
+                id=format!("{id}-steps")
                 label=words.steps
                 number_range=(1, MAX_STEPS)
                 wrong=Signal::derive(move || {
@@ -150,14 +127,14 @@ fn LaneCard(
             <PictureCanvas
                 picture=Signal::derive(move || pictures.with(|pictures| pictures.first().cloned()))
                 label=synthetic(title)
-                testid=ids.canvas
+                testid=id
                 finished=whole
             />
             <p class="hint lane-state">{state}</p>
             <dl class="figures">
-                <Fact label=common.step value=Signal::derive(step) testid=format!("{}-step", ids.canvas) />
-                <Fact label=common.time value=Signal::derive(time) testid=ids.time />
-                <Fact label=common.speed value=Signal::derive(speed) testid=ids.speed />
+                <Fact label=common.step value=Signal::derive(step) testid=format!("{id}-step") />
+                <Fact label=common.time value=Signal::derive(time) testid=format!("{id}-time") />
+                <Fact label=common.speed value=Signal::derive(speed) testid=format!("{id}-speed") />
             </dl>
         </div>
     }

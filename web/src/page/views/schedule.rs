@@ -1,6 +1,7 @@
 //! The noise schedule of the weights in use, drawn.
 
 use leptos::prelude::*;
+use vdm::axis::Axis;
 use vdm::config::ScheduleKind;
 use vdm::diffusion::schedule::NoiseSchedule;
 
@@ -11,7 +12,7 @@ use crate::page::components::{Fact, Slider, ViewHeading};
 use crate::page::controller::Controller;
 use crate::page::lang::words;
 use crate::page::state::PageState;
-use crate::plot::{Axis, curve, power_of_ten};
+use crate::plot::{curve, power_of_ten};
 use crate::text::fill;
 
 /// Enough for a curve that looks smooth on a projector.
@@ -45,9 +46,8 @@ pub(in crate::page) fn Schedule(controller: Controller, state: PageState) -> imp
                 <Slider
                     id="schedule-t"
                     label=words.time
-                    min=Signal::stored(0.0)
-                    max=Signal::stored(1.0)
-                    step=Signal::stored(0.01)
+                    max=1.0
+                    step=0.01
                     value=t
                     value_text=Signal::derive(move || figure_of_time(t.get()))
                     on_input=move |t| state.learning.schedule_t.set(t)

@@ -45,7 +45,17 @@ pub(super) fn pictures(session: RwSignal<Session>, slot: Slot) -> Memo<Vec<Pictu
     })
 }
 
-/// Whether something can be asked for.
+/// Whether the images of a slot are whole.
+pub(super) fn whole(session: RwSignal<Session>, slot: Slot) -> Memo<bool> {
+    Memo::new(move |_| session.with(|session| session.is_whole(slot)))
+}
+
+/// Whether the weights in use have an encoder; they are assumed to while none are loaded.
+pub(super) fn has_encoder(session: RwSignal<Session>) -> Memo<bool> {
+    Memo::new(move |_| session.with(|session| session.model.as_ref().is_none_or(|model| model.has_encoder)))
+}
+
+/// Whether the user can start something.
 pub(super) fn idle(session: RwSignal<Session>) -> Memo<bool> {
     Memo::new(move |_| session.with(Session::is_idle))
 }

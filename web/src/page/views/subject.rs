@@ -6,6 +6,7 @@ use wasm_bindgen::JsCast;
 use web_sys::HtmlInputElement;
 
 use super::own_picture;
+use super::shared::has_encoder;
 use crate::learning::{examples, last_image};
 use crate::page::components::{Action, Captioned, PictureCanvas};
 use crate::page::controller::Controller;
@@ -27,8 +28,7 @@ pub(super) fn SubjectPicker(controller: Controller, state: PageState) -> impl In
         session.with(|session| last_image(session, image))
     });
     let size = Memo::new(move |_| session.with(picture_size));
-    let has_encoder =
-        Memo::new(move |_| session.with(|session| session.model.as_ref().is_none_or(|model| model.has_encoder)));
+    let has_encoder = has_encoder(session);
     choose_for_the_user(state, offered, last, size, has_encoder);
 
     let is_chosen =

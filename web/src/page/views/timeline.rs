@@ -4,6 +4,7 @@ use gloo_timers::future::TimeoutFuture;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 
+use super::shared::idle;
 use crate::page::components::{Action, Captioned, LatentTiles, PictureCanvas, Select, Slider};
 use crate::page::controller::Controller;
 use crate::page::lang::words;
@@ -24,7 +25,7 @@ pub(super) fn Timeline(controller: Controller, state: PageState) -> impl IntoVie
     let lang = words.lang;
     let travel = Travel { controller, state, playing: RwSignal::new(None), turn: StoredValue::new(0) };
     let steps = Memo::new(move |_| session.with(|session| run(session).map_or(0, Run::steps)));
-    let idle = Memo::new(move |_| session.with(Session::is_idle));
+    let idle = idle(session);
     travel.open();
 
     let moment = Memo::new(move |_| session.with(|session| moment(session, state.image.get())));
@@ -49,9 +50,7 @@ pub(super) fn Timeline(controller: Controller, state: PageState) -> impl IntoVie
                 <Slider
                     id="timeline"
                     label=words.generate.moment.to_owned()
-                    min=0.0
                     max=Signal::derive(move || f64::from(steps.get()))
-                    step=1.0
                     value=Signal::derive(move || f64::from(state.moment.get()))
                     value_text=Signal::derive(value_text)
                     possible=idle

@@ -66,7 +66,7 @@ fn InUse(session: RwSignal<Session>) -> impl IntoView {
                 <dt>{words.weights.pixels}</dt>
                 <dd>{fact(messages::size)}</dd>
                 <dt>{words.weights.sha256}</dt>
-                <dd data-testid="weights-hash" class="hash"><code>{fact(|_, model| model.sha256.clone())}</code></dd>
+                <dd data-testid="weights-hash"><code>{fact(|_, model| model.sha256.clone())}</code></dd>
                 <dt>{words.weights.trained_on}</dt>
                 <dd data-testid="training">{fact(messages::training)}</dd>
                 <dt>{words.weights.thanks}</dt>
