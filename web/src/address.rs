@@ -1,5 +1,6 @@
 //! The page's address: which view, which backend, which language, and which image.
 
+use strum::{EnumString, IntoStaticStr, VariantArray};
 use vdm::sampler::Sampler;
 
 use crate::form::Form;
@@ -7,11 +8,12 @@ use crate::protocol::BackendPreference;
 use crate::settings::{COUNTS, GUIDANCE, MAX_STEPS, Settings};
 use crate::text::Lang;
 
-/// So many digits of a hash stand in a link.
+/// Digits of a hash in a link.
 const HASH_DIGITS: usize = 16;
 
-/// A view of the page.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+/// A view of the page, in the order of the navigation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, IntoStaticStr, EnumString, VariantArray)]
+#[strum(serialize_all = "lowercase")]
 pub enum View {
     /// Images from noise.
     #[default]
@@ -33,36 +35,14 @@ pub enum View {
 }
 
 impl View {
-    /// Every view, in the order of the navigation.
-    pub const ALL: [View; 8] = [
-        View::Generate,
-        View::Forward,
-        View::Schedule,
-        View::Bound,
-        View::Between,
-        View::Race,
-        View::Weights,
-        View::About,
-    ];
-
     /// The name in addresses.
     pub fn name(self) -> &'static str {
-        match self {
-            View::Generate => "generate",
-            View::Forward => "forward",
-            View::Schedule => "schedule",
-            View::Bound => "bound",
-            View::Between => "between",
-            View::Race => "race",
-            View::Weights => "weights",
-            View::About => "about",
-        }
+        self.into()
     }
 
-    /// The view of an address's fragment, such as `#race`; what is not known is the first view.
+    /// The view of an address's fragment, such as `#race`; an unknown one is the first view.
     pub fn from_hash(hash: &str) -> Self {
-        let name = hash.trim_start_matches('#');
-        Self::ALL.into_iter().find(|view| view.name() == name).unwrap_or_default()
+        hash.trim_start_matches('#').parse().unwrap_or_default()
     }
 }
 
@@ -219,7 +199,7 @@ mod tests {
 
     #[test]
     fn each_view_has_an_address() {
-        for view in View::ALL {
+        for &view in View::VARIANTS {
             assert_eq!(View::from_hash(&format!("#{}", view.name())), view);
         }
         assert_eq!(View::from_hash("#nowhere"), View::Generate);

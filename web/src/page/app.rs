@@ -2,6 +2,7 @@
 
 use gloo_events::EventListener;
 use leptos::prelude::*;
+use strum::VariantArray;
 
 use super::browser;
 use super::components::Action;
@@ -168,7 +169,7 @@ fn Navigation(state: PageState) -> impl IntoView {
     };
     view! {
         <nav aria-label=words.common.views>
-            <ul>{View::ALL.map(link).collect_view()}</ul>
+            <ul>{View::VARIANTS.iter().copied().map(link).collect_view()}</ul>
         </nav>
     }
 }

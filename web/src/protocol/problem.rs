@@ -1,123 +1,58 @@
-//! What can go wrong, and what leads on.
+//! What can go wrong, and how to recover.
 
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 
 use super::model::BackendReason;
 
 /// Everything that can go wrong; `text::messages` puts it into words.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
+#[expect(missing_docs, reason = "the fields' names say what they are")]
 pub enum Problem {
-    /// A file of the program itself cannot be fetched.
-    WorkerMissing {
-        /// The file.
-        file: String,
-        /// The server's answer; none where there was no answer.
-        status: Option<u16>,
-    },
+    /// A file of the program itself cannot be fetched. `status` is the server's answer, if there was one.
+    WorkerMissing { file: String, status: Option<u16> },
     /// The worker does not answer.
-    WorkerSilent {
-        /// For how long.
-        seconds: u32,
-    },
-    /// The worker ended by a fault.
-    WorkerCrashed {
-        /// What it last said.
-        detail: String,
-    },
+    WorkerSilent { seconds: u32 },
+    /// The worker crashed.
+    WorkerCrashed { detail: String },
     /// Page and worker are of two versions of the site.
     VersionMismatch,
     /// The list of weights cannot be used.
-    Manifest {
-        /// Why.
-        detail: String,
-    },
-    /// A file cannot be fetched: no answer.
-    Network {
-        /// The file.
-        file: String,
-        /// The browser's words.
-        detail: String,
-    },
+    Manifest { detail: String },
+    /// A file cannot be fetched: there is no answer.
+    Network { file: String, detail: String },
     /// A file cannot be fetched: the server refuses.
-    HttpStatus {
-        /// The file.
-        file: String,
-        /// The server's answer.
-        status: u16,
-    },
-    /// A file is shorter or longer than it must be.
-    WrongSize {
-        /// The file.
-        file: String,
-        /// Bytes that it must have.
-        expected: u64,
-        /// Bytes that came; of a file that is too long, those read before giving up.
-        actual: u64,
-    },
+    HttpStatus { file: String, status: u16 },
+    /// A file is shorter or longer than it must be. Of a file that is too long, `actual` counts the bytes read.
+    WrongSize { file: String, expected: u64, actual: u64 },
     /// A file is not the one that the manifest describes.
-    WrongHash {
-        /// The file.
-        file: String,
-        /// The hash that it must have.
-        expected: String,
-        /// The hash that it has.
-        actual: String,
-    },
+    WrongHash { file: String, expected: String, actual: String },
     /// A file of weights does not fit this software.
-    BadWeights {
-        /// The file.
-        file: String,
-        /// Why.
-        detail: String,
-    },
-    /// WebGPU was asked for, and there is none.
+    BadWeights { file: String, detail: String },
+    /// The address asks for WebGPU, and there is none.
     GpuUnavailable(BackendReason),
     /// The GPU went away.
-    GpuLost {
-        /// The browser's words.
-        detail: String,
-    },
+    GpuLost { detail: String },
     /// The GPU refused a command.
-    GpuError {
-        /// The browser's words.
-        detail: String,
-    },
+    GpuError { detail: String },
     /// Memory ran out.
-    OutOfMemory {
-        /// Where, or for what.
-        detail: String,
-    },
-    /// The model gives something that is not a number.
+    OutOfMemory { detail: String },
+    /// A value of the model is not finite.
     NotFinite,
-    /// The settings do not fit the model.
-    Settings {
-        /// Which, and what is accepted.
-        detail: String,
-    },
+    /// The settings do not fit the model. `detail` names them and what is accepted.
+    Settings { detail: String },
     /// The picture could not be written.
-    Encoding {
-        /// Why.
-        detail: String,
-    },
+    Encoding { detail: String },
     /// The model's encoder is needed, and there is none.
     NoEncoder,
     /// A picture of the user's cannot be read.
-    BadPicture {
-        /// The file.
-        file: String,
-    },
+    BadPicture { file: String },
     /// A file of the user's is too large.
-    TooLarge {
-        /// The file.
-        file: String,
-        /// Its size.
-        bytes: u64,
-        /// The maximum.
-        max: u64,
-    },
+    TooLarge { file: String, bytes: u64, max: u64 },
 }
 
-/// What leads on from a [`Problem`].
+/// How to recover from a [`Problem`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recovery {
     /// Load everything again, from the server.
@@ -131,33 +66,12 @@ pub enum Recovery {
 }
 
 impl Problem {
-    /// The kind, for attributes and tests.
+    /// The kind, for attributes and tests: `not-finite`.
     pub fn kind(&self) -> &'static str {
-        match self {
-            Problem::WorkerMissing { .. } => "worker-missing",
-            Problem::WorkerSilent { .. } => "worker-silent",
-            Problem::WorkerCrashed { .. } => "worker-crashed",
-            Problem::VersionMismatch => "version-mismatch",
-            Problem::Manifest { .. } => "manifest",
-            Problem::Network { .. } => "network",
-            Problem::HttpStatus { .. } => "http-status",
-            Problem::WrongSize { .. } => "wrong-size",
-            Problem::WrongHash { .. } => "wrong-hash",
-            Problem::BadWeights { .. } => "bad-weights",
-            Problem::GpuUnavailable(_) => "gpu-unavailable",
-            Problem::GpuLost { .. } => "gpu-lost",
-            Problem::GpuError { .. } => "gpu-error",
-            Problem::OutOfMemory { .. } => "out-of-memory",
-            Problem::NotFinite => "not-finite",
-            Problem::Settings { .. } => "settings",
-            Problem::Encoding { .. } => "encoding",
-            Problem::NoEncoder => "no-encoder",
-            Problem::BadPicture { .. } => "bad-picture",
-            Problem::TooLarge { .. } => "too-large",
-        }
+        self.into()
     }
 
-    /// What leads on.
+    /// How to recover.
     pub fn recovery(&self) -> Recovery {
         match self {
             Problem::GpuUnavailable(_) => Recovery::UseCpu,
@@ -171,7 +85,7 @@ impl Problem {
         }
     }
 
-    /// Whether a GPU may be to blame, so that the CPU is worth a try.
+    /// Whether the GPU may be the cause, so that the CPU is worth a try.
     pub fn may_be_the_gpu(&self) -> bool {
         matches!(
             self,
