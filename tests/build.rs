@@ -1,4 +1,4 @@
-//! Tests that need what is not there are ignored, and reported so: a test cannot say that while it runs.
+//! Flags for tests that are ignored where what they need is missing: a test cannot report itself as ignored while it runs.
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");

@@ -18,9 +18,9 @@ use url::{ParseError, Url};
 /// What the browser computes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gpu {
-    /// WebGPU on SwiftShader, a GPU made of software: right, and slow.
+    /// WebGPU on SwiftShader, a GPU in software: correct, and slow.
     SwiftShader,
-    /// WebGPU without a GPU that it may use, as headless Chromium is by itself.
+    /// No usable GPU, the default of headless Chromium.
     None,
 }
 
@@ -82,7 +82,7 @@ impl Browser {
         self.find(id).await.click().await.unwrap_or_else(|e| panic!("{id} cannot be clicked: {e}"));
     }
 
-    /// Types into it, instead of what it holds.
+    /// Replaces its text.
     pub async fn type_into(&self, id: &str, text: &str) {
         let field = self.find(id).await;
         field.clear().await.expect("an input");
@@ -94,7 +94,7 @@ impl Browser {
         self.find(id).await.select_by_value(value).await.unwrap_or_else(|e| panic!("{id} has no {value}: {e}"));
     }
 
-    /// The value of a piece of JavaScript, which may wait.
+    /// The value of a piece of JavaScript, which may use `await`.
     pub async fn evaluate(&self, script: &str) -> Value {
         let asynchronous = format!("return (async () => {{ {script} }})()");
         self.client.execute(&asynchronous, Vec::new()).await.unwrap_or_else(|e| panic!("{script}: {e}"))
@@ -105,7 +105,7 @@ impl Browser {
         self.client.screenshot().await.expect("a screenshot")
     }
 
-    /// Waits until the page is in a state; fails if it fails instead, with what it says.
+    /// Waits until the page is in a state; panics with the page's message if that becomes an error.
     pub async fn wait_for_state(&self, wanted: &str, limit: Duration) {
         let started = Instant::now();
         loop {
@@ -121,7 +121,7 @@ impl Browser {
         }
     }
 
-    /// Waits until an element's text contains some words; fails if the page fails instead.
+    /// Waits until an element's text contains some words; panics if the page shows an error.
     pub async fn wait_for_text(&self, id: &str, words: &str, limit: Duration) {
         let started = Instant::now();
         loop {
@@ -150,7 +150,7 @@ impl Browser {
         }
     }
 
-    /// Waits until a piece of JavaScript gives a value that is true.
+    /// Waits until a piece of JavaScript returns true.
     pub async fn wait_until(&self, script: &str, limit: Duration) {
         let started = Instant::now();
         while self.evaluate(script).await != Value::Bool(true) {
@@ -166,7 +166,7 @@ impl Browser {
         self.evaluate(&script).await == Value::Bool(true)
     }
 
-    /// Moves a slider, as a hand would.
+    /// Moves a slider, with the events of a real move.
     pub async fn slide(&self, id: &str, to: f64) {
         let script = format!(
             "const slider = document.querySelector('[data-testid=\"{id}\"]'); slider.value = '{to}'; \
@@ -194,12 +194,12 @@ impl Browser {
         self.evaluate(script).await.as_str().unwrap_or_default().to_owned()
     }
 
-    /// Says something to the browser in its own protocol.
+    /// Sends a command of the Chrome DevTools protocol.
     pub async fn command(&self, command: &'static str, parameters: Value) -> Value {
         self.client.issue_cmd(DevTools { command, parameters }).await.unwrap_or_else(|e| panic!("{command}: {e}"))
     }
 
-    /// Makes the page as large as on some device.
+    /// Sets the size of the page in CSS pixels.
     pub async fn resize(&self, width: u32, height: u32) {
         let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
         self.command("Emulation.setDeviceMetricsOverride", size).await;
@@ -211,7 +211,7 @@ impl Browser {
         self.command("Emulation.setEmulatedMedia", features).await;
     }
 
-    /// What the browser wrote to its console since this was asked last.
+    /// What the browser wrote to its console since the last call.
     pub async fn console(&self) -> Vec<String> {
         let log = self.client.issue_cmd(Log).await.expect("the console");
         let lines = log.as_array().cloned().unwrap_or_default();
@@ -239,13 +239,13 @@ impl Browser {
         path
     }
 
-    /// Closes the browser. Where a test fails before, the driver ends with it.
+    /// Closes the browser. If a test panics before, the driver is killed.
     pub async fn close(self) {
         self.client.close().await.expect("a session");
     }
 }
 
-/// A command of Chromium's own protocol, by way of its driver.
+/// A command of the Chrome DevTools protocol, sent through ChromeDriver.
 #[derive(Debug)]
 struct DevTools {
     command: &'static str,
@@ -304,7 +304,7 @@ async fn start_driver() -> (Child, u16) {
         panic!("the driver ended before it listened");
     };
     let port = tokio::time::timeout(Duration::from_secs(30), port).await.expect("the driver starts within 30 s");
-    // What else it says must not fill the pipe.
+    // Further output must not fill the pipe.
     tokio::spawn(async move { while matches!(lines.next_line().await, Ok(Some(_))) {} });
     (driver, port)
 }

@@ -1,4 +1,4 @@
-//! The built page, served and open in a browser, with what every test of it does.
+//! The built page, served and opened in a browser, with the steps that its tests share.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use crate::browser::{Browser, Gpu};
 use crate::programs::{dist, run_trainer};
 use crate::site::Site;
 
-/// One browser at a time: on two cores, SwiftShader leaves nothing for a second.
+/// One browser at a time: SwiftShader takes two cores by itself.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
 /// Fetching, checking and compiling shaders in software.
@@ -35,15 +35,15 @@ pub struct Page {
 }
 
 impl Page {
-    /// A served page that is not open yet. It opens with the quickest model, so that what is not about models takes
-    /// seconds in software too.
+    /// A served page that is not open yet. It opens with the quickest model, so that tests that are not about models
+    /// take seconds in software too.
     pub async fn new(gpu: Gpu) -> Self {
         let page = Self::as_it_is(gpu).await;
         page.opens_with(QUICKEST);
         page
     }
 
-    /// A served page that is not open yet, with all as it is built.
+    /// A served page that is not open yet, exactly as it is built.
     pub async fn as_it_is(gpu: Gpu) -> Self {
         let dist = dist();
         let turn = ONE_AT_A_TIME.lock().await;
@@ -143,7 +143,7 @@ impl Page {
         (self.browser.attribute("app", "data-error").await, self.browser.text("error").await)
     }
 
-    /// Fails if the page asked any other server than its own, or broke its own rules of what it may do.
+    /// Fails if the page asked another server, or broke its Content-Security-Policy.
     pub async fn asked_nobody_else(&self) {
         let script = "return performance.getEntriesByType('resource').map(entry => entry.name) \
                       .filter(name => !name.startsWith(location.origin) && !name.startsWith('data:') \

@@ -28,8 +28,8 @@ fn build_folder() -> PathBuf {
     test.ancestors().nth(2).expect("a test lies in target").to_path_buf()
 }
 
-/// Cargo builds a package's executable for that package's own tests only; for ours it is asked here. The profile and
-/// the features are those of this test, so that nothing is compiled twice.
+/// Builds the trainer: Cargo does so by itself only for the trainer's own tests. The profile and the features are those
+/// of this test, so that nothing is compiled twice.
 fn build_trainer() -> PathBuf {
     let folder = build_folder();
     let mut build = cargo();
@@ -70,9 +70,9 @@ fn succeed(command: &mut Command) {
 pub struct Ended {
     /// Its exit code; none if a signal ended it.
     pub code: Option<i32>,
-    /// What it printed.
+    /// What it printed to standard output.
     pub stdout: String,
-    /// What it printed to the side.
+    /// What it printed to standard error.
     pub stderr: String,
 }
 
@@ -93,7 +93,7 @@ impl Ended {
         self
     }
 
-    /// The one error that a program refuses its input with: on one line, with its hints below it.
+    /// The single error of a program that refused its input, with its hints.
     pub fn refusal(self) -> String {
         assert!(self.code.is_some_and(|code| code == 1 || code == 2), "{self:?}");
         assert!(!self.stderr.contains("panicked") && !self.stderr.contains("RUST_BACKTRACE"), "{}", self.stderr);

@@ -1,4 +1,4 @@
-//! A Python with the packages that `python/requirements.txt` names: other people's programs read what ours write.
+//! A Python with the packages of `python/requirements.txt`, which read what the trainer writes.
 
 use std::ffi::OsString;
 use std::fs;
@@ -30,8 +30,8 @@ fn python() -> &'static Path {
     })
 }
 
-/// The environment's Python. A copy of the requirements lies in it once they are installed, so that it is made anew
-/// when they change or when it was left half-made.
+/// The environment's Python. A copy of the requirements is written into it after they are installed, so that it is made
+/// again when they change or when installing was interrupted.
 fn installed() -> PathBuf {
     let requirements = folder().join("requirements.txt");
     let wanted = fs::read(&requirements).expect("requirements.txt is in the repository");

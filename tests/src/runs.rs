@@ -1,4 +1,4 @@
-//! The trainer as a user runs it, and what its tests look at.
+//! Runs of the trainer, and the files that its tests compare.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::programs::{Ended, run_trainer, words};
 
-/// Few steps of the small model on few phantoms.
+/// A short training of the small model on a few phantoms.
 pub const TRAIN: &str = "train --preset quick --device cpu --batch 4 --max-images 24 --seed 5";
 
 /// Runs the trainer in a folder.
@@ -19,7 +19,7 @@ pub fn run(folder: &Path, line: &str) -> Ended {
     run_trainer(folder, words(line))
 }
 
-/// A folder that goes away by itself.
+/// A temporary folder.
 pub fn scratch() -> TempDir {
     tempfile::tempdir().expect("a temporary folder")
 }
@@ -60,14 +60,14 @@ pub fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     files
 }
 
-/// The tensors of a file of weights, without the header, which names the day.
+/// The tensors of a file of weights, without the header, which contains the date.
 pub fn tensors(path: &Path) -> Vec<u8> {
     let bytes = fs::read(path).unwrap_or_else(|e| panic!("cannot read {}: {e}", path.display()));
     let header = u64::from_le_bytes(*bytes.first_chunk().expect("a safetensors file")) as usize;
     bytes[8 + header..].to_vec()
 }
 
-/// Images that anyone might have: grey and RGB, 8 and 16 bits, PNG and JPEG, of several sizes, in sub-folders.
+/// Images of every accepted kind: grey and RGB, 8 and 16 bits, PNG and JPEG, of several sizes, in sub-folders.
 pub fn pictures(folder: &Path, count: usize) {
     for i in 0..count {
         let (w, h) = [(64, 64), (100, 80), (33, 90), (256, 256)][i % 4];

@@ -1,4 +1,4 @@
-//! A static server of the built page, which can be told to serve some files wrongly.
+//! A static server of the built page, which can serve chosen files wrongly.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -16,7 +16,7 @@ use axum::response::{IntoResponse, Response};
 /// Not at the root of the server: the page must find its files from any folder.
 const FOLDER: &str = "/some/folder/";
 
-/// What a server may add to the page's own policy, which is stricter: all of it at its own origin.
+/// A policy that a server might add to the page's own, which is stricter.
 const POLICY: &str = "default-src 'self' data: blob: 'unsafe-inline' 'wasm-unsafe-eval'; frame-ancestors 'none'";
 
 /// How a file is served instead of whole and at once.
@@ -70,27 +70,27 @@ impl Site {
         format!("http://{}{FOLDER}{query}", self.address)
     }
 
-    /// Makes a file of the page another one.
+    /// Replaces a file of the page.
     pub fn replace(&self, file: &str, bytes: Vec<u8>) {
         self.shared.replaced.lock().expect("no test panicked here").insert(file.to_owned(), bytes);
     }
 
-    /// Serves a file differently from now on, until all is healed.
+    /// Serves a file differently until `heal` is called.
     pub fn answer(&self, file: &str, answer: Answer) {
         self.shared.answers.lock().expect("no test panicked here").insert(file.to_owned(), answer);
     }
 
-    /// Serves everything as it is again.
+    /// Serves every file normally again.
     pub fn heal(&self) {
         self.shared.answers.lock().expect("no test panicked here").clear();
     }
 
-    /// The files that were asked for since this was asked last.
+    /// The files that were requested since the last call.
     pub fn asked(&self) -> Vec<String> {
         std::mem::take(&mut *self.shared.asked.lock().expect("no test panicked here"))
     }
 
-    /// From now on the network is down: connections are taken and broken off.
+    /// Simulates a network failure from now on: every connection is cut.
     pub fn stop(&self) {
         self.shared.stopped.store(true, Ordering::SeqCst);
     }

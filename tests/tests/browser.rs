@@ -133,9 +133,9 @@ async fn weights_that_are_not_as_they_should_be_are_refused_readably() {
         assert_eq!(found, kind, "{case}");
         let name = file.rsplit('/').next().unwrap_or(file);
         assert!(says.contains(name) && says.len() > 40, "{case}: {says}");
-        // No way to generate with such a file.
+        // Such a file cannot be used.
         assert_eq!(page.browser.attribute("generate", "aria-disabled").await, "true", "{case}");
-        // And a way on, once the file is whole.
+        // The page recovers once the file is whole.
         page.site.heal();
         page.browser.click("retry").await;
         page.browser.wait_for_state("ready", TO_LOAD).await;
@@ -149,7 +149,7 @@ async fn weights_that_are_not_as_they_should_be_are_refused_readably() {
 #[tokio::test(flavor = "multi_thread")]
 #[cfg_attr(skip_browser, ignore = "VDM_SKIP_BROWSER is set")]
 async fn weights_of_another_kind_are_refused_by_their_content() {
-    // Of the right size and hash: whoever runs a site put the wrong file there.
+    // The right size and hash, and the wrong contents.
     let page = Page::new(Gpu::None).await;
     let weights = page.weights("sampling");
     let mut bytes = page.site.file(&weights);

@@ -1,4 +1,4 @@
-//! The trainer's command line, run as a user runs it: sampling, evaluation, inspection, and errors.
+//! The trainer's command line: sampling, evaluation, inspection, and errors.
 
 use std::fs;
 use std::path::Path;
@@ -142,14 +142,14 @@ fn images_come_as_a_grid_or_as_files() {
         let part = image::imageops::crop_imm(&grid, left, top, 64, 64).to_image();
         assert_eq!(image, part, "seed {seed}");
     }
-    // Alone as in a batch, but for the order of additions: the last grey level at most.
+    // The same alone as in a batch, but for the order of additions: one grey level at most.
     let (folder, ended) = sample("--steps 2 --seed 103 --no-visible-label --out one.png");
     ended.ok();
     let (one, part) =
         (decode(&folder.path().join("one.png")), image::imageops::crop_imm(&grid, 0, 66, 64, 64).to_image());
     assert!(one.pixels().zip(part.pixels()).all(|(a, b)| a[0].abs_diff(b[0]) <= 1));
 
-    // The label is in the picture unless it is asked away.
+    // The label is in the picture unless --no-visible-label is given.
     let (folder, ended) = sample("--steps 2 --seed 103 --out labelled.png");
     ended.ok();
     let labelled = decode(&folder.path().join("labelled.png"));

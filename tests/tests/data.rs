@@ -1,4 +1,4 @@
-//! Images as people have them: what is accepted, what is chosen, what is refused, and how preparing survives.
+//! Images from archives and folders: what is accepted, chosen and refused, and how preparing survives interruption.
 
 use std::fmt::Write;
 use std::fs;
@@ -55,7 +55,7 @@ fn nihs_archive_is_chosen_from_and_divided_by_patient() {
         ("--min-age 30 --max-age 39", 20),
         ("--labels finding --finding Pneumonia --finding Mass", 60),
     ] {
-        // Of few patients a tenth may be nobody.
+        // A tenth of few patients may be none.
         let said = prepare(folder.path(), &format!("--data . --validation-fraction 0.4 {options}")).ok().stdout;
         assert!(said.contains(&format!("{count} images of")), "{options}: {said}");
     }

@@ -9,7 +9,7 @@ use tests::page::{Page, SOON, TO_LOAD, TO_SAMPLE};
 const TAB: char = '\u{e004}';
 const ENTER: char = '\u{e007}';
 
-/// Fails if axe-core finds something serious.
+/// Fails if axe-core finds a violation of WCAG, or another serious one.
 async fn assert_accessible(browser: &Browser, what: &str) {
     let loaded = browser.evaluate("return typeof axe === 'object'").await == Value::Bool(true);
     if !loaded {
@@ -100,7 +100,7 @@ async fn a_keyboard_alone_suffices_and_results_are_announced() {
         if browser.evaluate("return document.activeElement === document.body").await == Value::Bool(true) {
             break;
         }
-        // What has the focus can be seen to have it.
+        // The focus is visible.
         let outlined = browser
             .evaluate(
                 "const style = getComputedStyle(document.activeElement); \
@@ -226,7 +226,7 @@ async fn the_speed_is_measured_beside_a_matrix_product() {
 #[ignore = "a benchmark: cargo test -p tests --release --test everyone -- --ignored --nocapture opening"]
 async fn opening_to_first_image_is_timed() {
     for (gpu, name) in [(Gpu::None, "CPU"), (Gpu::SwiftShader, "WebGPU on SwiftShader")] {
-        // A GPU made of software takes minutes for an image of the sharp model.
+        // A GPU in software takes minutes for an image of the sharp model.
         let page = match gpu {
             Gpu::None => Page::as_it_is(gpu).await,
             Gpu::SwiftShader => Page::new(gpu).await,

@@ -75,7 +75,7 @@ async fn an_image_is_noised_by_hand_and_denoised_from_there() {
     browser.wait_until(&drawn("forward-noisy"), TO_SAMPLE).await;
     let (alpha2, sigma2) = (reads(browser, "forward-alpha2").await, reads(browser, "forward-sigma2").await);
     let (snr, gamma) = (reads(browser, "forward-snr").await, reads(browser, "forward-gamma").await);
-    // Shown with three digits or so.
+    // Shown with about three digits.
     assert!((alpha2 + sigma2 - 1.0).abs() < 2e-3, "{alpha2} {sigma2}");
     assert!((snr / (alpha2 / sigma2) - 1.0).abs() < 2e-2, "{snr} {alpha2} {sigma2}");
     assert!(((-gamma).exp() / snr - 1.0).abs() < 2e-2, "{gamma} {snr}");
@@ -107,7 +107,7 @@ async fn an_image_is_noised_by_hand_and_denoised_from_there() {
     browser.wait_until(&drawn("forward-noisy"), TO_SAMPLE).await;
     browser.wait_for_state("done", TO_SAMPLE).await;
     assert!(page.site.asked().contains(&encoder));
-    // What is no picture is refused, readably, and disturbs nothing.
+    // A file that is no picture is refused with a message, and changes nothing.
     let bad = folder.path().join("bad.png");
     std::fs::write(&bad, "no picture").expect("a file");
     browser.give_files("subject-file", &[&bad]).await;
@@ -178,7 +178,7 @@ async fn the_bound_is_what_the_trainer_measures() {
         let expected = report["bits_per_dim"][term].as_f64().expect("a number");
         let shown = reads(browser, id).await;
         println!("{term}: {shown} on the page, {expected} by the trainer");
-        // The page shows three digits that count, or four behind the point.
+        // The page shows three significant digits, or four decimals.
         assert!((shown - expected).abs() <= (0.006 * expected.abs()).max(6e-5), "{term}: {shown} against {expected}");
     }
     page.browser.close().await;
@@ -248,7 +248,7 @@ async fn two_samplers_race() {
     page.browser.close().await;
 }
 
-/// A model of one's own, with so many classes: both files.
+/// A user's own model with these classes: the paths of both files.
 fn own_model(folder: &Path, class_names: &[&str]) -> (std::path::PathBuf, std::path::PathBuf) {
     let device = Default::default();
     let config = ModelConfig { classes: class_names.len(), ..Preset::Quick.model() };
@@ -277,7 +277,7 @@ async fn ones_own_weights_are_used_or_refused_readably() {
     let (sampling, encoder) = own_model(folder.path(), &[]);
     let bytes = std::fs::read(&sampling).expect("a file");
 
-    // What does not fit is refused with a reason, and the model that is there stays.
+    // A wrong file is refused with a reason, and the loaded model stays.
     let claim = |header: &str| [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat();
     let mut header_flipped = bytes.clone();
     header_flipped[40] ^= 0x55;

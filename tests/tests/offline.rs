@@ -1,4 +1,4 @@
-//! What outlives the network and the GPU: the second visit, offline use, a lost device.
+//! The second visit, offline use, and a lost GPU.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ async fn a_second_visit_downloads_nothing_and_needs_no_network() {
     browser.wait_for_state("ready", TO_LOAD).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     let asked = page.site.asked();
-    // A browser looks itself whether there is a new service worker.
+    // The browser checks by itself whether there is a new service worker.
     assert!(asked.iter().all(|file| file == "sw.js"), "a second visit asks for {asked:?}");
 
     page.site.stop();
@@ -111,7 +111,7 @@ async fn a_lost_gpu_hands_over_to_the_cpu_and_loses_nothing() {
     page.generate("6", "3", "ddim").await;
     let image = page.pixels("canvas").await;
 
-    // At rest: it goes over at once, and the image can still be looked into and saved.
+    // Idle: the page moves to the CPU at once, and the image can still be inspected and saved.
     browser.evaluate("new BroadcastChannel('destroy').postMessage(1)").await;
     browser.wait_for_attribute("app", "data-backend", "cpu", TO_LOAD).await;
     assert_eq!(page.pixels("canvas").await, image, "what was on the screen stays");
@@ -121,7 +121,7 @@ async fn a_lost_gpu_hands_over_to_the_cpu_and_loses_nothing() {
     browser.click("save").await;
     browser.downloaded("synthetic-xray-seed6.png").await;
 
-    // While it samples: the CPU takes the run up.
+    // While sampling: the CPU continues the run.
     page.open("").await;
     browser.wait_for_state("ready", TO_LOAD).await;
     assert_eq!(browser.attribute("app", "data-backend").await, "webgpu");

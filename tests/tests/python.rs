@@ -30,7 +30,7 @@ fn trained() -> PathBuf {
     folder.path().join("run/quick.safetensors")
 }
 
-/// Every parameter from noise: a layer that starts at zero would hide a mistake behind it.
+/// Draws every parameter from noise: a layer that starts at zero would hide a mistake.
 struct Noise(u64);
 
 impl<B: Backend> ModuleMapper<B> for Noise {
@@ -44,7 +44,7 @@ impl<B: Backend> ModuleMapper<B> for Noise {
     }
 }
 
-/// Weights with all that no preset has: classes, and layers that are normalised.
+/// Weights with what no preset has: classes, and normalised layers.
 fn unusual(folder: &Path) -> PathBuf {
     let mut config = Preset::Quick.model();
     config.classes = 2;
@@ -58,7 +58,7 @@ fn unusual(folder: &Path) -> PathBuf {
 /// Weights of networks on patches, with attention, grain, a Gaussian prediction and classes.
 fn on_patches(folder: &Path) -> PathBuf {
     let mut config = Preset::Sharp.model();
-    // Of smaller patches the grain's finest smoothing is nearly none, and float32 has few digits of what it takes away.
+    // On smaller patches the grain's finest smoothing is nearly zero, and float32 has few digits of the difference.
     (config.height, config.width, config.patch, config.latent_dim, config.classes) = (48, 32, Some(8), 24 * 18, 2);
     for blocks in [&mut config.encoder, &mut config.decoder] {
         *blocks = ResNetConfig { width: 16, layers: 2, heads: 2, ..blocks.clone() };

@@ -1,4 +1,4 @@
-//! The weights that the repository ships: whole, small enough, and with their papers in order.
+//! The weights that the repository ships: whole, small enough, and with their provenance.
 
 use std::path::PathBuf;
 
@@ -6,8 +6,8 @@ use burn::backend::Flex;
 use vdm::weights::{Header, Part, load, load_encoder, sha256_hex};
 use web::manifest::{Manifest, WeightsFile};
 
-/// A file of weights in the repository, in bytes at most.
-const MOST_BYTES: u64 = 30_000_000;
+/// What a file of weights in the repository may weigh.
+const MAX_BYTES: u64 = 30_000_000;
 
 fn folder() -> PathBuf {
     tests::repository().join("web/weights")
@@ -27,11 +27,11 @@ fn checked(file: &WeightsFile) -> Vec<u8> {
     let bytes = read(&file.file);
     let hint = "`cargo xtask weights-manifest` writes the manifest anew";
     assert_eq!((bytes.len() as u64, sha256_hex(&bytes)), (file.bytes, file.sha256.clone()), "{}: {hint}", file.file);
-    assert!(file.bytes <= MOST_BYTES, "{} has {} bytes", file.file, file.bytes);
+    assert!(file.bytes <= MAX_BYTES, "{} has {} bytes", file.file, file.bytes);
     bytes
 }
 
-fn check_papers(header: &Header, file: &str) {
+fn check_provenance(header: &Header, file: &str) {
     let p = &header.provenance;
     for (what, text) in [
         ("data", &p.data),
@@ -53,7 +53,7 @@ fn every_file_is_as_the_manifest_says_and_loads() {
         let bytes = checked(&model.sampling);
         let (header, _) = load::<Flex>(&bytes, &Default::default()).unwrap_or_else(|e| panic!("{}: {e}", model.name));
         assert_eq!((header.part, &header.provenance.name), (Part::Sampling, &model.name));
-        check_papers(&header, &model.sampling.file);
+        check_provenance(&header, &model.sampling.file);
         let encoder = model.encoder.unwrap_or_else(|| panic!("{} has no encoder", model.name));
         let encoder = checked(&encoder);
         load_encoder::<Flex>(&encoder, &sha256_hex(&bytes), &Default::default())

@@ -1,4 +1,4 @@
-//! The site as a host serves it: its sizes, its policy, its offline list. Nothing here needs a browser.
+//! The built site without a browser: its sizes, its policy, its offline list.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,7 +10,7 @@ use flate2::write::GzEncoder;
 use tests::programs::dist;
 use vdm::weights::sha256_hex;
 
-/// What the page may weigh, gzipped: it is there within a second or two on a slow line.
+/// What the page may weigh, gzipped, to load within two seconds on a slow line.
 const PAGE_BUDGET: usize = 350_000;
 /// What the worker may weigh, gzipped.
 const WORKER_BUDGET: usize = 2_500_000;
@@ -38,7 +38,7 @@ fn files(folder: &Path) -> Vec<String> {
     files
 }
 
-/// As `gzip -9` makes it, and any static host as good as.
+/// The size after `gzip -9`, close to what a static host sends.
 fn gzipped(bytes: &[u8]) -> usize {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(bytes).and_then(|()| encoder.finish()).expect("memory").len()
@@ -66,7 +66,7 @@ fn page_and_worker_keep_to_their_budgets() {
     assert_fits("worker", &site, WORKER_BUDGET);
 }
 
-/// Only what loads something is looked at: the name of a namespace or of a licence may be an address, too.
+/// Checks only what loads something: the name of a namespace or a licence may be an address, too.
 #[test]
 #[cfg_attr(skip_browser, ignore = "VDM_SKIP_BROWSER is set")]
 fn no_file_of_the_site_is_asked_for_elsewhere() {

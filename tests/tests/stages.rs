@@ -1,4 +1,4 @@
-//! Sharp models, trained in their two stages as a user does it, drawn, evaluated, and refused where that is due.
+//! Sharp models: trained in two stages, sampled, evaluated, and refused where files do not fit.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -128,7 +128,7 @@ fn an_interrupted_run_goes_on_exactly() {
     assert!(taken < 120);
     resume_and_compare(folder.path(), whole.path());
 
-    // A kill leaves no time for anything.
+    // A kill leaves no time to save.
     let folder = scratch();
     let ended = interrupted(folder.path(), |child| child.kill().expect("a child"));
     assert_eq!(ended.code, None);
@@ -218,7 +218,7 @@ fn same_curves(a: &[[f64; 4]], b: &[[f64; 4]]) {
     assert_eq!(a.len(), b.len());
     for (step, (a, b)) in a.iter().zip(b).enumerate() {
         for (a, b) in a.iter().zip(b) {
-            // Sums in another order, in float32, and what becomes of that in some steps.
+            // Sums in another order in float32, and how that grows over the steps.
             assert!((a - b).abs() <= 1e-4 * a.abs(), "step {step}: {a} and {b}");
         }
     }

@@ -9,7 +9,7 @@ use crate::shell::{cargo, repository, succeed};
 use crate::{finish, serve, tools};
 
 const PORT: u16 = 8080;
-/// The start of a line of `index.html` that is for whoever builds the page.
+/// How a line of `index.html` begins that says what to build or copy.
 const ASSET: &str = "<link data-trunk ";
 
 /// Builds the page, serves it and opens it.
@@ -55,7 +55,7 @@ fn build(site: &Path) -> Result<()> {
     finish::site(&repository(), site)
 }
 
-/// Does what the page's lines for Trunk ask for, and returns the page with what stands for them.
+/// Copies what the page's `data-trunk` lines name, and returns the page with links to the copies.
 fn assemble(html: &str, repository: &Path, site: &Path) -> Result<String> {
     let mut lines = Vec::new();
     for line in html.lines() {

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use crate::card;
 use crate::manifest::{SUFFIX, sha256};
 
-/// Where the policy in `index.html` takes the hashes of the inline scripts.
+/// What the policy in `index.html` has in place of the hashes of the inline scripts.
 const INLINE_SCRIPTS: &str = "inline-scripts";
 const SERVICE_WORKER: &str = "sw.js";
 /// The page keeps the weights itself, those that are used.
@@ -57,7 +57,7 @@ fn allow_inline_scripts(html: &str) -> Result<String> {
     Ok(html.replace(&format!(" {INLINE_SCRIPTS};"), &format!("{hashes};")))
 }
 
-/// What stands between `<script …>` and `</script>` where no `src` does.
+/// The text of each `<script>` without `src`.
 fn inline_scripts(html: &str) -> impl Iterator<Item = &str> {
     html.split("<script").skip(1).filter_map(|rest| {
         let (attributes, rest) = rest.split_once('>')?;
@@ -66,7 +66,7 @@ fn inline_scripts(html: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Each file of the site that is needed without a network, by its address, with its hash.
+/// The hash of each file that the site needs offline, by address.
 fn hashes(site: &Path) -> Result<BTreeMap<String, String>> {
     let mut hashes = BTreeMap::new();
     let mut folders = vec![(site.to_path_buf(), String::new())];

@@ -1,4 +1,4 @@
-//! The repository's chores, each with all of its own set-up: `cargo xtask COMMAND`.
+//! The repository's chores: `cargo xtask COMMAND`. Each installs what it needs.
 //!
 //! A module uses only those above it in this list: `shell`, `arrows`, `manifest`, `card`, `finish`, `serve`, `tools`,
 //! `demo`.
@@ -76,7 +76,7 @@ fn build(options: &[String]) -> Result<()> {
     succeed(trunk.args(["build", "--release"]).args(options))
 }
 
-/// Everything that the tests need is built first, so that a test never waits for a compiler.
+/// Builds everything that the tests need first, so that no test waits for a compiler.
 fn test(options: &[String]) -> Result<()> {
     if std::env::var_os("VDM_SKIP_BROWSER").is_none() {
         tools::check_browser()?;

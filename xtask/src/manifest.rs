@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 const VERSION: u32 = 1;
-/// How the name of a file of weights ends.
+/// The extension of files of weights.
 pub const SUFFIX: &str = ".safetensors";
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -42,7 +42,7 @@ struct File {
 /// Writes the manifest of the weights in a folder.
 ///
 /// `NAME.safetensors` is a model, `NAME-encoder.safetensors` its encoder and `NAME.md` its card. Titles,
-/// examples, and which model the page opens with, stay as they are in the present manifest.
+/// examples, and which model the page opens with, are kept from the present manifest.
 pub fn write(folder: &Path) -> Result<()> {
     let path = folder.join("manifest.json");
     let present = match fs::read(&path) {

@@ -24,7 +24,7 @@ pub fn run(server: TcpListener, folder: &Path, open: bool) -> Result<()> {
     }
     thread::scope(|scope| {
         for connection in server.incoming().flatten() {
-            // A browser that breaks a connection off is no matter.
+            // A browser may cut a connection at any time.
             scope.spawn(move || drop(answer(&connection, folder)));
         }
     });
@@ -77,7 +77,7 @@ fn find(target: &str, folder: &Path) -> Option<(&'static str, Vec<u8>)> {
     Some((kind, fs::read(folder.join(path)).ok()?))
 }
 
-/// Opens the page where a browser is; the address that is printed serves where none is.
+/// Opens the page in the default browser, if there is one.
 fn open_browser(address: &str) {
     let (program, arguments): (_, &[&str]) = match std::env::consts::OS {
         "windows" => ("cmd", &["/c", "start"]),

@@ -11,14 +11,14 @@ pub fn repository() -> PathBuf {
     manifest.parent().unwrap_or(manifest).to_path_buf()
 }
 
-/// A command of cargo's in the repository, by the cargo that runs this program.
+/// The cargo that runs this program, in the root of the repository.
 pub fn cargo() -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(repository());
     cargo
 }
 
-/// Runs a command to its end, showing what it shows.
+/// Runs a command with its output shown, and fails if it fails.
 pub fn succeed(command: &mut Command) -> Result<()> {
     let line = describe(command);
     eprintln!("$ {line}");

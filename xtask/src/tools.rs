@@ -14,8 +14,8 @@ const TRUNK_VERSION: &str = "0.21.14";
 /// What the page is compiled for.
 pub const WASM_TARGET: &str = "wasm32-unknown-unknown";
 
-/// Makes JavaScript and WebAssembly for the browser of compiled programs, with wasm-bindgen if it is there, and else with
-/// our own small program of its library, which takes less time to compile.
+/// Turns compiled programs into JavaScript and WebAssembly for the browser: with wasm-bindgen if it is installed, else
+/// with our own small program of its library, which takes less time to compile.
 pub fn bindgen(programs: &[PathBuf], folder: &Path) -> Result<()> {
     if let Some(wasm_bindgen) = found("wasm-bindgen", &wasm_bindgen_version(&repository())?) {
         let run = |program| {
@@ -32,8 +32,12 @@ pub fn bindgen(programs: &[PathBuf], folder: &Path) -> Result<()> {
 /// Trunk in the repository's root, set up so that it downloads nothing by itself wherever npm or wasm-opt is there.
 pub fn trunk(repository: &Path) -> Result<Command> {
     wasm_target()?;
-    ensure_tool("wasm-bindgen", "wasm-bindgen-cli", &wasm_bindgen_version(repository)?)?;
-    ensure_tool("trunk", "trunk", TRUNK_VERSION)?;
+    // Its default features only download drivers of browsers.
+    let features = ["--no-default-features"];
+    ensure_tool("wasm-bindgen", "wasm-bindgen-cli", &wasm_bindgen_version(repository)?, &features)?;
+    ensure_tool("trunk", "trunk", TRUNK_VERSION, &[])?;
+    // A gigabyte that is not needed again; leaving it is no error.
+    let _ = fs::remove_dir_all(tools().join("build"));
     let mut folders = vec![tools().join("bin")];
     folders.extend(wasm_opt(repository)?);
 
@@ -48,12 +52,12 @@ pub fn trunk(repository: &Path) -> Result<Command> {
     Ok(trunk)
 }
 
-/// Sees to it that Trunk finds the wasm-opt of the version in Trunk.toml; the folder to put on PATH for it, if any.
+/// Finds or installs the wasm-opt of the version in Trunk.toml; returns the folder to put on PATH for it, if any.
 fn wasm_opt(repository: &Path) -> Result<Option<PathBuf>> {
     let settings = repository.join("Trunk.toml");
     let settings = fs::read_to_string(&settings).with_context(|| format!("cannot read {}", settings.display()))?;
     let version = pinned_wasm_opt(&settings).context("Trunk.toml names no `wasm_opt = \"version_…\"`")?;
-    // A program of the machine's own is some times faster than npm's, which runs in node.
+    // A native program is several times faster than npm's, which runs in node.
     if found("wasm-opt", version).is_some() {
         return Ok(None);
     }
@@ -82,7 +86,7 @@ fn pinned_wasm_opt(settings: &str) -> Option<&str> {
     value.trim_matches('"').strip_prefix("version_")
 }
 
-/// Sees to it that the compiler can build WebAssembly.
+/// Installs the compiler's WebAssembly target if it is missing.
 pub fn wasm_target() -> Result<()> {
     let sysroot = output(Command::new("rustc").args(["--print", "sysroot"])).context("rustc does not run")?;
     if Path::new(sysroot.trim()).join("lib/rustlib").join(WASM_TARGET).is_dir() {
@@ -93,7 +97,7 @@ pub fn wasm_target() -> Result<()> {
     })
 }
 
-/// Sees to it that the tests can drive a browser.
+/// Checks that the tests can drive a browser.
 pub fn check_browser() -> Result<()> {
     let driver = env::var_os("CHROMEDRIVER").unwrap_or_else(|| "chromedriver".into());
     let runs = output(Command::new(&driver).arg("--version"));
@@ -128,30 +132,26 @@ fn locked_version(lock: &str, package: &str) -> Option<String> {
     version
 }
 
-fn ensure_tool(program: &str, package: &str, version: &str) -> Result<()> {
+fn ensure_tool(program: &str, package: &str, version: &str, features: &[&str]) -> Result<()> {
     if found(program, version).is_some() {
         return Ok(());
     }
     let root = tools();
     eprintln!("installing {package} {version} into {}, once", root.display());
     let scratch = root.join("build");
-    // Not in the workspace: neither its lock file nor its settings apply.
+    // Outside the workspace, so that its settings do not apply.
     let install = || {
         let mut command = cargo();
         command.current_dir(env::temp_dir()).env("CARGO_TARGET_DIR", &scratch);
         command
     };
-    let ready_made = output(install().args(["binstall", "-V"])).is_ok()
-        && succeed(
-            install()
-                .args(["binstall", "--no-confirm", "--force", "--root"])
-                .arg(&root)
-                .arg(format!("{package}@{version}")),
-        )
-        .is_ok();
+    let mut binstall = install();
+    binstall.args(["binstall", "--no-confirm", "--force", "--root"]).arg(&root).arg(format!("{package}@{version}"));
+    let ready_made = output(install().args(["binstall", "-V"])).is_ok() && succeed(&mut binstall).is_ok();
     let compile = |locked: &[&str]| {
         let mut command = install();
-        command.args(["install", "--force", package, "--version", version, "--root"]).arg(&root).args(locked);
+        command.args(["install", "--force", package, "--version", version, "--root"]).arg(&root);
+        command.args(features).args(locked);
         // A tool that runs for seconds need not be compiled for minutes longer.
         succeed(command.envs([
             ("CARGO_PROFILE_RELEASE_LTO", "off"),
@@ -167,8 +167,6 @@ fn ensure_tool(program: &str, package: &str, version: &str) -> Result<()> {
             compile(&[])
         })?;
     }
-    // What compiling left behind is a gigabyte of no further use; where it stays, nothing is wrong.
-    let _ = fs::remove_dir_all(scratch);
     ensure!(found(program, version).is_some(), "{program} {version} was installed, and does not run");
     Ok(())
 }
