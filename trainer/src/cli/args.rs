@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand};
+use clap::{Arg, ArgAction, Args, CommandFactory, Parser, Subcommand};
 use vdm::config::{ComputePrecision, Preset, Stage};
 
 use super::{
@@ -124,6 +124,15 @@ pub struct TrainArgs {
 
 const PRECISIONS: [ComputePrecision; 3] = [ComputePrecision::F32, ComputePrecision::Bf16, ComputePrecision::F16];
 
+/// The parser of the command line. `--help` is as short as `-h`; the manual page says more.
+pub fn parser() -> clap::Command {
+    fn brief(command: clap::Command) -> clap::Command {
+        let help = Arg::new("help").short('h').long("help").help("Print help").help_heading(None::<&str>);
+        command.disable_help_flag(true).arg(help.action(ArgAction::HelpShort)).mut_subcommands(brief)
+    }
+    brief(Cli::command())
+}
+
 /// A parser of values by their names, which `--help` lists.
 pub fn choice<T: Copy + Send + Sync + 'static>(
     all: &'static [T],
@@ -152,14 +161,24 @@ pub fn setting_of_flag(flag: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::{CommandFactory, Parser};
-
     use super::*;
     use crate::cli::resolve;
 
     #[test]
     fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
+        parser().debug_assert();
+    }
+
+    #[test]
+    fn help_fits_a_screen_and_a_half() {
+        let mut parser = parser();
+        let train = parser.find_subcommand_mut("train").expect("a command");
+        let help = train.render_help().to_string();
+        assert!(help.lines().count() <= 85 && help.contains("paper, quick, sharp"), "{help}");
+        for (flag, action) in [("-h", "short"), ("--help", "long")] {
+            let shown = super::parser().try_get_matches_from(["trainer", "train", flag]).expect_err(action).to_string();
+            assert_eq!(shown.lines().count(), help.lines().count(), "{flag}: {shown}");
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `trainer export`: the networks as ONNX files, and the noise schedule as JSON, for programs in other languages.
+//! `trainer export`: writes the networks as ONNX files and the noise schedule as JSON, for programs in other languages.
 
 use std::path::{Path, PathBuf};
 
@@ -13,13 +13,13 @@ use crate::output::onnx::{self, Exported};
 /// Options of the export.
 #[derive(Debug, Args)]
 pub struct ExportArgs {
-    /// The file of weights; the encoder's file is exported too where it lies beside it
+    /// Weights file; the encoder is exported too if its file is beside it
     #[arg(long, value_name = "FILE")]
     pub weights: PathBuf,
     /// Folder for decoder.onnx, score-net.onnx, encoder.onnx and schedule.json
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Write inputs, and what our own networks give for them, as JSON
+    /// Write inputs and the outputs of our own networks as JSON
     #[arg(long, value_name = "FILE", hide = true)]
     pub reference_file: Option<PathBuf>,
 }
@@ -29,7 +29,7 @@ pub fn command(args: ExportArgs) -> Result<()> {
     ensure!(args.weights.exists(), "cannot read {}: there is no such file", args.weights.display());
     ensure!(
         !args.out.is_file(),
-        "--out is {}, which is a file: a folder is accepted, made if it is not there",
+        "--out is {}, which is a file: a folder is accepted, and made if it does not exist",
         args.out.display()
     );
     device::run(Device::Cpu, Export(args))
@@ -44,7 +44,7 @@ impl Job for Export {
         let ExportArgs { weights, out, reference_file } = self.0;
         let with_encoder = if files::encoder_path(&weights).exists() { WithEncoder::Yes } else { WithEncoder::No };
         let loaded = files::load_model::<B::InnerBackend>(&weights, with_encoder, device)?;
-        // All is made before anything is written.
+        // Everything is exported before anything is written.
         let exported = onnx::export(&loaded)?;
         let reference: Option<(PathBuf, Vec<u8>)> = match reference_file {
             None => None,
@@ -55,7 +55,7 @@ impl Job for Export {
             files::write_atomic(&path, &bytes)?;
         }
         if with_encoder == WithEncoder::No {
-            eprintln!("no encoder: {} is not there", files::encoder_path(&weights).display());
+            eprintln!("no encoder: {} does not exist", files::encoder_path(&weights).display());
         }
         Ok(())
     }

@@ -1,17 +1,17 @@
-//! `trainer inspect`: what a file of weights holds.
+//! `trainer inspect`: prints what a weights file holds.
 
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use clap::Args;
 use vdm::weights::{read_header, sha256_hex};
 
 use crate::base::files;
-use clap::Args;
 
 /// Options of inspection.
 #[derive(Debug, Args)]
 pub struct InspectArgs {
-    /// The file of weights
+    /// Weights file
     pub weights: PathBuf,
     /// Print JSON
     #[arg(long)]

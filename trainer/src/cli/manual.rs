@@ -1,22 +1,19 @@
-//! `trainer completions` and `trainer man`: what a shell and a manual page know of the command line.
+//! `trainer completions` and `trainer man`: completion scripts for shells, and manual pages.
 
-use std::path::Path;
-
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use clap::{Command, CommandFactory};
+use clap::{Args, Command, CommandFactory};
 use clap_complete::Shell;
 use clap_mangen::Man;
 
 use super::args::Cli;
 use crate::base::files;
-use clap::Args;
 
 /// Options of the manual page.
 #[derive(Debug, Args)]
 pub struct ManArgs {
-    /// Write this page and one for each subcommand to a folder instead of printing this one
+    /// Write this page and the pages of all commands to a folder instead of printing this one
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 }
@@ -24,12 +21,12 @@ pub struct ManArgs {
 /// The program's name, as it is installed.
 const NAME: &str = "trainer";
 
-/// `trainer completions SHELL`: prints the script that a shell completes our options with.
+/// `trainer completions SHELL`: prints a completion script for the shell.
 pub fn completions(shell: Shell) -> Result<()> {
     files::print(&completion_script(shell))
 }
 
-/// `trainer man`: prints the manual page, or writes it with one for each subcommand.
+/// `trainer man`: prints the manual page, or writes it and the pages of all commands.
 pub fn man(args: ManArgs) -> Result<()> {
     let pages = pages()?;
     match args.out {
@@ -73,7 +70,7 @@ fn pages() -> Result<Vec<Page>> {
         .collect()
 }
 
-/// The command line without what is hidden: the generators of completions list hidden commands and options too.
+/// The command line without hidden commands and options, which the generators of completions would list.
 fn visible(command: &Command) -> Command {
     let hidden: Vec<_> =
         command.get_arguments().filter(|arg| arg.is_hide_set()).map(|arg| arg.get_id().clone()).collect();

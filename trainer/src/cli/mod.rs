@@ -14,15 +14,15 @@ mod train;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::FromArgMatches;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use self::args::{Cli, Command};
+use self::args::{Cli, Command, parser};
 use crate::base::device;
 
 /// Runs the command line, and prints the error if there is one.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match parser().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
             if let Some((flag, setting)) = meant_setting(&error) {

@@ -1,4 +1,4 @@
-//! `trainer prepare`: reads and prepares images without training, and reports what is wrong with them.
+//! `trainer prepare`: reads and prepares images without training, and reports problems.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -17,10 +17,10 @@ pub struct PrepareArgs {
     /// Side of the prepared images in pixels; quick trains on 64
     #[arg(long, value_name = "PIXELS", default_value_t = 256)]
     pub size: usize,
-    /// Seed of the division by patient
-    #[arg(long, default_value_t = 0)]
-    pub seed: u64,
-    /// A .csv file for all problems that were found
+    /// Seed of the split by patient, which training takes as data.split_seed
+    #[arg(long, value_name = "SEED", default_value_t = 0)]
+    pub split_seed: u64,
+    /// A .csv file for all problems found
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
 }
@@ -28,12 +28,12 @@ pub struct PrepareArgs {
 /// `trainer prepare`.
 pub fn command(args: PrepareArgs) -> Result<()> {
     ensure!((2..=4096).contains(&args.size), "--size is {}: 2 to 4096 is accepted", args.size);
-    let mut settings = SourceSettings::default();
+    let mut settings = SourceSettings { split_seed: Some(args.split_seed), ..SourceSettings::default() };
     args.data.apply(&mut settings);
     settings.validate()?;
     ensure!(settings.path.is_some(), "--data is missing: a folder, ChestX-ray14 or a .csv manifest is accepted");
     let started = Instant::now();
-    let loaded = data::load(&settings, args.seed, args.size, args.size)?;
+    let loaded = data::load(&settings, args.split_seed, args.size, args.size)?;
     let images = loaded.train.len() + loaded.validation.len();
     let seconds = started.elapsed().as_secs_f64();
     println!("{images} images of {0}×{0} are ready, in {seconds:.1} s", args.size);

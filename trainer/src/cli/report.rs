@@ -1,4 +1,4 @@
-//! `trainer report`: what a run did, as one HTML file that needs nothing else.
+//! `trainer report`: writes a report of a run as one self-contained HTML file.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use crate::run::folder;
 /// Options of a report.
 #[derive(Debug, Args)]
 pub struct ReportArgs {
-    /// The run's folder, finished or not [default: the newest in runs/]
+    /// Folder of a run, finished or not [default: the newest run in runs]
     #[arg(value_name = "RUN_DIR")]
     pub run: Option<PathBuf>,
 }

@@ -1,21 +1,20 @@
-//! `trainer speed`: how long a model takes on a device, beside what the same device does in plain matrix products.
-
-use std::time::Instant;
+//! `trainer speed`: measures how long a model takes on a device, and compares it with a plain matrix product.
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use anyhow::{Result, ensure};
 use burn::tensor::backend::AutodiffBackend;
+use clap::Args;
 use vdm::cost::{PRODUCT, Speed, Timed, measure};
 
 use crate::base::device::{self, DeviceChoice, Job};
 use crate::base::files::{self, WithEncoder, block_on};
-use clap::Args;
 
 /// Options of measuring speed.
 #[derive(Debug, Args)]
 pub struct SpeedArgs {
-    /// The file of weights
+    /// Weights file
     #[arg(long, value_name = "FILE")]
     pub weights: PathBuf,
     /// Network evaluations an image
@@ -29,7 +28,7 @@ pub struct SpeedArgs {
     pub json: bool,
 }
 
-/// The median of so many runs is told.
+/// Runs of each measurement, of which the median is shown.
 const RUNS: usize = 15;
 
 /// `trainer speed`.

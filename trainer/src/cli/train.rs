@@ -37,7 +37,7 @@ pub fn command(args: TrainArgs) -> Result<()> {
     train::run(Options { settings, folder, device, devices, nodes, interrupt })
 }
 
-/// A CPU would take days for the paper's model.
+/// The preset where none is named: the paper's model would take days on a CPU.
 fn default_preset(device: Device) -> Preset {
     if device.is_gpu() { Preset::Paper } else { Preset::Quick }
 }

@@ -1,4 +1,4 @@
-//! Where a run was made, for whoever wants to make it again. Neither the host's nor the user's name is recorded.
+//! The software and the machine of a run, for reproducing it. Neither the host's nor the user's name is recorded.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,13 +9,13 @@ use sysinfo::{CpuRefreshKind, MemoryRefreshKind, RefreshKind, System};
 
 use crate::base::files;
 
-/// The software and the machine of a run; it is written to the run's folder as `environment.json`.
+/// The software and the machine of a run. The run's folder keeps it as `environment.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Environment {
     /// Name and version of this program.
     pub software: String,
-    /// The git commit of the checkout that it was built in, as it is now, with `-modified` where files have been changed
-    /// since; absent where there is no such checkout.
+    /// The current git commit of the checkout that the program was built in, with `-modified` if files differ from it;
+    /// absent without a checkout.
     pub commit: Option<String>,
     /// The compiler, as `rustc --version` names it.
     pub rustc: String,
@@ -27,22 +27,22 @@ pub struct Environment {
     pub architecture: String,
     /// Model of the CPU.
     pub cpu: String,
-    /// Physical cores, where the system tells.
+    /// Physical cores, if the system reports them.
     pub physical_cores: Option<usize>,
     /// Threads that this process may run at once.
     pub threads: usize,
     /// Memory in MiB.
     pub memory_mib: u64,
-    /// What computes: the device's own name.
+    /// Name of the device that computes.
     pub device: String,
-    /// When it was collected, in UTC (RFC 3339).
+    /// Time in UTC (RFC 3339).
     pub date: String,
-    /// The command line, the program's path reduced to its name.
+    /// The command line, with the program's name in place of its path.
     pub command: Vec<String>,
 }
 
 impl Environment {
-    /// Looks around.
+    /// The environment of this process.
     pub fn collect(device_name: &str) -> Self {
         let kinds = RefreshKind::nothing()
             .with_cpu(CpuRefreshKind::nothing())
@@ -82,7 +82,7 @@ fn commit(package: &Path) -> Option<String> {
         let output = Command::new("git").arg("-C").arg(&workspace).args(args).output().ok()?;
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
     };
-    // Unpacked somewhere in another project's checkout, that project's commit would say nothing.
+    // Unpacked inside another project's checkout, git would report that project's commit.
     let top = Path::new(&git(&["rev-parse", "--show-toplevel"])?).canonicalize().ok()?;
     if top != workspace {
         return None;
@@ -92,7 +92,7 @@ fn commit(package: &Path) -> Option<String> {
     Some(if modified { format!("{commit}-modified") } else { commit })
 }
 
-/// The arguments, without the folders that the program itself lies in: they often hold a user's name.
+/// The arguments, without the program's folder, which often contains a user's name.
 fn command(mut args: impl Iterator<Item = String>) -> Vec<String> {
     let program = args.next().unwrap_or_default();
     let name = Path::new(&program).file_name().map(|name| name.to_string_lossy().into_owned());
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_survives_json_and_tells_what_is_known() {
+    fn it_survives_json_and_says_what_is_known() {
         let environment = Environment::collect("CPU");
         let folder = tempfile::tempdir().expect("a folder");
         environment.write(folder.path()).expect("writes");
@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn the_host_is_not_named() {
         let text = serde_json::to_string(&Environment::collect("CPU")).expect("JSON");
-        // A host's name that is part of other words, such as "x", cannot be told from them.
+        // A short host name, such as "x", may be part of other words.
         if let Some(host) = System::host_name().filter(|host| host.len() > 5) {
             assert!(!text.contains(&host), "{host} in {text}");
         }

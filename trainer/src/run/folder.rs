@@ -1,4 +1,4 @@
-//! Where a run's folder is.
+//! The folder of a run.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,19 +6,19 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use vdm::config::Preset;
 
-/// The folder of a run, before the run starts.
+/// The folder of a run that is about to start.
 pub enum RunFolder {
-    /// That of a new run, where one was asked for.
+    /// A new run, with the folder that the user asked for, if any.
     New(Option<PathBuf>),
-    /// That of a run to go on with.
+    /// A run to go on with.
     Existing(PathBuf),
 }
 
 impl RunFolder {
-    /// Makes the folder where it is not there yet.
+    /// Makes the folder if it does not exist.
     ///
     /// # Errors
-    /// A folder for a new run that holds one already, or that cannot be made.
+    /// The folder for a new run holds a run already, or cannot be made.
     pub fn open(self, preset: Preset) -> Result<PathBuf> {
         match self {
             RunFolder::New(out) => create(out.as_deref(), preset),
@@ -27,7 +27,7 @@ impl RunFolder {
     }
 }
 
-/// The folder of a new run: the one asked for, if it holds no run yet, else the next free one under `runs`.
+/// The folder of a new run: `out`, or the next free one in `runs`.
 fn create(out: Option<&Path>, preset: Preset) -> Result<PathBuf> {
     let folder = match out {
         Some(out) => {
@@ -48,7 +48,7 @@ fn create(out: Option<&Path>, preset: Preset) -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// The folder of a run that exists: the one asked for, else the run under `runs` that was changed last.
+/// The folder of a run that exists: `out`, or the one in `runs` that was changed last.
 pub fn existing(out: Option<&Path>) -> Result<PathBuf> {
     if let Some(out) = out {
         return Ok(out.to_owned());

@@ -1,4 +1,4 @@
-//! The images of a run, and where its weights will say that they come from.
+//! The images of a run, and the provenance of its weights.
 
 use anyhow::Result;
 use vdm::rng::Rng;
@@ -8,35 +8,35 @@ use crate::base::about::{SOFTWARE, today};
 use crate::data::{self, Dataset, Problems};
 use crate::run::settings::RunSettings;
 
-/// The data of a run and its settings with what followed from the data.
+/// The data of a run, with its settings.
 pub struct RunData {
-    /// The settings, with the number of classes.
+    /// The settings, with the number of classes in the data.
     pub settings: RunSettings,
     /// The images to train on.
     pub train: Dataset,
     /// The images to validate on.
     pub validation: Dataset,
-    /// What is wrong with them.
+    /// Problems with the images.
     pub problems: Problems,
-    /// The provenance, but for the steps taken.
+    /// The provenance of the weights, without the number of steps.
     pub provenance: Provenance,
 }
 
 impl RunData {
-    /// An image to train on, augmented as the settings say, as grey values in [0, 1].
+    /// An image to train on, augmented as the settings say, as grey values in [0, 1], `[H·W]`.
     pub fn image(&self, index: usize, stream: &mut Rng) -> Vec<f32> {
         let Dataset { height, width, .. } = self.train;
         self.settings.augmentation.augment(self.train.image(index), height, width, stream)
     }
 
-    /// A number that tells sets of training images apart.
+    /// A number that differs between sets of training images.
     pub fn fingerprint(&self) -> f32 {
         let sum_of = |i| self.train.image(i).iter().map(|&v| u64::from(v)).sum::<u64>();
         let sum: u64 = (0..self.train.len()).map(sum_of).sum();
         (sum % 65_521) as f32
     }
 
-    /// Images at hand, with a provenance that says no more than their number.
+    /// Data of given images; the provenance has only their number.
     #[cfg(test)]
     pub fn of(settings: RunSettings, train: Dataset, validation: Dataset) -> Self {
         let provenance = Provenance { images: train.len() as u64, ..Provenance::default() };
@@ -44,7 +44,10 @@ impl RunData {
     }
 }
 
-/// Reads the images that the settings name, or draws phantoms.
+/// Reads the images of a run, or draws phantoms.
+///
+/// # Errors
+/// As [`data::load`].
 pub fn load(mut settings: RunSettings) -> Result<RunData> {
     let (height, width) = (settings.model.height, settings.model.width);
     let loaded = data::load(&settings.data, settings.seed, height, width)?;

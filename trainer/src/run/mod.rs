@@ -1,4 +1,4 @@
-//! A run: its settings, its folder, its inputs and its logs.
+//! A run: its settings, folder, inputs, logs and environment.
 
 pub mod environment;
 pub mod folder;
