@@ -1,7 +1,7 @@
 //! Trains, samples and evaluates the variational diffusion model natively: `trainer --help`.
 //!
 //! A folder uses only those above it in this list: `base`, `data`, `run`, `measures`, `generate`, `output`, `evaluate`,
-//! `train`, `cli`.
+//! `train`, `cli`, `bench`.
 
 mod base;
 #[doc(hidden)]

@@ -1,64 +1,16 @@
-//! The command line.
+//! The options of training, and parsers of values.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Arg, ArgAction, Args, CommandFactory, Parser, Subcommand};
 use vdm::config::{ComputePrecision, Preset, Stage};
 
-use super::{
-    evaluate::EvaluateArgs, export::ExportArgs, inspect::InspectArgs, manual::ManArgs, prepare::PrepareArgs,
-    report::ReportArgs, sample::SampleArgs, speed::SpeedArgs,
-};
-use crate::base::device::{DeviceChoice, Devices, Probed};
+use crate::base::device::{DeviceChoice, Devices};
 use crate::data::DataArgs;
 use crate::run::settings::RunSettings;
 use crate::train::Nodes;
-
-/// Trains, samples and evaluates a variational diffusion model of chest X-rays.
-///
-/// Without a subcommand it trains. Synthetic X-rays are never for diagnosis.
-#[derive(Debug, Parser)]
-#[command(version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
-pub struct Cli {
-    /// What to do.
-    #[command(subcommand)]
-    pub command: Option<Command>,
-    /// Options of training.
-    #[command(flatten)]
-    pub train: TrainArgs,
-}
-
-/// The subcommands.
-#[derive(Debug, Subcommand)]
-pub enum Command {
-    /// Train a model (the default)
-    Train(Box<TrainArgs>),
-    /// Read and prepare images, and report problems; training does this by itself
-    Prepare(PrepareArgs),
-    /// Draw synthetic X-rays from a weights file
-    Sample(SampleArgs),
-    /// Compare a weights file, or a folder of samples, with real images
-    Evaluate(Box<EvaluateArgs>),
-    /// Print what a weights file holds
-    Inspect(InspectArgs),
-    /// Measure how long a model takes, and compare it with a plain matrix product
-    Speed(SpeedArgs),
-    /// Write a model as ONNX files, with its noise schedule as JSON
-    Export(ExportArgs),
-    /// Print a completion script for a shell
-    Completions {
-        /// The shell
-        shell: clap_complete::Shell,
-    },
-    /// Print the manual page
-    Man(ManArgs),
-    /// Write a report of a run as one HTML file, report.html in its folder
-    Report(ReportArgs),
-    #[command(hide = true)]
-    Probe { device: Probed },
-}
 
 /// Options of training.
 #[derive(Debug, Args)]
@@ -124,15 +76,6 @@ pub struct TrainArgs {
 
 const PRECISIONS: [ComputePrecision; 3] = [ComputePrecision::F32, ComputePrecision::Bf16, ComputePrecision::F16];
 
-/// The parser of the command line. `--help` is as short as `-h`; the manual page says more.
-pub fn parser() -> clap::Command {
-    fn brief(command: clap::Command) -> clap::Command {
-        let help = Arg::new("help").short('h').long("help").help("Print help").help_heading(None::<&str>);
-        command.disable_help_flag(true).arg(help.action(ArgAction::HelpShort)).mut_subcommands(brief)
-    }
-    brief(Cli::command())
-}
-
 /// A parser of values by their names, which `--help` lists.
 pub fn choice<T: Copy + Send + Sync + 'static>(
     all: &'static [T],
@@ -161,25 +104,11 @@ pub fn setting_of_flag(flag: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+    use crate::cli::commands::Cli;
     use crate::cli::resolve;
-
-    #[test]
-    fn the_command_line_is_consistent() {
-        parser().debug_assert();
-    }
-
-    #[test]
-    fn help_fits_a_screen_and_a_half() {
-        let mut parser = parser();
-        let train = parser.find_subcommand_mut("train").expect("a command");
-        let help = train.render_help().to_string();
-        assert!(help.lines().count() <= 85 && help.contains("paper, quick, sharp"), "{help}");
-        for (flag, action) in [("-h", "short"), ("--help", "long")] {
-            let shown = super::parser().try_get_matches_from(["trainer", "train", flag]).expect_err(action).to_string();
-            assert_eq!(shown.lines().count(), help.lines().count(), "{flag}: {shown}");
-        }
-    }
 
     #[test]
     fn options_of_earlier_versions_have_a_setting() {

@@ -3,11 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use clap::{Args, Command, CommandFactory};
+use clap::{Args, Command};
 use clap_complete::Shell;
 use clap_mangen::Man;
 
-use super::args::Cli;
 use crate::base::files;
 
 /// Options of the manual page.
@@ -22,13 +21,13 @@ pub struct ManArgs {
 const NAME: &str = "trainer";
 
 /// `trainer completions SHELL`: prints a completion script for the shell.
-pub fn completions(shell: Shell) -> Result<()> {
-    files::print(&completion_script(shell))
+pub fn completions(shell: Shell, command: &Command) -> Result<()> {
+    files::print(&completion_script(shell, command))
 }
 
 /// `trainer man`: prints the manual page, or writes it and the pages of all commands.
-pub fn man(args: ManArgs) -> Result<()> {
-    let pages = pages()?;
+pub fn man(args: ManArgs, command: &Command) -> Result<()> {
+    let pages = pages(command)?;
     match args.out {
         None => pages.iter().find(|page| page.file == "trainer.1").map_or(Ok(()), |page| files::print(&page.roff)),
         Some(folder) => write_pages(&folder, &pages),
@@ -43,9 +42,9 @@ fn write_pages(folder: &Path, pages: &[Page]) -> Result<()> {
     Ok(())
 }
 
-fn completion_script(shell: Shell) -> Vec<u8> {
+fn completion_script(shell: Shell, command: &Command) -> Vec<u8> {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut visible(&Cli::command()), NAME, &mut script);
+    clap_complete::generate(shell, &mut visible(command), NAME, &mut script);
     script
 }
 
@@ -54,8 +53,8 @@ struct Page {
     roff: Vec<u8>,
 }
 
-fn pages() -> Result<Vec<Page>> {
-    let mut command = visible(&Cli::command()).name(NAME).disable_help_subcommand(true);
+fn pages(command: &Command) -> Result<Vec<Page>> {
+    let mut command = visible(command).name(NAME).disable_help_subcommand(true);
     command.build();
     let commands: Vec<Command> = std::iter::once(&command).chain(command.get_subcommands()).cloned().collect();
     commands
@@ -96,9 +95,10 @@ fn visible(command: &Command) -> Command {
 mod tests {
     use std::process::{Command as Process, Stdio};
 
-    use clap::ValueEnum;
+    use clap::{CommandFactory, ValueEnum};
 
     use super::*;
+    use crate::cli::commands::Cli;
 
     /// Runs a checker on a file's bytes; none if it is not installed here.
     fn check(program: &str, arguments: &[&str], bytes: &[u8]) -> Option<std::process::Output> {
@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn every_shell_learns_the_visible_commands_and_options() {
         for shell in Shell::value_variants() {
-            let script = String::from_utf8(completion_script(*shell)).expect("text");
+            let script = String::from_utf8(completion_script(*shell, &Cli::command())).expect("text");
             for word in ["sample", "evaluate", "export", "draw-pixels", "max-images"] {
                 assert!(script.contains(word), "{shell} does not know {word}");
             }
@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn the_scripts_parse() {
         for (shell, program) in [(Shell::Bash, "bash"), (Shell::Zsh, "zsh"), (Shell::Fish, "fish")] {
-            if let Some(output) = check(program, &["-n"], &completion_script(shell)) {
+            if let Some(output) = check(program, &["-n"], &completion_script(shell, &Cli::command())) {
                 assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
             }
         }
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn there_is_a_page_for_each_visible_command_and_it_renders_without_a_warning() {
-        let pages = pages().expect("pages");
+        let pages = pages(&Cli::command()).expect("pages");
         let files: Vec<_> = pages.iter().map(|page| page.file.as_str()).collect();
         for file in ["trainer.1", "trainer-train.1", "trainer-sample.1", "trainer-export.1"] {
             assert!(files.contains(&file), "{files:?}");

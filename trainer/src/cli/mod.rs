@@ -1,6 +1,7 @@
 //! The command line, with one file for each command.
 
-pub mod args;
+mod args;
+mod commands;
 mod evaluate;
 mod export;
 mod inspect;
@@ -14,10 +15,10 @@ mod train;
 
 use std::process::ExitCode;
 
-use clap::FromArgMatches;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory, FromArgMatches};
 
-use self::args::{Cli, Command, parser};
+use self::commands::{Cli, Command, parser};
 use crate::base::device;
 
 /// Runs the command line, and prints the error if there is one.
@@ -62,8 +63,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Some(Command::Inspect(args)) => inspect::command(args),
         Some(Command::Speed(args)) => speed::command(args),
         Some(Command::Export(args)) => export::command(args),
-        Some(Command::Completions { shell }) => manual::completions(shell),
-        Some(Command::Man(args)) => manual::man(args),
+        Some(Command::Completions { shell }) => manual::completions(shell, &Cli::command()),
+        Some(Command::Man(args)) => manual::man(args, &Cli::command()),
         Some(Command::Report(args)) => report::command(args),
         Some(Command::Probe { device }) => device::probe_command(device),
     }

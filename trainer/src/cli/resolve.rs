@@ -140,7 +140,7 @@ mod tests {
     use vdm::model::Networks;
     use vdm::weights::{Precision, Provenance};
 
-    use super::super::args::Cli;
+    use super::super::commands::Cli;
     use super::*;
     use crate::run::inputs;
 

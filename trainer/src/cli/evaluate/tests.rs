@@ -11,7 +11,7 @@ use vdm::weights::{Precision, Provenance};
 
 use super::*;
 use crate::base::files::write_model;
-use crate::cli::args::{Cli, Command};
+use crate::cli::commands::{Cli, Command};
 use crate::data::Dataset;
 
 /// Phantoms as files of 64×64 pixels.
