@@ -2,7 +2,8 @@
 
 use std::path::{Path, absolute};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 use vdm::config::Preset;
 use vdm::weights::read_header;
@@ -19,11 +20,11 @@ pub fn new(args: &TrainArgs, default_preset: impl FnOnce() -> Result<Preset>) ->
     let layers = layers(args)?;
     let preset = match (args.preset, named(&layers, "preset")) {
         (Some(preset), _) => preset,
-        (None, Some(preset)) => preset.clone().try_into().context("preset")?,
+        (None, Some(preset)) => parse("preset", preset)?,
         (None, None) => default_preset()?,
     };
     let stage = match (args.stage, named(&layers, "training.stage")) {
-        (None, Some(stage)) => Some(stage.clone().try_into().context("training.stage")?),
+        (None, Some(stage)) => Some(parse("training.stage", stage)?),
         (given, _) => given,
     };
     let mut settings = on_top(RunSettings::of(preset, stage), &layers, args)?;
@@ -76,6 +77,10 @@ fn named<'a>(layers: &'a [(String, Table)], option: &str) -> Option<&'a Value> {
     let mut keys = option.split('.');
     let first = keys.next()?;
     layers.iter().rev().find_map(|(_, table)| keys.clone().try_fold(table.get(first)?, |value, key| value.get(key)))
+}
+
+fn parse<T: DeserializeOwned>(option: &str, value: &Value) -> Result<T> {
+    value.clone().try_into().map_err(|error: toml::de::Error| anyhow!("{option}: {}", error.message()))
 }
 
 fn on_top(mut settings: RunSettings, layers: &[(String, Table)], args: &TrainArgs) -> Result<RunSettings> {

@@ -170,13 +170,13 @@ impl RunSettings {
 
     fn from_table(table: Table) -> Result<Self> {
         serde_path_to_error::deserialize(Optional(Value::Table(table))).map_err(|error| {
-            let name = error.path().to_string();
-            let unknown = error.inner().message().starts_with("unknown field");
-            let hint = match similar_option(&name) {
-                Some(option) if unknown => format!("; did you mean {option}?"),
-                _ => String::new(),
-            };
-            anyhow!("{name}: {}{hint}", error.inner().message())
+            let (name, message) = (error.path().to_string(), error.inner().message());
+            match similar_option(&name) {
+                Some(option) if message.starts_with("unknown field") => {
+                    anyhow!("{name} is not an option: did you mean {option}?")
+                }
+                _ => anyhow!("{name}: {message}"),
+            }
         })
     }
 
@@ -258,8 +258,8 @@ fn flatten(name: String, value: Json, into: &mut Vec<(String, Json)>) {
     }
 }
 
-/// The option whose name is most like this one, in its section or in another; none where none is like it.
-pub fn similar_option(name: &str) -> Option<String> {
+/// The option whose name is most similar to this one, in any section.
+fn similar_option(name: &str) -> Option<String> {
     let last = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
     let likeness = |option: &str| {
         let like = strsim::normalized_damerau_levenshtein;
@@ -450,7 +450,7 @@ mod tests {
             ("[training.objective]\ngradient_diference = 3", "did you mean training.objective.gradient_difference?"),
         ] {
             let error = format!("{:#}", with(text).expect_err(text));
-            assert!(error.contains("unknown field") && error.contains(name), "{text}: {error}");
+            assert!(error.contains(name), "{text}: {error}");
         }
         let error = format!("{:#}", with("[training]\nbatch = \"many\"").expect_err("a wrong type"));
         assert!(error.contains("training.batch") && !error.contains("did you mean"), "{error}");
