@@ -5,7 +5,7 @@ use burn::tensor::{Tensor, TensorData, backend::Backend};
 use serde::{Deserialize, Serialize};
 
 use crate::autoencoder::grain;
-use crate::config::{GAUSSIAN_CHANNELS, ModelConfig, ResNetConfig};
+use crate::config::{GAUSSIAN_CHANNELS, ModelConfig, ResNetConfig, SamplingConfig};
 use crate::error::BackendError;
 use crate::model::{Condition, Vdm};
 use crate::rng::{Rng, RngStream};
@@ -23,7 +23,7 @@ pub struct Cost {
 
 impl Cost {
     /// Counts a model's.
-    pub fn of(config: &ModelConfig) -> Self {
+    pub fn of(config: &ModelConfig, sampling: &SamplingConfig) -> Self {
         let (pixels, dim) = (config.pixels(), config.latent_dim);
         let score = &config.score_net;
         let embedding = score.embedding_dim;
@@ -48,12 +48,12 @@ impl Cost {
         let grain = stack(&config.grain_blocks(), channels, area, 0) + tokens as u64 * dense(area, window);
         let (down, across) = (grid.rows * grain::CELLS, grid.columns * grain::CELLS);
         let unevenness = down as u64 * dense(across, config.width) + config.width as u64 * dense(down, config.height);
-        let grain = if config.grain_spread > 0.0 { grain + unevenness } else { grain };
+        let grain = if sampling.grain_spread > 0.0 { grain + unevenness } else { grain };
         // Four smoothings, each along both sides.
         let smoothing = 4
             * (config.height as u64 * dense(config.width, config.width)
                 + config.width as u64 * dense(config.height, config.height));
-        let grain = if config.grain_structure { grain + smoothing } else { grain };
+        let grain = if sampling.grain_structure { grain + smoothing } else { grain };
         let grain = if config.grain { grain } else { 0 };
         let score_inputs = if rank > 0 { 2 * channels } else { channels };
         let transform = tokens as u64 * dense(window, channels);
@@ -125,7 +125,7 @@ pub async fn measure<B: Backend>(
         let values = Rng::new(0, RngStream::Evaluation, index).normals(rows * columns);
         Tensor::from_data(TensorData::new(values, [rows, columns]), device)
     };
-    let cost = Cost::of(&model.config);
+    let cost = Cost::of(&model.config, &model.sampling);
     let (a, b, z) = (noise(0, PRODUCT, PRODUCT), noise(1, PRODUCT, PRODUCT), noise(2, 1, model.config.latent_dim));
     let product = || a.clone().matmul(b.clone());
     let evaluate = || model.predict_noise(z.clone(), 0.0, Condition::default());
@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn the_papers_networks_cost_two_operations_a_weight() {
         let config = Preset::Paper.model();
-        let cost = Cost::of(&config);
+        let cost = Cost::of(&config, &SamplingConfig::default());
         assert_eq!(cost.decode, 2 * (64 * 128 + 12 * 128 * 128 + 128 * 65_536));
         assert_eq!(cost.encode, cost.decode);
         assert_eq!(cost.evaluate, 2 * (3 * 128 * 128 + 2 * 64 * 128 + 10 * (2 * 128 * 128 + 128 * 256)));
@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn sharp_models_cost_each_of_their_weights_once_a_patch() {
         // 8 blocks of 8 · 192² weights, 128 + 64 inputs and outputs: 256 times; and the Gaussian's three products.
-        let cost = Cost::of(&Preset::SharpSmall.model());
+        let cost = Cost::of(&Preset::SharpSmall.model(), &Preset::SharpSmall.sampling());
         let blocks = 256 * 2 * (8 * 8 * 192 * 192 + 192 * (128 + 64));
         let gaussian = 3 * 2 * 4096 * 256;
         let modulation = 9 * 2 * 128 * 384 + 2 * 3 * 128 * 128;

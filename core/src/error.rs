@@ -1,5 +1,8 @@
 //! Errors, each naming what was wrong and what is accepted.
 
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+
 use thiserror::Error;
 
 /// A configuration that the model cannot be built from.
@@ -12,6 +15,25 @@ pub struct ConfigError {
     pub value: String,
     /// What is accepted.
     pub accepted: String,
+}
+
+impl ConfigError {
+    /// A field, its value and what is accepted.
+    pub(crate) fn new(field: &'static str, value: impl Display, accepted: impl Into<String>) -> Self {
+        Self { field, value: value.to_string(), accepted: accepted.into() }
+    }
+
+    /// Checks that a value is within a range.
+    pub(crate) fn check_range<T: PartialOrd + Display>(
+        field: &'static str,
+        value: T,
+        range: RangeInclusive<T>,
+    ) -> Result<(), Self> {
+        if range.contains(&value) {
+            return Ok(());
+        }
+        Err(Self::new(field, value, format!("{} to {} is accepted", range.start(), range.end())))
+    }
 }
 
 /// A tensor could not be read back from its device.

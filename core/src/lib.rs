@@ -45,7 +45,7 @@
 //! let device = Default::default();
 //! let config = Preset::Quick.model();
 //! let networks = Networks::<Flex>::new(&config, 0, &device)?; // untrained: it draws noise
-//! let model = Vdm::new(config, networks).await?;
+//! let model = Vdm::new(config, Preset::Quick.sampling(), networks).await?;
 //!
 //! let options = SamplingOptions { sampler: Sampler::Ddim, steps: 5, condition: Condition::default() };
 //! let mut trajectory = Trajectory::from_noise(&model, options, &[42], &device)?; // one seed, one image

@@ -6,7 +6,7 @@ use burn::tensor::{Int, Tensor, TensorData, activation::sigmoid, backend::Backen
 use crate::autoencoder::grain;
 use crate::autoencoder::lapped::LappedSelection;
 use crate::autoencoder::{Decoded, Decoder, Encoder};
-use crate::config::{Autoguidance, ComputePrecision, ModelConfig, Stage};
+use crate::config::{Autoguidance, ComputePrecision, ModelConfig, SamplingConfig, Stage};
 use crate::diffusion::gaussian::{GaussianNoise, LatentStatistics};
 use crate::diffusion::loss::{self, LossTerms};
 use crate::diffusion::schedule::{NoiseSchedule, ScheduleParams};
@@ -328,6 +328,8 @@ fn expm1<B: Backend>(x: Tensor<B, 1>) -> Tensor<B, 1> {
 pub struct Vdm<B: Backend> {
     /// What it was built from.
     pub config: ModelConfig,
+    /// How it is sampled.
+    pub sampling: SamplingConfig,
     /// The networks.
     pub networks: Networks<B>,
     /// The noise schedule, read from the networks.
@@ -348,9 +350,13 @@ impl<B: Backend> Vdm<B> {
     ///
     /// # Errors
     /// The device cannot be read.
-    pub async fn new(config: ModelConfig, networks: Networks<B>) -> Result<Self, BackendError> {
+    pub async fn new(
+        config: ModelConfig,
+        sampling: SamplingConfig,
+        networks: Networks<B>,
+    ) -> Result<Self, BackendError> {
         let schedule = networks.schedule.read().await?;
-        Ok(Self { config, networks, schedule })
+        Ok(Self { config, sampling, networks, schedule })
     }
 
     /// f of images x `[B, H·W]`; none if the encoder is not loaded.
@@ -368,8 +374,9 @@ impl<B: Backend> Vdm<B> {
     pub fn decode_with_grain(&self, f: Tensor<B, 2>, seeds: &[u64]) -> Tensor<B, 2> {
         let Decoded { mean, ln_grain, .. } = self.networks.decoder.decode(f);
         let (Some(ln_s), Some(grid)) = (ln_grain, self.config.grid()) else { return mean.clamp(0.0, 1.0) };
-        let noise = seeded_noise::<B>(seeds, RngStream::Grain, 0, grain::noise_len(&self.config), &ln_s.device());
-        (mean.clone() + grain::draw(ln_s, noise, mean, &self.config, grid)).clamp(0.0, 1.0)
+        let len = grain::noise_len(&self.config, &self.sampling);
+        let noise = seeded_noise::<B>(seeds, RngStream::Grain, 0, len, &ln_s.device());
+        (mean.clone() + grain::draw(ln_s, noise, mean, &self.sampling, grid)).clamp(0.0, 1.0)
     }
 
     /// z_t = α f + σ ε at one time t for the whole batch.
@@ -378,8 +385,8 @@ impl<B: Backend> Vdm<B> {
         f * math::alpha_squared(gamma).sqrt() + noise * math::sigma_squared(gamma).sqrt()
     }
 
-    /// ε̂ for z `[B, D]` at γ as sampling takes it: with the model's
-    /// [autoguidance](crate::config::ScoreNetConfig::autoguidance), and classifier-free guidance where a class is given.
+    /// ε̂ for z `[B, D]` at γ as sampling uses it: with [autoguidance](SamplingConfig::autoguidance), and classifier-free
+    /// guidance where a class is given.
     pub fn predict_noise(&self, z: Tensor<B, 2>, gamma: f64, condition: Condition) -> Tensor<B, 2> {
         let device = z.device();
         let [batch, _] = z.dims();
@@ -388,7 +395,7 @@ impl<B: Backend> Vdm<B> {
         let embedded: Vec<f32> =
             math::time_embedding(self.schedule.tau(gamma), dim).into_iter().map(|v| v as f32).collect();
         let embedded = Tensor::from_data(TensorData::new(embedded, [1, dim]), &device);
-        let autoguidance = self.config.score_net.autoguidance_at(gamma);
+        let autoguidance = self.sampling.autoguidance_at(gamma);
         let gamma = Tensor::<B, 1>::from_floats([gamma as f32], &device);
         let labels = |class: usize| Some(Tensor::<B, 1, Int>::full([batch], class as i64, &device));
         let predict = |z: &Tensor<B, 2>, labels| {

@@ -69,8 +69,8 @@ pub fn gradients<B: AutodiffBackend>(
         Some(bias) => diffusion_draws * sigmoid(leaves.at_t.clone() + bias),
     };
     let diffusion = mean_of_draws(draws.clone(), images);
-    let rate = (terms.latent.clone() + diffusion.clone()) * weights.rate;
-    let mut per_image = terms.reconstruction.clone() + rate;
+    let kl = terms.latent.clone() + diffusion.clone();
+    let mut per_image = terms.reconstruction.clone() + kl * weights.kl_weight;
     for (weight, term) in [
         (weights.mse * pixels, &terms.mse),
         (weights.gradient_difference * pixels, &terms.gradient_difference),

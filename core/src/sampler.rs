@@ -2,6 +2,7 @@
 
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 use serde::{Deserialize, Serialize};
+use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
 use crate::autoencoder::Encoder;
 use crate::config::ModelConfig;
@@ -12,36 +13,31 @@ use crate::model::{Condition, Vdm};
 use crate::rng::{Rng, RngStream, seeded_noise, slerp};
 
 /// How z_s follows from z_t.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Display, EnumString, IntoStaticStr, VariantArray,
+)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Sampler {
-    /// Draws from p(z_s | z_t) (Kingma et al. 2021, appendix A.4): fresh noise at each step.
-    Ancestral,
-    /// Deterministic (Song et al. 2021).
-    Ddim,
-    /// Second-order multistep solver (Lu et al. 2022): the fewest steps. They are equal in γ, as its authors take them;
-    /// those of the other samplers are equal in t.
+    /// Second-order multistep solver DPM-Solver++(2M) (Lu et al. 2022). It needs the fewest steps. They are equal in γ, as
+    /// its authors take them; those of the other samplers are equal in t.
     #[default]
     #[serde(rename = "dpmpp-2m")]
+    #[strum(serialize = "dpmpp-2m")]
     DpmSolver2M,
+    /// Deterministic (Song et al. 2021).
+    Ddim,
+    /// Draws from p(z_s | z_t) (Kingma et al. 2021, appendix A.4): fresh noise at each step.
+    Ancestral,
 }
 
 impl Sampler {
     /// Every sampler.
-    pub const ALL: [Sampler; 3] = [Sampler::DpmSolver2M, Sampler::Ddim, Sampler::Ancestral];
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 
     /// The name used on the command line, in addresses and in files.
     pub fn name(self) -> &'static str {
-        match self {
-            Sampler::Ancestral => "ancestral",
-            Sampler::Ddim => "ddim",
-            Sampler::DpmSolver2M => "dpmpp-2m",
-        }
-    }
-
-    /// The sampler of this name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|sampler| sampler.name() == name)
+        self.into()
     }
 
     /// The times that a run from `t` passes, from `t` itself to 0: one more than steps.
@@ -156,21 +152,12 @@ impl SamplingOptions {
     /// # Errors
     /// The option that does not fit, with what does.
     pub fn validate(&self, config: &ModelConfig) -> Result<(), ConfigError> {
-        let refuse = |field, value: String, accepted: String| Err(ConfigError { field, value, accepted });
-        if !(1..=Self::MAX_STEPS).contains(&self.steps) {
-            return refuse("steps", self.steps.to_string(), format!("1 to {} is accepted", Self::MAX_STEPS));
-        }
-        if !(-1.0..=100.0).contains(&self.condition.guidance) {
-            return refuse("guidance", self.condition.guidance.to_string(), "-1 to 100 is accepted".into());
-        }
-        match self.condition.class {
-            Some(class) if config.classes == 0 => {
-                refuse("class", class.to_string(), "these weights have no classes".into())
-            }
-            Some(class) if class >= config.classes => {
-                refuse("class", class.to_string(), format!("0 to {} is accepted", config.classes - 1))
-            }
-            _ => Ok(()),
+        ConfigError::check_range("steps", self.steps, 1..=Self::MAX_STEPS)?;
+        ConfigError::check_range("guidance", self.condition.guidance, -1.0..=100.0)?;
+        match (self.condition.class, config.classes) {
+            (Some(class), 0) => Err(ConfigError::new("class", class, "these weights have no classes")),
+            (Some(class), classes) => ConfigError::check_range("class", class, 0..=classes - 1),
+            (None, _) => Ok(()),
         }
     }
 }
@@ -257,11 +244,7 @@ impl<B: Backend> Trajectory<B> {
     ) -> Result<Self, ConfigError> {
         options.validate(&model.config)?;
         if !(t > 0.0 && t <= 1.0) {
-            return Err(ConfigError {
-                field: "t",
-                value: t.to_string(),
-                accepted: "a time above 0, at most 1, is accepted".into(),
-            });
+            return Err(ConfigError::new("t", t, "a time above 0, at most 1, is accepted"));
         }
         let steps = ((options.steps as f64 * t).ceil() as usize).max(1);
         let times = options.sampler.times(&model.schedule, t, steps);
@@ -330,8 +313,8 @@ impl<B: Backend> Trajectory<B> {
         }
         let gammas = StepGammas { gamma_t: self.gammas[i], gamma_s: self.gammas[i + 1] };
         let z = self.z.clone();
-        let told = model.config.score_net.told(gammas.gamma_t).max(model.schedule.gamma_min);
-        let eps_hat = model.predict_noise(z.clone(), told, self.options.condition);
+        let conditioning = model.sampling.conditioning_gamma(gammas.gamma_t).max(model.schedule.gamma_min);
+        let eps_hat = model.predict_noise(z.clone(), conditioning, self.options.condition);
         let (z_factor, eps_factor) = gammas.clean();
         let f_hat = z.clone() * z_factor + eps_hat.clone() * eps_factor;
         self.z = match self.options.sampler {

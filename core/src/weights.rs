@@ -7,7 +7,8 @@
 //! | --- | --- |
 //! | `format_version` | `1` |
 //! | `part` | `sampling` (decoder, ScoreNet, schedule) or `encoder` |
-//! | `config` | [`ModelConfig`] |
+//! | `config` | [`ModelConfig`]; in older files it holds the sampling options too |
+//! | `sampling` | [`SamplingConfig`]; in a sampling file only |
 //! | `provenance` | [`Provenance`] |
 //! | `sampling_sha256` | in an encoder's file: the hash of the sampling file that it belongs to; else null |
 //!
@@ -21,9 +22,10 @@ use burn::tensor::{Tensor, backend::Backend};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use strum::Display;
 
 use crate::autoencoder::Encoder;
-use crate::config::ModelConfig;
+use crate::config::{ModelConfig, SamplingConfig};
 use crate::error::{BackendError, WeightsError};
 use crate::model::Networks;
 use crate::nn::params::ParamBuilder;
@@ -62,23 +64,14 @@ pub struct Provenance {
 }
 
 /// Which of a model's two files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Display)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Part {
     /// Decoder, ScoreNet and schedule: all that sampling needs.
     Sampling,
     /// The encoder.
     Encoder,
-}
-
-impl Part {
-    /// The name in the metadata.
-    pub fn name(self) -> &'static str {
-        match self {
-            Part::Sampling => "sampling",
-            Part::Encoder => "encoder",
-        }
-    }
 }
 
 /// How numbers are stored.
@@ -96,6 +89,8 @@ struct Metadata<'a> {
     format_version: u32,
     part: Part,
     config: &'a ModelConfig,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sampling: Option<&'a SamplingConfig>,
     provenance: &'a Provenance,
     sampling_sha256: Option<&'a str>,
 }
@@ -107,6 +102,8 @@ pub struct Header {
     pub part: Part,
     /// The model's configuration, validated.
     pub config: ModelConfig,
+    /// How the model is sampled, validated.
+    pub sampling: SamplingConfig,
     /// Where it comes from.
     pub provenance: Provenance,
     /// In an encoder's file, the hash of the sampling file that it belongs to.
@@ -190,9 +187,16 @@ pub fn read_header(bytes: &[u8]) -> Result<Header, WeightsError> {
         return Err(WeightsError::UnknownVersion { found: version.to_string(), known: FORMAT_VERSION });
     }
     let part = serde_json::from_value(take("part")?).map_err(|error| unreadable("part", error))?;
-    let config: ModelConfig = serde_json::from_value(take("config")?).map_err(|error| unreadable("config", error))?;
+    let mut config = take("config")?;
+    let former = SamplingConfig::take_from_former_places(&mut config).map_err(|error| unreadable("config", error))?;
+    let config: ModelConfig = serde_json::from_value(config).map_err(|error| unreadable("config", error))?;
     config.validate()?;
     let provenance = serde_json::from_value(take("provenance")?).map_err(|error| unreadable("provenance", error))?;
+    let sampling = match fields.remove("sampling") {
+        None => former,
+        Some(value) => serde_json::from_value(value).map_err(|error| unreadable("sampling", error))?,
+    };
+    sampling.validate(&config)?;
     let sampling_sha256 = match fields.remove("sampling_sha256") {
         None => None,
         Some(value) => serde_json::from_value(value).map_err(|error| unreadable("sampling_sha256", error))?,
@@ -204,7 +208,7 @@ pub fn read_header(bytes: &[u8]) -> Result<Header, WeightsError> {
         .map(|(name, view)| TensorInfo { name, dtype: format!("{:?}", view.dtype()), shape: view.shape().to_vec() })
         .collect();
     tensors.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(Header { part, config, provenance, sampling_sha256, tensors })
+    Ok(Header { part, config, sampling, provenance, sampling_sha256, tensors })
 }
 
 /// Builds the networks of a sampling file, without an encoder.
@@ -247,7 +251,7 @@ fn expect_part(header: &Header, wanted: Part) -> Result<(), WeightsError> {
     if header.part == wanted {
         return Ok(());
     }
-    Err(WeightsError::WrongPart { found: header.part.name().into(), wanted: wanted.name().into() })
+    Err(WeightsError::WrongPart { found: header.part.to_string(), wanted: wanted.to_string() })
 }
 
 /// The bytes of the sampling file.
@@ -257,11 +261,17 @@ fn expect_part(header: &Header, wanted: Part) -> Result<(), WeightsError> {
 pub fn save<B: Backend>(
     networks: &Networks<B>,
     config: &ModelConfig,
+    sampling: &SamplingConfig,
     provenance: &Provenance,
     precision: Precision,
 ) -> Result<Vec<u8>, WeightsError> {
-    let sampling = Networks { encoder: None, ..networks.clone() };
-    encode(parameters(&sampling)?, precision, Part::Sampling, config, provenance, None)
+    let parameters = parameters(&Networks { encoder: None, ..networks.clone() })?;
+    let (format_version, part, sampling) = (FORMAT_VERSION, Part::Sampling, Some(sampling));
+    encode(
+        parameters,
+        precision,
+        &Metadata { format_version, part, config, sampling, provenance, sampling_sha256: None },
+    )
 }
 
 /// The bytes of the encoder's file, tied to the sampling file with the hash `sampling_sha256`.
@@ -277,7 +287,9 @@ pub fn save_encoder<B: Backend>(
 ) -> Result<Vec<u8>, WeightsError> {
     let mut collector = Collector { path: vec!["encoder".into()], ..Collector::default() };
     encoder.visit(&mut collector);
-    encode(collector.finish()?, precision, Part::Encoder, config, provenance, Some(sampling_sha256))
+    let (format_version, part, sampling_sha256) = (FORMAT_VERSION, Part::Encoder, Some(sampling_sha256));
+    let metadata = Metadata { format_version, part, config, sampling: None, provenance, sampling_sha256 };
+    encode(collector.finish()?, precision, &metadata)
 }
 
 /// A parameter of a model.
@@ -301,16 +313,8 @@ pub fn parameters<B: Backend>(networks: &Networks<B>) -> Result<Vec<Parameter>, 
     collector.finish()
 }
 
-fn encode(
-    parameters: Vec<Parameter>,
-    precision: Precision,
-    part: Part,
-    config: &ModelConfig,
-    provenance: &Provenance,
-    sampling_sha256: Option<&str>,
-) -> Result<Vec<u8>, WeightsError> {
-    let metadata = Metadata { format_version: FORMAT_VERSION, part, config, provenance, sampling_sha256 };
-    let metadata = serde_json::to_string(&metadata)
+fn encode(parameters: Vec<Parameter>, precision: Precision, metadata: &Metadata<'_>) -> Result<Vec<u8>, WeightsError> {
+    let metadata = serde_json::to_string(metadata)
         .map_err(|error| WeightsError::UnreadableMetadata { key: METADATA_KEY, reason: error.to_string() })?;
     let metadata = HashMap::from([(METADATA_KEY.to_owned(), metadata)]);
     let dtype = match precision {

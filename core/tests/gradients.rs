@@ -23,7 +23,7 @@ type Trained = Autodiff<Flex>;
 const BATCH: usize = 3;
 const DRAWS: usize = 2;
 const WEIGHTS: ObjectiveWeights =
-    ObjectiveWeights { rate: 1.7, mse: 0.8, gradient_difference: 0.6, grain: 0.0, sigmoid_bias: None };
+    ObjectiveWeights { kl_weight: 1.7, mse: 0.8, gradient_difference: 0.6, grain: 0.0, sigmoid_bias: None };
 
 fn config(kind: ScheduleKind) -> ModelConfig {
     let blocks = ResNetConfig { width: 7, layers: 1, layer_norm: true, heads: 0 };
@@ -31,30 +31,13 @@ fn config(kind: ScheduleKind) -> ModelConfig {
         height: 4,
         width: 5,
         latent_dim: 3,
-        patch: None,
-        grain: false,
-        grain_spread: 0.0,
-        grain_contrast: 0.0,
-        grain_structure: false,
         classes: 2,
         encoder: blocks.clone(),
         decoder: blocks,
-        score_net: ScoreNetConfig {
-            embedding_dim: 4,
-            width: 6,
-            layers: 2,
-            layer_norm: false,
-            heads: 0,
-            gaussian_rank: 0,
-            coarse_width: 0,
-            coarse_layers: 0,
-            gamma_offset: 0.0,
-            autoguidance: 0.0,
-            coarse_autoguidance: 0.0,
-            corrected_below: None,
-        },
+        score_net: ScoreNetConfig { embedding_dim: 4, width: 6, layers: 2, ..ScoreNetConfig::default() },
         // A mild range: the float32 losses stay small enough for differences of them.
         schedule: ScheduleConfig { kind, gamma_min: -3.0, gamma_max: 2.0 },
+        ..ModelConfig::default()
     }
 }
 
@@ -260,7 +243,7 @@ impl Fixture {
         let weight = |gamma: &f64| weights.sigmoid_bias.map_or(1.0, |bias| math::sigmoid(gamma + bias));
         let diffusion = draws.iter().zip(&gammas).map(|(draw, gamma)| draw * weight(gamma)).sum::<f64>();
         mean(terms.reconstruction)
-            + weights.rate * (mean(terms.latent) + diffusion / draws.len() as f64)
+            + weights.kl_weight * (mean(terms.latent) + diffusion / draws.len() as f64)
             + pixels * (weights.mse * mean(terms.mse) + weights.gradient_difference * mean(terms.gradient_difference))
             + weights.grain * mean(terms.grain)
     }
@@ -270,7 +253,7 @@ impl Fixture {
         let draws = values(terms.diffusion_draws);
         let still = values(self.terms(&Numbers::default(), 0.0).diffusion_draws);
         let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
-        WEIGHTS.rate * mean(&draws.iter().map(|v| v * v).collect::<Vec<_>>()) / mean(&still)
+        WEIGHTS.kl_weight * mean(&draws.iter().map(|v| v * v).collect::<Vec<_>>()) / mean(&still)
     }
 }
 

@@ -5,7 +5,7 @@ use burn::module::{AutodiffModule, Module, ModuleMapper, Param};
 use burn::tensor::{Tensor, TensorData};
 use burn_flex::{Flex, FlexDevice};
 use vdm::autoencoder::lapped::LappedSelection;
-use vdm::config::{ModelConfig, PatchGrid, Preset, ResNetConfig};
+use vdm::config::{ModelConfig, PatchGrid, Preset, ResNetConfig, SamplingConfig};
 use vdm::diffusion::coarse::{self, Components};
 use vdm::diffusion::gaussian::LatentStatistics;
 use vdm::math::{alpha_squared, sigma_squared};
@@ -83,16 +83,11 @@ fn config() -> ModelConfig {
     let mut score_net = sharp.score_net.clone();
     (score_net.width, score_net.layers, score_net.heads, score_net.gaussian_rank) = (16, 1, 2, 3);
     (score_net.coarse_width, score_net.coarse_layers) = (16, 1);
-    (score_net.gamma_offset, score_net.autoguidance, score_net.corrected_below) = (0.0, 0.0, None);
-    score_net.coarse_autoguidance = 0.0;
     ModelConfig {
         height: 32,
         width: 32,
         latent_dim: 4 * 8,
         patch: Some(16),
-        grain_spread: 0.0,
-        grain_contrast: 0.0,
-        grain_structure: false,
         encoder: blocks.clone(),
         decoder: blocks,
         score_net,
@@ -120,7 +115,7 @@ fn model() -> Vdm<Flex> {
         .expect("valid")
         .with_mean_image(&vec![0.4; config.pixels()], &FlexDevice)
         .with_latent_statistics(statistics, &FlexDevice);
-    ready(Vdm::new(config, networks)).expect("the CPU can be read")
+    ready(Vdm::new(config, SamplingConfig::default(), networks)).expect("the CPU can be read")
 }
 
 #[test]
@@ -210,13 +205,13 @@ fn the_coarse_network_is_trained_on_its_errors_in_the_score_nets_prediction() {
 }
 
 #[test]
-fn sampling_tells_the_score_net_of_less_noise() {
+fn sampling_conditions_the_score_net_on_less_noise() {
     let (plain, mut model) = (model(), model());
     let options = SamplingOptions { sampler: Sampler::Ddim, steps: 1, condition: Condition::default() };
     let (dim, schedule) = (model.config.latent_dim, model.schedule.clone());
     let middle = schedule.gamma(0.5);
     let mut step = |offset: f64, below: Option<f64>| {
-        (model.config.score_net.gamma_offset, model.config.score_net.corrected_below) = (offset, below);
+        (model.sampling.gamma_offset, model.sampling.corrected_below) = (offset, below);
         let z = normals(30, [1, dim]);
         let mut trajectory = Trajectory::from_latent(&model, options, &[0], z.clone(), 0.5).expect("valid");
         trajectory.step(&model);
@@ -227,8 +222,8 @@ fn sampling_tells_the_score_net_of_less_noise() {
     for (offset, below, counts) in cases.into_iter().chain(limited) {
         let (taken, z) = step(offset, below);
         let (gamma_t, gamma_s) = (middle, schedule.gamma_min);
-        let told = (gamma_t - counts).max(gamma_s);
-        let noise = plain.predict_noise(z.clone(), told, Condition::default());
+        let conditioning = (gamma_t - counts).max(gamma_s);
+        let noise = plain.predict_noise(z.clone(), conditioning, Condition::default());
         let (alpha, sigma) = (alpha_squared(gamma_t).sqrt(), sigma_squared(gamma_t).sqrt());
         let clean = (z - noise.clone() * sigma) / alpha;
         let expected = values(clean * alpha_squared(gamma_s).sqrt() + noise * sigma_squared(gamma_s).sqrt());
@@ -250,14 +245,14 @@ fn autoguidance_extrapolates_from_what_the_network_on_patches_adds_to() {
     let predict = |model: &Vdm<Flex>| values(model.predict_noise(z.clone(), 1.0, Condition::default()));
     let (bad, good) = (predict(&bad), predict(&model));
     assert!(bad.iter().zip(&good).any(|(a, b)| (a - b).abs() > 0.1), "the network on patches counts");
-    model.config.score_net.autoguidance = 0.5;
+    model.sampling.autoguidance = 0.5;
     for ((bad, good), guided) in bad.iter().zip(&good).zip(&predict(&model)) {
         let expected = good + 0.5 * (good - bad);
         assert!((guided - expected).abs() < 1e-3 * (1.0 + expected.abs()), "{guided} for {expected}");
     }
-    model.config.score_net.corrected_below = Some(1.5);
+    model.sampling.corrected_below = Some(1.5);
     assert_ne!(predict(&model), good, "1 is below 1.5");
-    model.config.score_net.corrected_below = Some(1.0);
+    model.sampling.corrected_below = Some(1.0);
     assert_eq!(predict(&model), good, "1 is not below 1");
 }
 
@@ -270,12 +265,12 @@ fn coarse_autoguidance_extrapolates_from_the_gaussian_prediction() {
     model.networks.coarse = model.networks.coarse.map(|net| net.map(&mut Stir(0)));
     let z = normals(32, [2, dim]);
     let predict = |model: &Vdm<Flex>, gamma| values(model.predict_noise(z.clone(), gamma, Condition::default()));
-    model.config.score_net.corrected_below = Some(0.0);
+    model.sampling.corrected_below = Some(0.0);
     for gamma in [-1.0, 1.0] {
-        model.config.score_net.coarse_autoguidance = 0.0;
+        model.sampling.coarse_autoguidance = 0.0;
         let (bad, good) = (predict(&bad, gamma), predict(&model, gamma));
         assert!(bad.iter().zip(&good).any(|(a, b)| (a - b).abs() > 0.1), "the coarse network counts");
-        model.config.score_net.coarse_autoguidance = 0.5;
+        model.sampling.coarse_autoguidance = 0.5;
         for ((bad, good), guided) in bad.iter().zip(&good).zip(&predict(&model, gamma)) {
             let expected = good + 0.5 * (good - bad);
             assert!((guided - expected).abs() < 1e-3 * (1.0 + expected.abs()), "γ {gamma}: {guided} for {expected}");
@@ -293,7 +288,7 @@ fn a_fresh_codec_that_keeps_all_coefficients_loses_nothing() {
         .expect("valid")
         .with_mean_image(&vec![0.4; config.pixels()], &FlexDevice)
         .with_lapped_transform(&selection, &FlexDevice);
-    let model = ready(Vdm::new(config, networks)).expect("the CPU can be read");
+    let model = ready(Vdm::new(config, SamplingConfig::default(), networks)).expect("the CPU can be read");
     let x = burn::tensor::activation::sigmoid(normals(6, [2, 32 * 32]));
     let f = model.encode(x.clone()).expect("it has an encoder");
     for (a, b) in values(model.decode(f)).into_iter().zip(values(x)) {
@@ -335,7 +330,7 @@ fn uneven_grain_has_the_same_power_in_fewer_places() {
     let f = Tensor::zeros([256, model.config.latent_dim], &FlexDevice);
     let seeds: Vec<u64> = (0..256).collect();
     let mut moments = |spread: f64| {
-        model.config.grain_spread = spread;
+        model.sampling.grain_spread = spread;
         let difference = values(model.decode_with_grain(f.clone(), &seeds) - model.decode(f.clone()));
         let squares: Vec<f32> = difference.iter().map(|v| v * v).collect();
         let count = squares.len() as f64;
@@ -372,7 +367,7 @@ fn contrast_makes_quiet_patches_quieter_and_strong_ones_stronger() {
         let f = Tensor::zeros([1, model.config.latent_dim], &FlexDevice);
         let shown = model.decode(f.clone());
         let mut grain = |contrast| {
-            model.config.grain_contrast = contrast;
+            model.sampling.grain_contrast = contrast;
             values(model.decode_with_grain(f.clone(), &[5]) - shown.clone())
         };
         let (plain, contrasted) = (grain(0.0), grain(0.5));
@@ -394,11 +389,11 @@ fn grain_is_stronger_where_the_mean_image_has_fine_structure() {
     let mut strengths = |mean: &dyn Fn(usize, usize) -> f64| {
         let image: Vec<f64> = (0..height * width).map(|i| mean(i / width, i % width)).collect();
         let networks = model.networks.clone().with_mean_image(&image, &FlexDevice);
-        (model.networks, model.config.grain_structure) = (networks, false);
+        (model.networks, model.sampling.grain_structure) = (networks, false);
         let f = Tensor::zeros([1, model.config.latent_dim], &FlexDevice);
         let shown = model.decode(f.clone());
         let even = values(model.decode_with_grain(f.clone(), &[5]) - shown.clone());
-        model.config.grain_structure = true;
+        model.sampling.grain_structure = true;
         let uneven = values(model.decode_with_grain(f, &[5]) - shown);
         // Noise near 0 says nothing of its factor.
         let ratios = uneven.into_iter().zip(even).map(|(u, e)| if e.abs() < 1e-3 { f32::NAN } else { u / e });
@@ -427,7 +422,7 @@ fn grain_starts_as_strong_as_what_a_latent_leaves() {
     let selection = LappedSelection::of_mean_squares(&mean_squares, 8);
     let model = model();
     let networks = model.networks.clone().with_lapped_transform(&selection, &FlexDevice);
-    let model = ready(Vdm::new(model.config, networks)).expect("the CPU can be read");
+    let model = ready(Vdm::new(model.config, model.sampling, networks)).expect("the CPU can be read");
     let f = Tensor::zeros([64, model.config.latent_dim], &FlexDevice);
     let seeds: Vec<u64> = (0..64).collect();
     let difference = values(model.decode_with_grain(f.clone(), &seeds) - model.decode(f));
@@ -457,7 +452,7 @@ fn the_density_of_grain_is_that_of_the_gaussian_it_says() {
     let found = gradients(&networks, &encoder, &model.config, &training, 1.0, true, batch).terms.grain;
     let found: Vec<f64> = found.into_data().iter::<f64>().collect();
     let valid = networks.valid();
-    let valid = ready(Vdm::new(model.config.clone(), valid)).expect("the CPU can be read");
+    let valid = ready(Vdm::new(model.config.clone(), model.sampling, valid)).expect("the CPU can be read");
     let f = valid.encode(x.clone().inner()).expect("an encoder");
     let difference = values(x.inner() - valid.decode(f));
     for (i, found) in found.into_iter().enumerate() {

@@ -3,7 +3,7 @@
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 use burn_flex::Flex;
-use vdm::config::{ModelConfig, Preset, ResNetConfig, ScheduleConfig, ScheduleKind, ScoreNetConfig};
+use vdm::config::{ModelConfig, ResNetConfig, SamplingConfig, ScheduleConfig, ScheduleKind, ScoreNetConfig};
 use vdm::diffusion::schedule::NoiseSchedule;
 use vdm::math::{alpha_squared, sigma_squared};
 use vdm::model::{Condition, Networks, Vdm};
@@ -20,13 +20,13 @@ fn config(classes: usize) -> ModelConfig {
         classes,
         encoder: blocks.clone(),
         decoder: blocks,
-        score_net: ScoreNetConfig { embedding_dim: 8, width: 8, layers: 1, ..Preset::Quick.model().score_net },
+        score_net: ScoreNetConfig { embedding_dim: 8, width: 8, layers: 1, ..ScoreNetConfig::default() },
         schedule: ScheduleConfig {
             kind: ScheduleKind::Monotonic { hidden: 4, learn_endpoints: false },
             gamma_min: -8.0,
             gamma_max: 4.0,
         },
-        ..Preset::Quick.model()
+        ..ModelConfig::default()
     }
 }
 
@@ -42,7 +42,7 @@ fn ready<F: Future>(future: F) -> F::Output {
 /// A fresh model: its last layer is zero, and it predicts ε̂ = z.
 fn fresh(classes: usize) -> Vdm<Flex> {
     let networks = Networks::new(&config(classes), 3, &Default::default()).expect("a valid configuration");
-    ready(Vdm::new(config(classes), networks)).expect("the CPU can be read")
+    ready(Vdm::new(config(classes), SamplingConfig::default(), networks)).expect("the CPU can be read")
 }
 
 struct Shake(u64);
@@ -183,7 +183,7 @@ fn ancestral_steps_add_the_noise_that_they_should() {
 #[test]
 fn an_image_does_not_depend_on_its_batch() {
     let model = shaken(0);
-    for sampler in Sampler::ALL {
+    for &sampler in Sampler::ALL {
         let many = sample(&model, options(sampler, 9), &[4, 5, 6, u64::MAX]);
         for (row, seed) in [4, 5, 6, u64::MAX].into_iter().enumerate() {
             let alone = sample(&model, options(sampler, 9), &[seed]);
@@ -202,16 +202,16 @@ fn a_trajectory_tells_where_it_is() {
     let mut trajectory =
         Trajectory::from_noise(&model, options(Sampler::Ddim, 5), &[1], &Default::default()).expect("valid options");
     assert_eq!((trajectory.steps(), trajectory.t(), trajectory.f_hat().is_none()), (5, 1.0, true));
-    let mut told = Vec::new();
+    let mut taken = Vec::new();
     while let Some(step) = trajectory.step(&model) {
         assert_eq!((step.of, step.t), (5, trajectory.t()));
         assert!((step.gamma - model.schedule.gamma(step.t)).abs() < 1e-12);
         assert_eq!(trajectory.f_hat().map(|f| f.dims()), Some([1, 6]));
-        told.push((step.number, step.t));
+        taken.push((step.number, step.t));
     }
-    let numbers: Vec<_> = told.iter().map(|step| step.0).collect();
+    let numbers: Vec<_> = taken.iter().map(|step| step.0).collect();
     assert_eq!(numbers, [1, 2, 3, 4, 5]);
-    assert!(told.is_sorted_by(|a, b| a.1 > b.1) && told[4].1 == 0.0);
+    assert!(taken.is_sorted_by(|a, b| a.1 > b.1) && taken[4].1 == 0.0);
     assert!(trajectory.step(&model).is_none(), "t = 0 is the end");
     assert_eq!(trajectory.decode(&model).dims(), [1, 16]);
 }
@@ -312,7 +312,7 @@ fn steps_are_equal_in_time_and_those_of_the_solver_in_gamma() {
     let model = shaken(0);
     let schedule = &model.schedule;
     for t in [1.0, 0.3] {
-        for sampler in Sampler::ALL {
+        for &sampler in Sampler::ALL {
             let times = sampler.times(schedule, t, 8);
             assert_eq!((times.len(), times[0], times[8]), (9, t, 0.0));
             let of = |time: f64| if sampler == Sampler::DpmSolver2M { schedule.gamma(time) } else { time };

@@ -6,11 +6,21 @@ use burn::tensor::Tensor;
 use burn_flex::Flex;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde_json::{Value, json};
-use vdm::config::{Autoguidance, ModelConfig, Preset, ResNetConfig, ScoreNetConfig};
+use vdm::config::{Autoguidance, ModelConfig, Preset, ResNetConfig, SamplingConfig, ScoreNetConfig};
 use vdm::error::WeightsError;
 use vdm::model::Networks;
 use vdm::weights::{
     Header, Part, Precision, Provenance, load, load_encoder, read_header, save, save_encoder, sha256_hex,
+};
+
+const SAMPLING: SamplingConfig = SamplingConfig {
+    gamma_offset: 0.25,
+    autoguidance: 0.0,
+    coarse_autoguidance: 0.0,
+    corrected_below: Some(1.5),
+    grain_spread: 0.0,
+    grain_contrast: 0.0,
+    grain_structure: false,
 };
 
 fn config() -> ModelConfig {
@@ -22,8 +32,8 @@ fn config() -> ModelConfig {
         classes: 2,
         encoder: blocks.clone(),
         decoder: blocks,
-        score_net: ScoreNetConfig { embedding_dim: 4, width: 5, layers: 1, ..Preset::Quick.model().score_net },
-        ..Preset::Quick.model()
+        score_net: ScoreNetConfig { embedding_dim: 4, width: 5, layers: 1, ..ScoreNetConfig::default() },
+        ..ModelConfig::default()
     }
 }
 
@@ -36,7 +46,7 @@ fn networks(seed: u64) -> Networks<Flex> {
 }
 
 fn sampling_file(precision: Precision) -> Vec<u8> {
-    save(&networks(1), &config(), &provenance(), precision).expect("weights can be written")
+    save(&networks(1), &config(), &SAMPLING, &provenance(), precision).expect("weights can be written")
 }
 
 fn encoder_file(sampling_sha256: &str) -> Vec<u8> {
@@ -112,10 +122,11 @@ fn taking_a_file_apart_and_together_changes_nothing() {
 fn f32_comes_back_to_the_bit() {
     let bytes = sampling_file(Precision::F32);
     let (header, networks) = read(&bytes).expect("our own file");
-    assert_eq!((header.part, header.config.clone()), (Part::Sampling, config()));
+    assert_eq!((header.part, header.config.clone(), header.sampling), (Part::Sampling, config(), SAMPLING));
     assert_eq!((header.provenance.clone(), header.sampling_sha256.clone()), (provenance(), None));
     assert!(networks.encoder.is_none(), "sampling does without the encoder");
-    let again = save(&networks, &header.config, &header.provenance, Precision::F32).expect("weights can be written");
+    let again = save(&networks, &header.config, &header.sampling, &header.provenance, Precision::F32)
+        .expect("weights can be written");
     assert!(again == bytes, "the same weights give the same bytes");
 
     let hash = sha256_hex(&bytes);
@@ -144,7 +155,7 @@ fn what_was_read_computes_what_was_written() {
 fn f16_is_close_and_half_the_size() {
     let (full, half) = (sampling_file(Precision::F32), sampling_file(Precision::F16));
     let (_, networks) = read(&half).expect("our own file");
-    let again = save(&networks, &config(), &provenance(), Precision::F32).expect("weights can be written");
+    let again = save(&networks, &config(), &SAMPLING, &provenance(), Precision::F32).expect("weights can be written");
     let (full, mut half, mut again) = (Parts::of(&full), Parts::of(&half), Parts::of(&again));
     assert!(half.tensors.iter().all(|tensor| tensor.1 == Dtype::F16));
     assert_eq!((full.tensors.len(), full.tensors.len()), (half.tensors.len(), again.tensors.len()));
@@ -165,7 +176,8 @@ fn the_same_weights_give_the_same_bytes() {
     for precision in [Precision::F32, Precision::F16] {
         assert!(sampling_file(precision) == sampling_file(precision));
     }
-    let other = save(&networks(2), &config(), &provenance(), Precision::F32).expect("weights can be written");
+    let other =
+        save(&networks(2), &config(), &SAMPLING, &provenance(), Precision::F32).expect("weights can be written");
     assert!(other != sampling_file(Precision::F32));
 }
 
@@ -293,6 +305,45 @@ fn metadata_must_be_there_and_readable() {
 }
 
 #[test]
+fn sampling_options_are_read_from_where_older_files_keep_them() {
+    let older = |change: fn(&mut Value)| {
+        spoilt(|parts| {
+            parts.edit(|meta| {
+                meta.as_object_mut().and_then(|meta| meta.remove("sampling")).expect("it is written");
+                change(meta);
+            })
+        })
+    };
+    let bytes = older(|meta| {
+        let config = &mut meta["config"];
+        (config["grain_spread"], config["grain_structure"]) = (json!(0.0), json!(false));
+        (config["score_net"]["gamma_offset"], config["score_net"]["corrected_below"]) = (json!(0.25), json!(1.5));
+    });
+    let (header, _) = read(&bytes).expect("an older file");
+    assert_eq!((header.config, header.sampling), (config(), SAMPLING));
+    let bytes = older(|meta| meta["config"]["score_net"]["corrected_below"] = json!(null));
+    assert_eq!(read_header(&bytes).expect("an older file").sampling, SamplingConfig::default());
+    for (change, message) in [
+        ((|meta| meta["config"]["score_net"]["gamma_offset"] = json!("much")) as fn(&mut Value), "unreadable `config`"),
+        (|meta| meta["config"]["score_net"]["gamma_offset"] = json!(7), "sampling.gamma_offset is 7"),
+        (|meta| meta["sampling"] = json!({ "gamma_ofset": 0 }), "unreadable `sampling`"),
+    ] {
+        let error = refusal(&older(change)).to_string();
+        assert!(error.contains(message), "{error}");
+    }
+}
+
+#[test]
+fn the_shipped_weights_are_sampled_as_their_preset_says() {
+    for name in ["sharp-small", "sharp-small-encoder"] {
+        let path = format!("{}/../web/weights/{name}.safetensors", env!("CARGO_MANIFEST_DIR"));
+        let header = read_header(&std::fs::read(&path).expect(&path)).expect("shipped weights");
+        assert_eq!(header.sampling, Preset::SharpSmall.sampling(), "{name}");
+        assert_eq!(header.config, ModelConfig { classes: 2, ..Preset::SharpSmall.model() }, "{name}");
+    }
+}
+
+#[test]
 fn another_version_is_unknown() {
     for version in [json!(2), json!(0), json!("1"), json!(1.5), json!(null)] {
         let shown = version.to_string();
@@ -357,7 +408,7 @@ fn what_cannot_be_stored_is_not_written() {
             networks.schedule.gamma_max.map(|_| Tensor::<Flex, 1>::from_floats([value], &device));
         networks
     };
-    let write = |value, precision| save(&spoil(value), &config(), &provenance(), precision);
+    let write = |value, precision| save(&spoil(value), &config(), &SAMPLING, &provenance(), precision);
     for precision in [Precision::F32, Precision::F16] {
         let error = write(f32::NAN, precision).expect_err("NaN");
         assert!(matches!(&error, WeightsError::NotFinite { name, .. } if name == "schedule.gamma_max"), "{error}");

@@ -63,8 +63,9 @@ class Model:
     def __init__(self, path):
         with safe_open(path, "numpy") as file:
             self.p = {name: file.get_tensor(name).astype(float) for name in file.keys()}
-            self.config = json.loads(file.metadata()["medical-vdm"])["config"]
-        c = self.config
+            metadata = json.loads(file.metadata()["medical-vdm"])
+        c = self.config = metadata["config"]
+        self.sampling = metadata.get("sampling") or {**c, **c["score_net"]}  # older files keep it in the configuration
         self.grid = Grid(c["height"], c["width"], c["patch"]) if c.get("patch") else None
         self.low, self.high = self.p["schedule.gamma_min"], self.p["schedule.gamma_max"]
 
@@ -125,7 +126,7 @@ class Model:
         if layers := self.config["score_net"].get("coarse_layers"):
             coarse, condition = {"layers": layers, "layer_norm": True}, self.condition("coarse", gamma, label)
             velocity = self.net(scores * np.sqrt(inside), "coarse.net", coarse, condition)
-            counted = 1 + self.config["score_net"].get("coarse_autoguidance", 0)
+            counted = 1 + self.sampling.get("coarse_autoguidance", 0)
             of_components += counted * velocity * np.sqrt(variances * sigmoid(-gamma) * inside)
         return spread(of_components) + (x - spread(scores)) * outside * sigma
 
@@ -150,8 +151,8 @@ class Model:
         return self.dense(condition, of + ".condition_3")
 
     def correction(self, name, gamma):
-        config, below = self.config["score_net"], self.config["score_net"].get("corrected_below")
-        return config.get(name, 0) if below is None or gamma < below else 0
+        below = self.sampling.get("corrected_below")
+        return self.sampling.get(name, 0) if below is None or gamma < below else 0
 
     def epsilon(self, z, gamma, label=-1):  # the noise in z; the last label stands for "no class"
         config, condition = self.config["score_net"], self.condition("score_net", gamma, label)
@@ -177,15 +178,15 @@ class Model:
             h = self.features(np.log(tokens**2 + 0.01), "decoder.grain.net", {"layers": 1, "heads": 0})
             ln_s = self.p["decoder.grain.start"] + self.dense(h, "decoder.grain.net.output")
             ln_s = np.clip(ln_s, -6.93, -0.69)
-            contrast = self.config.get("grain_contrast", 0) * np.minimum(ln_s.mean(1, keepdims=True) + 4.848, 1)
+            contrast = self.sampling.get("grain_contrast", 0) * np.minimum(ln_s.mean(1, keepdims=True) + 4.848, 1)
             drawn = np.exp(ln_s + contrast) * noise[: ln_s.size].reshape(ln_s.shape)
             grain = self.grid.overlap_add(drawn @ self.grid.synthesis())
-            if self.config.get("grain_structure"):  # stronger where the image has fine structure
+            if self.sampling.get("grain_structure"):  # stronger where the image has fine structure
                 near, around = (self.grid.smooth((image - self.grid.smooth(image, 1 / 16)) ** 2, part) + 1e-7
                                 for part in (1 / 8, 3 / 8))
                 uneven = grain * np.sqrt(near / around / self.grid.smooth(near / around, 3 / 8))
                 grain = uneven * np.sqrt((grain**2).sum() / (uneven**2).sum())
-            if spread := self.config.get("grain_spread"):  # here stronger, there weaker
+            if spread := self.sampling.get("grain_spread"):  # here stronger, there weaker
                 down, across = self.grid.interpolation(self.grid.rows), self.grid.interpolation(self.grid.columns)
                 n = down @ noise[ln_s.size :][: down.shape[1] * across.shape[1]].reshape(down.shape[1], -1) @ across.T
                 grain *= np.exp(spread * n - spread**2)

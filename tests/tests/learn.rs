@@ -259,7 +259,7 @@ fn own_model(folder: &Path, class_names: &[&str]) -> (std::path::PathBuf, std::p
         class_names: class_names.iter().map(ToString::to_string).collect(),
         ..Provenance::default()
     };
-    let bytes = save(&networks, &config, &provenance, Precision::F32).expect("bytes");
+    let bytes = save(&networks, &config, &Preset::Quick.sampling(), &provenance, Precision::F32).expect("bytes");
     let encoder = networks.encoder.expect("an encoder");
     let encoder = save_encoder(&encoder, &config, &provenance, &sha256_hex(&bytes), Precision::F32).expect("bytes");
     let paths = (folder.join("my-own.safetensors"), folder.join("my-own-encoder.safetensors"));

@@ -12,7 +12,7 @@ use burn_flex::Flex;
 use tempfile::TempDir;
 use tests::programs::{run_trainer, words};
 use tests::python::script;
-use vdm::config::{GAUSSIAN_CHANNELS, ModelConfig, Preset, ResNetConfig};
+use vdm::config::{GAUSSIAN_CHANNELS, ModelConfig, Preset, ResNetConfig, SamplingConfig};
 use vdm::diffusion::gaussian::LatentStatistics;
 use vdm::model::Networks;
 use vdm::rng::{Rng, RngStream};
@@ -52,7 +52,7 @@ fn unusual(folder: &Path) -> PathBuf {
     {
         *layer_norm = true;
     }
-    made_up(folder, &config)
+    made_up(folder, &config, &SamplingConfig::default())
 }
 
 /// Weights of networks on patches, with attention, grain, a Gaussian prediction and classes.
@@ -65,13 +65,15 @@ fn on_patches(folder: &Path) -> PathBuf {
     }
     let score = &mut config.score_net;
     (score.width, score.layers, score.heads, score.embedding_dim, score.gaussian_rank) = (16, 2, 4, 8, 5);
-    (score.coarse_width, score.coarse_layers, score.gamma_offset, score.autoguidance) = (12, 2, 0.3, 0.25);
-    (score.corrected_below, score.coarse_autoguidance) = (Some(2.0), 0.5);
-    assert!(config.grain_structure && config.grain_spread > 0.0 && config.grain_contrast > 0.0);
-    made_up(folder, &config)
+    (score.coarse_width, score.coarse_layers) = (12, 2);
+    let mut sampling = Preset::Sharp.sampling();
+    (sampling.gamma_offset, sampling.autoguidance) = (0.3, 0.25);
+    (sampling.corrected_below, sampling.coarse_autoguidance) = (Some(2.0), 0.5);
+    assert!(sampling.grain_structure && sampling.grain_spread > 0.0 && sampling.grain_contrast > 0.0);
+    made_up(folder, &config, &sampling)
 }
 
-fn made_up(folder: &Path, config: &ModelConfig) -> PathBuf {
+fn made_up(folder: &Path, config: &ModelConfig, sampling: &SamplingConfig) -> PathBuf {
     let fresh = Networks::<Flex>::new(config, 0, &Default::default()).expect("builds");
     let schedule = fresh.schedule.clone();
     let networks = Networks { schedule, ..fresh.map(&mut Noise(0)) };
@@ -90,11 +92,11 @@ fn made_up(folder: &Path, config: &ModelConfig) -> PathBuf {
         &Default::default(),
     );
     let provenance = Provenance::default();
-    let sampling = save(&networks, config, &provenance, Precision::F32).expect("saves");
+    let bytes = save(&networks, config, sampling, &provenance, Precision::F32).expect("saves");
     let encoder = networks.encoder.as_ref().expect("fresh networks have an encoder");
-    let encoder = save_encoder(encoder, config, &provenance, &sha256_hex(&sampling), Precision::F32).expect("saves");
+    let encoder = save_encoder(encoder, config, &provenance, &sha256_hex(&bytes), Precision::F32).expect("saves");
     let path = folder.join("unusual.safetensors");
-    fs::write(&path, sampling).expect("written");
+    fs::write(&path, bytes).expect("written");
     fs::write(folder.join("unusual-encoder.safetensors"), encoder).expect("written");
     path
 }

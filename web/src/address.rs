@@ -118,7 +118,7 @@ impl Link {
         let settings = Settings {
             // Without a seed there is no image.
             seed: value("seed")?.parse().ok()?,
-            sampler: value("sampler").and_then(Sampler::from_name).unwrap_or_default(),
+            sampler: value("sampler").and_then(|name| name.parse::<Sampler>().ok()).unwrap_or_default(),
             steps: value("steps")
                 .and_then(|steps| steps.parse().ok())
                 .filter(|steps| (1..=MAX_STEPS).contains(steps))

@@ -8,7 +8,7 @@
 //!
 //! A Gaussian's deviation is what a few strong images make it: in a patch that has little grain, most have less than that.
 //! A draw therefore has more contrast among patches: with their mean ln s̄, s becomes s e^(b min(ln s̄ − ln s₀, 1)), where
-//! s₀ is 2 grey levels of 255 and b the contrast of [`ModelConfig`]. The density is that without.
+//! s₀ is 2 grey levels of 255 and b the contrast of [`SamplingConfig`]. The density is that without.
 //!
 //! Within a patch fine structure is sparse: vessels and edges of bone beside nothing. A draw is therefore stronger here
 //! and weaker there by a factor m = √r e^(a n − a²) at each pixel, whose square is about 1 in the mean.
@@ -19,7 +19,7 @@
 //! keeps the power of each draw.
 //!
 //! For the rest nobody can know where it is, but that it is somewhere can be drawn too: n is smooth standard normal noise,
-//! correlated over a quarter of a patch, and a is the spread of [`ModelConfig`] (a Gaussian scale mixture: Wainwright and
+//! correlated over a quarter of a patch, and a is the spread of [`SamplingConfig`] (a Gaussian scale mixture: Wainwright and
 //! Simoncelli, *Scale mixtures of Gaussians and the statistics of natural images*, NIPS 1999).
 
 use std::f64::consts::PI;
@@ -27,7 +27,7 @@ use std::f64::consts::PI;
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 
 use crate::autoencoder::lapped;
-use crate::config::{ModelConfig, PatchGrid};
+use crate::config::{ModelConfig, PatchGrid, SamplingConfig};
 use crate::nn::dense::sum_rows;
 use crate::nn::patch_grid::Border;
 
@@ -55,8 +55,8 @@ pub const CELLS: usize = 4;
 
 /// Standard normal numbers that grain takes for an image: one for each coefficient of each patch, then, where it has a
 /// spread, those of n, row by row.
-pub fn noise_len(config: &ModelConfig) -> usize {
-    let cells = config.grid().filter(|_| config.grain_spread > 0.0).map_or(0, |grid| grid.tokens() * CELLS * CELLS);
+pub fn noise_len(config: &ModelConfig, sampling: &SamplingConfig) -> usize {
+    let cells = config.grid().filter(|_| sampling.grain_spread > 0.0).map_or(0, |grid| grid.tokens() * CELLS * CELLS);
     config.pixels() + cells
 }
 
@@ -134,26 +134,26 @@ pub(crate) fn draw<B: Backend>(
     ln_s: Tensor<B, 2>,
     noise: Tensor<B, 2>,
     mean: Tensor<B, 2>,
-    config: &ModelConfig,
+    sampling: &SamplingConfig,
     grid: PatchGrid,
 ) -> Tensor<B, 2> {
     let [batch, len] = noise.dims();
     let (shape, pixels) = (ln_s.dims(), ln_s.shape().num_elements() / batch);
     let synthesis = lapped::tensor::<B>(grid.patch, &ln_s.device()).transpose();
-    let ln_s = match config.grain_contrast {
+    let ln_s = match sampling.grain_contrast {
         0.0 => ln_s,
         b => ln_s.clone() + (ln_s.mean_dim(1) - LN_PIVOT).clamp_max(MOST_ABOVE_PIVOT) * b,
     };
     let coefficients = ln_s.exp() * noise.clone().narrow(1, 0, pixels).reshape(shape);
     let mut grain = grid.overlap_add(coefficients.matmul(synthesis), Border::Wrap);
-    if config.grain_structure {
+    if sampling.grain_structure {
         let uneven = grain.clone() * structure(mean, grid);
         // Of the same power over the image.
         let power = |grain: &Tensor<B, 2>| grain.clone().square().sum_dim(1);
         grain = uneven.clone() * (power(&grain) / power(&uneven)).sqrt();
     }
     if len > pixels {
-        grain = grain * local_strength(noise.narrow(1, pixels, len - pixels), config.grain_spread, grid);
+        grain = grain * local_strength(noise.narrow(1, pixels, len - pixels), sampling.grain_spread, grid);
     }
     grain
 }

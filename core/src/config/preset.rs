@@ -1,19 +1,22 @@
 //! The presets.
 
 use serde::{Deserialize, Serialize};
+use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
-use super::{
-    ComputePrecision, ModelConfig, ObjectiveWeights, OptimizerKind, ResNetConfig, ScheduleConfig, ScheduleKind,
-    ScoreNetConfig, Stage, TrainingConfig,
-};
+use crate::config::model::{ModelConfig, ResNetConfig, ScheduleConfig, ScheduleKind, ScoreNetConfig};
+use crate::config::sampling::SamplingConfig;
+use crate::config::training::{ObjectiveWeights, OptimizerKind, Stage, TrainingConfig};
 
-/// A named model with the way it is trained.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A named model with the way it is trained and sampled.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Display, EnumString, IntoStaticStr, VariantArray,
+)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Preset {
     /// The paper's networks at 256×256.
     Paper,
-    /// A small model at 64×64 for a first run and for tests: trains in about a minute on a CPU.
+    /// A small model at 64×64 for a first run and for tests. It trains in about a minute on a CPU.
     Quick,
     /// Sharp images at 256×256: networks on patches with attention, in 30 MB. Trained in two stages, on a GPU.
     Sharp,
@@ -23,201 +26,171 @@ pub enum Preset {
 
 impl Preset {
     /// Every preset.
-    pub const ALL: [Preset; 4] = [Preset::Paper, Preset::Quick, Preset::Sharp, Preset::SharpSmall];
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 
     /// The name used on the command line and in file names.
     pub fn name(self) -> &'static str {
-        match self {
-            Preset::Paper => "paper",
-            Preset::Quick => "quick",
-            Preset::Sharp => "sharp",
-            Preset::SharpSmall => "sharp-small",
-        }
+        self.into()
     }
 
     /// The model.
     pub fn model(self) -> ModelConfig {
+        let blocks = |[width, layers]: [usize; 2]| ResNetConfig { width, layers, ..ResNetConfig::default() };
+        let monotonic = |hidden| ScheduleKind::Monotonic { hidden, learn_endpoints: false };
+        // Images of 256×256 in 16×16 patches of so many numbers each.
+        let on_patches = |channels: usize, encoder, decoder, score_net: [usize; 2], coarse: [usize; 2]| ModelConfig {
+            latent_dim: 256 * channels,
+            patch: Some(16),
+            grain: true,
+            encoder: blocks(encoder),
+            decoder: blocks(decoder),
+            score_net: ScoreNetConfig {
+                width: score_net[0],
+                layers: score_net[1],
+                gaussian_rank: 256,
+                coarse_width: coarse[0],
+                coarse_layers: coarse[1],
+                ..ScoreNetConfig::default()
+            },
+            ..ModelConfig::default()
+        };
+        // The brightness of a whole chest stands in hundreds of latent numbers together, and is drowned at a higher γ than
+        // one of them alone.
+        let between = |gamma_min, gamma_max| ScheduleConfig { kind: monotonic(32), gamma_min, gamma_max };
         match self {
-            //                               side latent width layers score embedding hidden
-            Preset::Paper => Self::dense_model(256, 64, 128, 6, 10, 128, 32),
-            Preset::Quick => Self::dense_model(64, 16, 64, 2, 3, 32, 8),
-            //                          numbers a patch, encoder, decoder, ScoreNet, heads; coarse
-            Preset::Sharp => Self::patch_model(128, [192, 2], [128, 3], [384, 6], 6, [256, 2], [-7.0, 10.0]),
+            Preset::Paper => ModelConfig::default(),
+            Preset::Quick => ModelConfig {
+                height: 64,
+                width: 64,
+                latent_dim: 16,
+                encoder: blocks([64, 2]),
+                decoder: blocks([64, 2]),
+                score_net: ScoreNetConfig { embedding_dim: 32, width: 64, layers: 3, ..ScoreNetConfig::default() },
+                schedule: ScheduleConfig { kind: monotonic(8), ..ScheduleConfig::default() },
+                ..ModelConfig::default()
+            },
+            Preset::Sharp => {
+                let model = on_patches(128, [192, 2], [128, 3], [384, 6], [256, 2]);
+                let score_net = ScoreNetConfig { heads: 6, ..model.score_net };
+                ModelConfig { score_net, schedule: between(-7.0, 10.0), ..model }
+            }
             Preset::SharpSmall => {
-                let mut model = Self::patch_model(64, [192, 2], [192, 3], [192, 8], 0, [512, 4], [-6.0, 9.0]);
-                // Measured on the shipped weights: see their card.
-                (model.score_net.gamma_offset, model.score_net.autoguidance) = (0.2, 0.05);
-                (model.score_net.corrected_below, model.score_net.coarse_autoguidance) = (Some(3.0), 0.5);
-                model
+                ModelConfig { schedule: between(-6.0, 9.0), ..on_patches(64, [192, 2], [192, 3], [192, 8], [512, 4]) }
             }
         }
     }
 
-    fn dense_model(
-        side: usize,
-        latent_dim: usize,
-        width: usize,
-        layers: usize,
-        score_layers: usize,
-        embedding_dim: usize,
-        hidden: usize,
-    ) -> ModelConfig {
-        let blocks = |layers| ResNetConfig { width, layers, layer_norm: false, heads: 0 };
-        ModelConfig {
-            height: side,
-            width: side,
-            latent_dim,
-            patch: None,
-            grain: false,
-            grain_spread: 0.0,
-            grain_contrast: 0.0,
-            grain_structure: false,
-            classes: 0,
-            encoder: blocks(layers),
-            decoder: blocks(layers),
-            score_net: ScoreNetConfig {
-                embedding_dim,
-                width,
-                layers: score_layers,
-                layer_norm: false,
-                heads: 0,
-                gaussian_rank: 0,
-                coarse_width: 0,
-                coarse_layers: 0,
-                gamma_offset: 0.0,
-                autoguidance: 0.0,
-                coarse_autoguidance: 0.0,
-                corrected_below: None,
-            },
-            schedule: ScheduleConfig {
-                kind: ScheduleKind::Monotonic { hidden, learn_endpoints: false },
-                gamma_min: -5.0,
-                gamma_max: 5.0,
-            },
-        }
-    }
-
-    /// Each network as width and layers.
-    fn patch_model(
-        channels: usize,
-        encoder: [usize; 2],
-        decoder: [usize; 2],
-        score_net: [usize; 2],
-        heads: usize,
-        coarse: [usize; 2],
-        [gamma_min, gamma_max]: [f64; 2],
-    ) -> ModelConfig {
-        let blocks = |[width, layers]: [usize; 2]| ResNetConfig { width, layers, layer_norm: false, heads: 0 };
-        ModelConfig {
-            height: 256,
-            width: 256,
-            latent_dim: 256 * channels, // of 16×16 patches
-            patch: Some(16),
-            grain: true,
-            // Measured on validation images: see the card of the shipped weights.
+    /// How the model is sampled, measured on validation images and on the shipped weights: see their card.
+    pub fn sampling(self) -> SamplingConfig {
+        let with_grain = SamplingConfig {
             grain_spread: 0.6,
             grain_contrast: 0.6,
             grain_structure: true,
-            classes: 0,
-            encoder: blocks(encoder),
-            decoder: blocks(decoder),
-            score_net: ScoreNetConfig {
-                embedding_dim: 128,
-                width: score_net[0],
-                layers: score_net[1],
-                layer_norm: false,
-                heads,
-                gaussian_rank: 256,
-                coarse_width: coarse[0],
-                coarse_layers: coarse[1],
-                gamma_offset: 0.0,
-                autoguidance: 0.0,
-                coarse_autoguidance: 0.0,
-                corrected_below: None,
-            },
-            schedule: ScheduleConfig {
-                kind: ScheduleKind::Monotonic { hidden: 32, learn_endpoints: false },
-                gamma_min,
-                // The brightness of a whole chest stands in hundreds of latent numbers together, and is drowned later
-                // than one of them.
-                gamma_max,
+            ..SamplingConfig::default()
+        };
+        match self {
+            Preset::Paper | Preset::Quick => SamplingConfig::default(),
+            Preset::Sharp => with_grain,
+            Preset::SharpSmall => SamplingConfig {
+                gamma_offset: 0.2,
+                autoguidance: 0.05,
+                coarse_autoguidance: 0.5,
+                corrected_below: Some(3.0),
+                ..with_grain
             },
         }
     }
 
     /// Training images that it takes, the first in name order; all where absent.
     pub fn max_images(self) -> Option<usize> {
-        match self {
-            Preset::Paper => Some(1341),
-            Preset::Quick | Preset::Sharp | Preset::SharpSmall => None,
-        }
+        (self == Preset::Paper).then_some(1341)
     }
 
-    /// The training of a stage, or of the one that comes first.
+    /// The training of a stage, or of the first one where none is given.
     pub fn training(self, stage: Option<Stage>) -> TrainingConfig {
-        let paper = TrainingConfig {
-            stage: stage.unwrap_or_default(),
-            optimizer: OptimizerKind::AdamW,
-            steps: 20_000,
-            batch: 64,
-            accumulation: 1,
-            precision: ComputePrecision::F32,
-            ema_half_lives: Vec::new(),
-            ema_rampup: 0.05,
-            coarse_steps: 0,
-            times_per_image: 4,
-            learning_rate: 8e-4,
-            warmup_steps: 250,
-            final_fraction: 1e-5,
-            beta_1: 0.9,
-            beta_2: 0.99,
-            epsilon: 1e-8,
-            weight_decay: 1e-4,
-            clip_norm: 1.0,
-            diffusion_steps: None,
+        let paper = TrainingConfig { stage: stage.unwrap_or_default(), ..TrainingConfig::default() };
+        let sharp = TrainingConfig {
+            stage: stage.unwrap_or(Stage::Autoencoder),
+            batch: 32,
+            times_per_image: 1,
+            learning_rate: 3e-4,
+            weight_decay: 1e-2,
+            final_fraction: 1e-2,
             objective: ObjectiveWeights {
-                rate: 1.0,
-                mse: 0.0,
-                gradient_difference: 0.0,
-                grain: 0.0,
-                sigmoid_bias: None,
+                // As of Gaussian pixels with a deviation of 0.014 for the mean, and as much again for its differences.
+                mse: 2500.0,
+                gradient_difference: 2500.0,
+                grain: 0.1,
+                sigmoid_bias: Some(2.0),
+                ..ObjectiveWeights::default()
             },
-            label_dropout: 0.1,
-        };
-        // As of Gaussian pixels with a deviation of 0.014 for the mean, and as much again for its differences.
-        let objective = ObjectiveWeights {
-            rate: 1.0,
-            mse: 2500.0,
-            gradient_difference: 2500.0,
-            grain: 0.1,
-            sigmoid_bias: Some(2.0),
+            ..paper.clone()
         };
         match self {
             Preset::Paper => paper,
             Preset::Quick => TrainingConfig { steps: 1000, batch: 32, learning_rate: 2e-3, warmup_steps: 50, ..paper },
             Preset::Sharp | Preset::SharpSmall if stage == Some(Stage::Diffusion) => TrainingConfig {
                 optimizer: OptimizerKind::Muon,
-                // On a GPU more images a step are more images a second: trainer/notes/sharp-h200.md.
+                // On a GPU more images per step are more images per second: trainer/notes/sharp-h200.md.
                 batch: if self == Preset::Sharp { 128 } else { 32 },
                 ema_half_lives: vec![50_000],
                 coarse_steps: 10_000,
-                times_per_image: 1,
                 learning_rate: 4e-3,
-                weight_decay: 1e-2,
-                final_fraction: 1e-2,
-                objective,
-                ..paper
+                ..sharp
             },
-            Preset::Sharp | Preset::SharpSmall => TrainingConfig {
-                stage: stage.unwrap_or(Stage::Autoencoder),
-                batch: 32,
-                times_per_image: 1,
-                learning_rate: 3e-4,
-                weight_decay: 1e-2,
-                final_fraction: 1e-2,
-                objective,
-                ..paper
-            },
+            Preset::Sharp | Preset::SharpSmall => sharp,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn presets_are_valid_and_survive_json() {
+        for preset in Preset::ALL {
+            let model = preset.model();
+            assert_eq!(model.validate(), Ok(()), "{preset}");
+            assert_eq!(preset.sampling().validate(&model), Ok(()), "{preset}");
+            for stage in Stage::ALL.iter().copied().map(Some).chain([None]) {
+                let training = preset.training(stage);
+                assert_eq!(training.validate(), Ok(()), "{preset}");
+                assert!(stage.is_none_or(|stage| stage == training.stage), "{preset}");
+            }
+            let text = serde_json::to_string(&model).expect("a configuration is JSON");
+            assert_eq!(model, serde_json::from_str(&text).expect(&text));
+        }
+    }
+
+    #[test]
+    fn names_are_those_of_the_files() {
+        for preset in Preset::ALL {
+            assert_eq!(serde_json::json!(preset), preset.name());
+            assert_eq!(preset.name().parse(), Ok(*preset));
+        }
+        assert_eq!(Preset::SharpSmall.name(), "sharp-small");
+    }
+
+    #[test]
+    fn absurd_sizes_are_refused_by_name() {
+        for (preset, field, change) in [
+            (Preset::Paper, "decoder.width", (|config| config.decoder.width = usize::MAX) as fn(&mut ModelConfig)),
+            (Preset::Sharp, "gaussian_rank", |config| config.score_net.gaussian_rank = 16 * 256 + 1),
+            (Preset::SharpSmall, "patch", |config| (config.height, config.patch) = (64, Some(64))),
+            (Preset::SharpSmall, "decoder.width", |config| config.decoder.width = 4),
+            (Preset::Paper, "gamma_max", |config| config.schedule.gamma_max = f64::NAN),
+            (Preset::Paper, "gamma_max", |config| config.schedule.gamma_max = -6.0),
+        ] {
+            let mut config = preset.model();
+            change(&mut config);
+            let error = config.validate().expect_err(field).to_string();
+            assert!(error.contains(field), "{error}");
+        }
+        let sampling = SamplingConfig { gamma_offset: f64::NAN, ..SamplingConfig::default() };
+        assert!(sampling.validate(&ModelConfig::default()).is_err());
+        let error =
+            Preset::SharpSmall.sampling().validate(&ModelConfig::default()).expect_err("no Gaussian prediction");
+        assert_eq!(error.field, "sampling.autoguidance");
     }
 }

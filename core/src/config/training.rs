@@ -1,13 +1,16 @@
 //! How a model is trained.
 
 use serde::{Deserialize, Serialize};
+use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
-use super::{refuse, within};
 use crate::error::ConfigError;
 
 /// Precision of the matrix products in training.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Display, EnumString, IntoStaticStr, VariantArray,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum ComputePrecision {
     /// float32, or what the backend takes for it (TensorFloat-32 on recent NVIDIA GPUs).
     #[default]
@@ -19,19 +22,21 @@ pub enum ComputePrecision {
 }
 
 impl ComputePrecision {
+    /// Every precision.
+    pub const ALL: &'static [Self] = Self::VARIANTS;
+
     /// The name on the command line.
     pub fn name(self) -> &'static str {
-        match self {
-            ComputePrecision::F32 => "f32",
-            ComputePrecision::Bf16 => "bf16",
-            ComputePrecision::F16 => "f16",
-        }
+        self.into()
     }
 }
 
 /// What turns gradients into steps.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Display, EnumString, IntoStaticStr, VariantArray,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum OptimizerKind {
     /// AdamW for all parameters (Loshchilov and Hutter 2019).
     #[default]
@@ -42,8 +47,11 @@ pub enum OptimizerKind {
 }
 
 /// What a run trains.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Display, EnumString, IntoStaticStr, VariantArray,
+)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Stage {
     /// Everything at once, as in the paper.
     #[default]
@@ -58,8 +66,8 @@ pub enum Stage {
 }
 
 impl Stage {
-    /// All stages.
-    pub const ALL: [Stage; 4] = [Stage::Joint, Stage::Autoencoder, Stage::Decoder, Stage::Diffusion];
+    /// Every stage.
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 
     /// Whether ScoreNet and noise schedule are trained, and the bound has a diffusion.
     pub fn has_diffusion(self) -> bool {
@@ -73,16 +81,11 @@ impl Stage {
 
     /// The name on the command line.
     pub fn name(self) -> &'static str {
-        match self {
-            Stage::Joint => "joint",
-            Stage::Autoencoder => "autoencoder",
-            Stage::Decoder => "decoder",
-            Stage::Diffusion => "diffusion",
-        }
+        self.into()
     }
 }
 
-/// How a model is trained: the loss, the optimizer and its schedule.
+/// How a model is trained: the loss, the optimizer and its schedule. The default is the paper's training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainingConfig {
@@ -133,12 +136,14 @@ pub struct TrainingConfig {
     pub label_dropout: f64,
 }
 
-/// The trained objective: reconstruction + rate · (latent + diffusion) + the paper's two auxiliary losses.
+/// The trained objective: reconstruction + kl_weight · (latent + diffusion) + weighted auxiliary losses. The default is the
+/// variational bound itself.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ObjectiveWeights {
-    /// Weight of latent + diffusion; 1 trains the variational bound itself.
-    pub rate: f64,
+    /// Weight of latent + diffusion.
+    #[serde(alias = "rate")]
+    pub kl_weight: f64,
     /// Weight of the mean squared error between x and the decoder's mean.
     pub mse: f64,
     /// Weight of the gradient difference between x and the decoder's mean.
@@ -151,6 +156,40 @@ pub struct ObjectiveWeights {
     pub sigmoid_bias: Option<f64>,
 }
 
+impl Default for TrainingConfig {
+    fn default() -> Self {
+        Self {
+            stage: Stage::default(),
+            optimizer: OptimizerKind::default(),
+            steps: 20_000,
+            batch: 64,
+            accumulation: 1,
+            precision: ComputePrecision::default(),
+            ema_half_lives: Vec::new(),
+            ema_rampup: 0.05,
+            coarse_steps: 0,
+            times_per_image: 4,
+            learning_rate: 8e-4,
+            warmup_steps: 250,
+            final_fraction: 1e-5,
+            beta_1: 0.9,
+            beta_2: 0.99,
+            epsilon: 1e-8,
+            weight_decay: 1e-4,
+            clip_norm: 1.0,
+            diffusion_steps: None,
+            objective: ObjectiveWeights::default(),
+            label_dropout: 0.1,
+        }
+    }
+}
+
+impl Default for ObjectiveWeights {
+    fn default() -> Self {
+        Self { kl_weight: 1.0, mse: 0.0, gradient_difference: 0.0, grain: 0.0, sigmoid_bias: None }
+    }
+}
+
 impl TrainingConfig {
     /// Checks the ranges.
     ///
@@ -158,18 +197,18 @@ impl TrainingConfig {
     /// The first field out of its range, with the range.
     pub fn validate(&self) -> Result<(), ConfigError> {
         if self.steps == 0 {
-            return Err(refuse("steps", 0, "at least 1 is accepted"));
+            return Err(ConfigError::new("steps", 0, "at least 1 is accepted"));
         }
-        within("batch", self.batch, 1, 65_536)?;
-        within("accumulation", self.accumulation, 1, 65_536)?;
+        ConfigError::check_range("batch", self.batch, 1..=65_536)?;
+        ConfigError::check_range("accumulation", self.accumulation, 1..=65_536)?;
         if !self.batch.is_multiple_of(self.accumulation) {
-            return Err(refuse("accumulation", self.accumulation, &format!("a divisor of the batch {}", self.batch)));
+            let accepted = format!("a divisor of the batch {} is accepted", self.batch);
+            return Err(ConfigError::new("accumulation", self.accumulation, accepted));
         }
-        within("times_per_image", self.times_per_image, 1, 1024)?;
-        if let Some(0) = self.ema_half_lives.iter().find(|&&images| images == 0) {
-            return Err(refuse("ema_half_lives", 0, "numbers of images from 1 are accepted"));
+        ConfigError::check_range("times_per_image", self.times_per_image, 1..=1024)?;
+        if self.ema_half_lives.contains(&0) {
+            return Err(ConfigError::new("ema_half_lives", 0, "numbers of images from 1 are accepted"));
         }
-        let fraction = "a number from 0 to 1 is accepted";
         for (field, value) in [
             ("learning_rate", self.learning_rate),
             ("final_fraction", self.final_fraction),
@@ -178,27 +217,25 @@ impl TrainingConfig {
             ("label_dropout", self.label_dropout),
             ("ema_rampup", self.ema_rampup),
         ] {
-            if !(0.0..=1.0).contains(&value) {
-                return Err(refuse(field, value, fraction));
-            }
+            ConfigError::check_range(field, value, 0.0..=1.0)?;
         }
         for (field, value) in [
             ("epsilon", self.epsilon),
             ("weight_decay", self.weight_decay),
-            ("objective.rate", self.objective.rate),
+            ("objective.kl_weight", self.objective.kl_weight),
             ("objective.mse", self.objective.mse),
             ("objective.gradient_difference", self.objective.gradient_difference),
             ("objective.grain", self.objective.grain),
         ] {
             if !(value >= 0.0 && value.is_finite()) {
-                return Err(refuse(field, value, "a number of at least 0 is accepted"));
+                return Err(ConfigError::new(field, value, "a number of at least 0 is accepted"));
             }
         }
         if self.clip_norm.is_nan() || self.clip_norm <= 0.0 {
-            return Err(refuse("clip_norm", self.clip_norm, "a number above 0 is accepted"));
+            return Err(ConfigError::new("clip_norm", self.clip_norm, "a number above 0 is accepted"));
         }
         if self.diffusion_steps == Some(0) {
-            return Err(refuse("diffusion_steps", 0, "at least 1 is accepted"));
+            return Err(ConfigError::new("diffusion_steps", 0, "at least 1 is accepted"));
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use burn::tensor::backend::Backend;
-use vdm::config::ModelConfig;
+use vdm::config::{ModelConfig, SamplingConfig};
 use vdm::model::{Networks, Vdm};
 use vdm::weights::{self, Header, Part, Precision, Provenance};
 
@@ -88,7 +88,7 @@ pub fn load_model<B: Backend>(path: &Path, encoder: WithEncoder, device: &B::Dev
         let bytes = read(&path)?;
         networks.encoder = Some(weights::load_encoder(&bytes, &sha256, device).with_context(|| cannot_use(&path))?);
     }
-    let model = block_on(Vdm::new(header.config.clone(), networks))?;
+    let model = block_on(Vdm::new(header.config.clone(), header.sampling, networks))?;
     Ok(LoadedModel { header, sha256, model })
 }
 
@@ -97,16 +97,17 @@ pub fn write_model<B: Backend>(
     path: &Path,
     networks: &Networks<B>,
     config: &ModelConfig,
+    sampling: &SamplingConfig,
     provenance: &Provenance,
     precision: Precision,
 ) -> Result<()> {
-    let sampling = weights::save(networks, config, provenance, precision)?;
+    let bytes = weights::save(networks, config, sampling, provenance, precision)?;
     if let Some(encoder) = &networks.encoder {
-        let hash = weights::sha256_hex(&sampling);
-        let bytes = weights::save_encoder(encoder, config, provenance, &hash, precision)?;
-        write_atomic(&encoder_path(path), &bytes)?;
+        let hash = weights::sha256_hex(&bytes);
+        let encoder = weights::save_encoder(encoder, config, provenance, &hash, precision)?;
+        write_atomic(&encoder_path(path), &encoder)?;
     }
-    write_atomic(path, &sampling)
+    write_atomic(path, &bytes)
 }
 
 /// Reads a file, naming it where that fails.

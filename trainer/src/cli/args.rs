@@ -16,10 +16,10 @@ use crate::train::Nodes;
 #[derive(Debug, Args)]
 pub struct TrainArgs {
     /// Preset: the model and how it is trained [default: paper on a GPU, quick on the CPU]
-    #[arg(long, value_parser = choice(&Preset::ALL, Preset::name))]
+    #[arg(long, value_parser = choice(Preset::ALL, Preset::name))]
     pub preset: Option<Preset>,
     /// What to train; sharp models take two stages, autoencoder and diffusion [default: the preset's first]
-    #[arg(long, value_parser = choice(&Stage::ALL, Stage::name))]
+    #[arg(long, value_parser = choice(Stage::ALL, Stage::name))]
     pub stage: Option<Stage>,
     /// Weights file to start from, with its encoder file beside it
     #[arg(long, value_name = "FILE")]
@@ -37,7 +37,7 @@ pub struct TrainArgs {
     #[arg(long, value_name = "IMAGES", value_delimiter = ',')]
     pub ema: Vec<u64>,
     /// Precision of matrix products; weights, losses and optimizer are always f32 [default: f32]
-    #[arg(long, value_parser = choice(&PRECISIONS, ComputePrecision::name))]
+    #[arg(long, value_parser = choice(ComputePrecision::ALL, ComputePrecision::name))]
     pub precision: Option<ComputePrecision>,
     /// Seed of weights, order of images, times and noise [default: 0]
     #[arg(long)]
@@ -74,8 +74,6 @@ pub struct TrainArgs {
     pub nodes: Nodes,
 }
 
-const PRECISIONS: [ComputePrecision; 3] = [ComputePrecision::F32, ComputePrecision::Bf16, ComputePrecision::F16];
-
 /// A parser of values by their names, which `--help` lists.
 pub fn choice<T: Copy + Send + Sync + 'static>(
     all: &'static [T],
@@ -93,7 +91,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 pub fn setting_of_flag(flag: &str) -> Option<String> {
     let name = flag.trim_start_matches('-').replace('-', "_");
     match name.as_str() {
-        "rate_weight" => return Some("training.objective.rate".to_owned()),
+        "rate_weight" => return Some("training.objective.kl_weight".to_owned()),
         "schedule" => return Some("model.schedule.kind".to_owned()),
         _ => {}
     }

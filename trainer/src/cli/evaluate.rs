@@ -35,7 +35,7 @@ pub struct EvaluateArgs {
     #[arg(long, value_name = "DIR")]
     pub samples_dir: Option<PathBuf>,
     /// How a step is taken
-    #[arg(long, value_parser = choice(&Sampler::ALL, Sampler::name), default_value = Sampler::default().name())]
+    #[arg(long, value_parser = choice(Sampler::ALL, Sampler::name), default_value = Sampler::default().name())]
     pub sampler: Sampler,
     /// Network evaluations a sample
     #[arg(long, value_name = "N", default_value_t = 50)]

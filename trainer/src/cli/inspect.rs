@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use vdm::weights::{read_header, sha256_hex};
+use vdm::weights::{Part, read_header, sha256_hex};
 
 use crate::base::files;
 
@@ -37,6 +37,7 @@ pub fn command(args: InspectArgs) -> Result<()> {
             "part": header.part,
             "parameters": parameters,
             "config": header.config,
+            "sampling": header.sampling,
             "provenance": header.provenance,
             "sampling_sha256": header.sampling_sha256,
             "tensors": tensors,
@@ -44,17 +45,14 @@ pub fn command(args: InspectArgs) -> Result<()> {
         return files::print(format!("{}\n", serde_json::to_string_pretty(&value)?).as_bytes());
     }
     let mut lines = vec![
-        format!(
-            "{}: {} file, {} parameters, {} bytes",
-            args.weights.display(),
-            header.part.name(),
-            parameters,
-            bytes.len()
-        ),
+        format!("{}: {} file, {} parameters, {} bytes", args.weights.display(), header.part, parameters, bytes.len()),
         format!("sha256      {hash}"),
     ];
     lines.extend(header.sampling_sha256.iter().map(|sampling| format!("belongs to  {sampling}")));
     lines.push(format!("config      {}", serde_json::to_string(&header.config)?));
+    if header.part == Part::Sampling {
+        lines.push(format!("sampling    {}", serde_json::to_string(&header.sampling)?));
+    }
     lines.push(format!("provenance  {}", serde_json::to_string(&header.provenance)?));
     lines.push(format!("\n{:<45} {:<5} shape", "tensor", "type"));
     lines.extend(

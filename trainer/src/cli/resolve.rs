@@ -172,7 +172,8 @@ mod tests {
         let config = Preset::Quick.model();
         let networks = Networks::<Autodiff<Flex>>::new(&config, 1, &Default::default()).expect("builds");
         let provenance = Provenance { seed, split_seed, ..Provenance::default() };
-        files::write_model(path, &networks, &config, &provenance, Precision::F16).expect("writes");
+        files::write_model(path, &networks, &config, &Preset::Quick.sampling(), &provenance, Precision::F16)
+            .expect("writes");
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub struct SampleArgs {
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub steps: usize,
     /// How a step is taken
-    #[arg(long, value_parser = choice(&Sampler::ALL, Sampler::name), default_value = Sampler::default().name())]
+    #[arg(long, value_parser = choice(Sampler::ALL, Sampler::name), default_value = Sampler::default().name())]
     pub sampler: Sampler,
     /// Guidance weight; 0 is the plain conditional prediction
     #[arg(long, value_name = "W", default_value_t = 0.0, allow_hyphen_values = true)]

@@ -205,27 +205,28 @@ impl<'a> Card<'a> {
             None => "none".to_owned(),
             Some(of) => format!("{} residual blocks of {} features on these components", of.layers, of.width),
         };
-        let grain = match (config.grain, config.grain_spread) {
+        let sampling = &self.header.sampling;
+        let grain = match (config.grain, sampling.grain_spread) {
             (false, _) => "none".to_owned(),
             (true, 0.0) => "of the strength that the decoder gives, even within a patch".to_owned(),
             (true, spread) => format!("of the strength that the decoder gives, uneven by a spread of {spread}"),
         };
-        let contrast = match config.grain_contrast {
+        let contrast = match sampling.grain_contrast {
             0.0 => String::new(),
             b => format!(", with a contrast of {b} more among patches"),
         };
-        let structure = match config.grain && config.grain_structure {
+        let structure = match config.grain && sampling.grain_structure {
             true => ", stronger where the mean image has fine structure",
             false => "",
         };
-        let offset = match config.score_net.gamma_offset {
+        let offset = match sampling.gamma_offset {
             0.0 => "the γ that there is".to_owned(),
             offset => format!("the γ that there is, less {offset}"),
         };
         let counts = |w: f64| if w == 0.0 { "once".to_owned() } else { format!("{} times", 1.0 + w) };
-        let autoguidance = counts(config.score_net.autoguidance);
-        let coarse_counts = counts(config.score_net.coarse_autoguidance) + ", at all γ";
-        let corrected = match config.score_net.corrected_below {
+        let autoguidance = counts(sampling.autoguidance);
+        let coarse_counts = counts(sampling.coarse_autoguidance) + ", at all γ";
+        let corrected = match sampling.corrected_below {
             None => "at all γ".to_owned(),
             Some(below) => format!("at γ below {below}; above, it is told γ, and counts once"),
         };
@@ -432,7 +433,14 @@ mod tests {
             ..Provenance::default()
         };
         let tensors = vec![TensorInfo { name: "a".into(), dtype: "F16".into(), shape: vec![3, 5] }];
-        Header { part: Part::Sampling, config: Preset::Quick.model(), provenance, sampling_sha256: None, tensors }
+        Header {
+            part: Part::Sampling,
+            config: Preset::Quick.model(),
+            sampling: Preset::Quick.sampling(),
+            provenance,
+            sampling_sha256: None,
+            tensors,
+        }
     }
 
     fn report(audited: bool) -> Report {

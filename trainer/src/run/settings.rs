@@ -7,7 +7,7 @@ use serde::de::{Deserializer, IntoDeserializer, Visitor, value::MapDeserializer}
 use serde::{Deserialize, Serialize, forward_to_deserialize_any};
 use serde_json::Value as Json;
 use toml::{Table, Value};
-use vdm::config::{ModelConfig, Preset, Stage, TrainingConfig};
+use vdm::config::{ModelConfig, Preset, SamplingConfig, Stage, TrainingConfig};
 use vdm::weights::Precision;
 
 use crate::base::files;
@@ -35,6 +35,9 @@ pub struct RunSettings {
     pub training: TrainingConfig,
     /// The model; the data determines `classes`.
     pub model: ModelConfig,
+    /// How samples are drawn; the weights file has it too.
+    #[serde(default)]
+    pub sampling: SamplingConfig,
 }
 
 /// When a run logs, validates, samples and saves, in steps.
@@ -101,7 +104,7 @@ const WITHOUT: [(&str, &str); 15] = [
     ("training.diffusion_steps", "continuous time"),
     ("training.objective.sigmoid_bias", "the variational bound's own weights"),
     ("model.patch", "the networks see the image whole"),
-    ("model.score_net.corrected_below", "corrections at every γ"),
+    ("sampling.corrected_below", "corrections at every γ"),
 ];
 
 impl RunSettings {
@@ -129,6 +132,7 @@ impl RunSettings {
             },
             training: preset.training(stage),
             model: preset.model(),
+            sampling: preset.sampling(),
         }
     }
 
@@ -138,6 +142,7 @@ impl RunSettings {
     /// The first setting out of its range, with the range.
     pub fn validate(&self) -> Result<()> {
         self.model.validate().context("the model cannot be built")?;
+        self.sampling.validate(&self.model).context("the model cannot be sampled")?;
         self.training.validate().context("the training cannot be run")?;
         let Cadence { log_every, validate_every, sample_every, checkpoint_every, keep_every, .. } = self.run;
         for (name, value) in [
@@ -162,8 +167,9 @@ impl RunSettings {
     ///
     /// # Errors
     /// A key that is no option, or a value that the option does not take.
-    pub fn with(&self, over: Table, origin: &str) -> Result<Self> {
+    pub fn with(&self, mut over: Table, origin: &str) -> Result<Self> {
         let mut all = Table::try_from(self)?;
+        move_former_options(&mut over);
         merge(&mut all, over);
         Self::from_table(all).with_context(|| format!("cannot use {origin}"))
     }
@@ -200,7 +206,9 @@ impl RunSettings {
 
     /// Reads a `run.toml`.
     pub fn read(path: &Path) -> Result<Self> {
-        Self::from_table(read_table(path)?).with_context(|| format!("{} is damaged", path.display()))
+        let mut table = read_table(path)?;
+        move_former_options(&mut table);
+        Self::from_table(table).with_context(|| format!("{} is damaged", path.display()))
     }
 
     /// Writes `run.toml`.
@@ -234,6 +242,20 @@ pub fn assign(table: &mut Table, assignment: &str) -> Result<()> {
         merge(table, over);
     }
     Ok(())
+}
+
+/// Moves options to the sections and names of today, from where older files keep them.
+fn move_former_options(table: &mut Table) {
+    let moved = |table: &mut Table, section: &str, from: &str, to: &str| {
+        let section = section.split('/').filter(|key| !key.is_empty());
+        let value = section.fold(Some(&mut *table), |table, key| table?.get_mut(key)?.as_table_mut())?.remove(from)?;
+        let to = to.rsplit('.').fold(value, |value, key| Value::Table(Table::from_iter([(key.to_owned(), value)])));
+        Some(merge(table, to.as_table()?.clone()))
+    };
+    for (section, key) in SamplingConfig::FORMER_PLACES {
+        moved(table, &format!("model{section}"), key, &format!("sampling.{key}"));
+    }
+    moved(table, "training/objective", "rate", "training.objective.kl_weight");
 }
 
 /// Puts a table on top of another, section by section.
@@ -373,14 +395,14 @@ mod tests {
         assert_eq!(kept(&all), all);
         for (name, value) in all.options().expect("options") {
             assert!(!value.is_null(), "{name}");
-            for preset in Preset::ALL {
+            for &preset in Preset::ALL {
                 let settings = set(&RunSettings::of(preset, None), &format!("{name}={value}")).expect(&name);
                 assert_eq!(option(&settings, &name), value, "{name}");
                 assert_eq!(kept(&settings), settings, "{name}");
             }
         }
         let optional = optional(&all);
-        for name in Preset::ALL.into_iter().flat_map(open) {
+        for name in Preset::ALL.iter().copied().flat_map(open) {
             assert!(optional.contains(&name), "{name} cannot be unset");
         }
         for name in optional {
@@ -436,6 +458,33 @@ mod tests {
         expected.model.schedule.kind = ScheduleKind::Linear;
         expected.run.keep_every = Some(100);
         assert_eq!(settings, expected);
+    }
+
+    #[test]
+    fn options_of_an_older_run_are_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("run.toml");
+        let expected = RunSettings::of(Preset::SharpSmall, None);
+        let text = expected.to_toml().expect("TOML");
+        let (rest, sampling) = text.split_once("[sampling]").expect("a section");
+        let options = sampling.lines().filter(|line| line.contains('=') && !line.starts_with('#'));
+        let (grain, score): (Vec<&str>, Vec<&str>) = options.partition(|line| line.starts_with("grain"));
+        let older = rest
+            .replace("kl_weight", "rate")
+            .replace("[model]\n", &format!("[model]\n{}\n", grain.join("\n")))
+            .replace("[model.score_net]\n", &format!("[model.score_net]\n{}\n", score.join("\n")));
+        assert!(
+            older.contains("rate =") && older.contains("gamma_offset") && older.contains("grain_spread"),
+            "{older}"
+        );
+        std::fs::write(&path, &older).expect("a file");
+        assert_eq!(RunSettings::read(&path).expect(&older), expected);
+        let settings = set(&expected, "model.score_net.corrected_below=none").expect("a former name");
+        assert_eq!(settings.sampling.corrected_below, None);
+        assert_eq!(
+            set(&expected, "training.objective.rate=2").expect("a former name").training.objective.kl_weight,
+            2.0
+        );
     }
 
     #[test]

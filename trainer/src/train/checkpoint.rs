@@ -8,7 +8,7 @@ use burn::module::AutodiffModule;
 use burn::record::{FullPrecisionSettings, NamedMpkBytesRecorder, Recorder};
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use serde::{Deserialize, Serialize};
-use vdm::config::ModelConfig;
+use vdm::config::{ModelConfig, SamplingConfig};
 use vdm::model::Networks;
 use vdm::weights::{self, Precision, Provenance};
 
@@ -73,6 +73,7 @@ type OptimizerRecorder = NamedMpkBytesRecorder<FullPrecisionSettings>;
 pub fn save<B: AutodiffBackend>(
     folder: &Path,
     config: &ModelConfig,
+    sampling: &SamplingConfig,
     provenance: &Provenance,
     checkpoint: &Checkpoint<B>,
 ) -> Result<()> {
@@ -80,9 +81,16 @@ pub fn save<B: AutodiffBackend>(
         let fresh = tempfile::Builder::new().prefix(FRESH).tempdir_in(folder)?;
         let model = |name: &str| fresh.path().join(format!("{name}.safetensors"));
         let networks = checkpoint.networks.valid();
-        files::write_model(&model("model"), &networks, config, provenance, Precision::F32)?;
+        files::write_model(&model("model"), &networks, config, sampling, provenance, Precision::F32)?;
         for average in &checkpoint.emas {
-            files::write_model(&model(&average.name()), &average.networks, config, provenance, Precision::F32)?;
+            files::write_model(
+                &model(&average.name()),
+                &average.networks,
+                config,
+                sampling,
+                provenance,
+                Precision::F32,
+            )?;
         }
         let record = OptimizerRecorder::default()
             .record(checkpoint.optimizer.to_record(), ())

@@ -68,15 +68,7 @@ pub fn networks<B: AutodiffBackend>(
         networks.decoder = if theirs.grain == config.grain { from.decoder } else { from.decoder.with_grain_of(fresh) };
         let of_tokens = |config: &ModelConfig| {
             let score_net = config.score_net.clone();
-            ScoreNetConfig {
-                coarse_width: 0,
-                coarse_layers: 0,
-                gamma_offset: 0.0,
-                autoguidance: 0.0,
-                coarse_autoguidance: 0.0,
-                corrected_below: None,
-                ..score_net
-            }
+            ScoreNetConfig { coarse_width: 0, coarse_layers: 0, ..score_net }
         };
         let same_prior = of_tokens(theirs) == of_tokens(config)
             && theirs.schedule == config.schedule

@@ -137,7 +137,7 @@ impl RunLogger {
 
     /// Draws a grid of samples, always of the same seeds.
     pub fn samples<B: Backend>(&mut self, step: u64, networks: Networks<B>, device: &B::Device) -> Result<()> {
-        let model = block_on(Vdm::new(self.settings.model.clone(), networks))?;
+        let model = block_on(Vdm::new(self.settings.model.clone(), self.settings.sampling, networks))?;
         let sampler = Sampler::default();
         let options = SamplingOptions { sampler, steps: SAMPLE_STEPS, condition: Condition::default() };
         let images = draw(&model, options, Pixels::Mean, 0, SAMPLES, device, || {})?;
@@ -157,7 +157,7 @@ impl RunLogger {
         validation: &Dataset,
         device: &B::Device,
     ) -> Result<()> {
-        let model = block_on(Vdm::new(self.settings.model.clone(), networks))?;
+        let model = block_on(Vdm::new(self.settings.model.clone(), self.settings.sampling, networks))?;
         let (width, count) = (model.config.width, SAMPLES.min(validation.len()) / 2);
         let pixels: Vec<f32> = (0..count).flat_map(|i| validation.image(i).iter().map(|&v| to_unit(v))).collect();
         let x = Tensor::<B, 2>::from_data(TensorData::new(pixels, [count, model.config.pixels()]), device);

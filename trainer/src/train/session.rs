@@ -355,7 +355,8 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
                 self.state.trainer.best = Some(Best { step: line.step, series: name, objective });
                 let path = checkpoint::weights_path(&self.job.folder, self.settings.preset.name());
                 let precision = self.settings.weights.precision;
-                files::write_model(&path, &networks, &self.settings.model, &self.provenance(), precision)?;
+                let (model, sampling) = (&self.settings.model, &self.settings.sampling);
+                files::write_model(&path, &networks, model, sampling, &self.provenance(), precision)?;
             }
             if let Some(logger) = &mut self.logger {
                 logger.validation(&line)?;
@@ -385,7 +386,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         let (reconstruction, latent, diffusion) =
             (bits(|t| t.terms.reconstruction).mean, bits(|t| t.terms.latent).mean, bits(|t| t.terms.diffusion).mean);
         let objective = reconstruction
-            + weights.rate * (latent + diffusion)
+            + weights.kl_weight * (latent + diffusion)
             + auxiliary / std::f64::consts::LN_2
             + weights.grain * grain;
         Ok(ValidationLog {
@@ -420,7 +421,8 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
                 Some(step) => format!("the checkpoint of step {step} stays"),
                 None => "no checkpoint was saved before".to_owned(),
             };
-            checkpoint::save(&self.job.folder, &self.settings.model, &self.provenance(), &self.state)
+            let (model, sampling) = (&self.settings.model, &self.settings.sampling);
+            checkpoint::save(&self.job.folder, model, sampling, &self.provenance(), &self.state)
                 .with_context(|| format!("cannot save step {}; {last_good}", self.step()))?;
         }
         self.saved = Some(self.step());

@@ -34,7 +34,7 @@ impl<B: Backend> Engine<B> {
     /// The file does not fit, or the device cannot be read.
     pub async fn load(bytes: &[u8], device: B::Device) -> Result<Self, WeightsError> {
         let (header, networks) = weights::load::<B>(bytes, &device)?;
-        let model = Vdm::new(header.config.clone(), networks).await?;
+        let model = Vdm::new(header.config.clone(), header.sampling, networks).await?;
         let (recording, subject) = (RefCell::default(), RefCell::default());
         Ok(Self { model, encoder: RefCell::default(), device, header, recording, subject })
     }

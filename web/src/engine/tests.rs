@@ -28,7 +28,8 @@ fn now<T>(future: impl Future<Output = T>) -> T {
 fn engine() -> Engine<Flex> {
     let config = Preset::Quick.model();
     let networks = Networks::<Flex>::new(&config, 1, &FlexDevice).expect("networks");
-    let bytes = save(&networks, &config, &Provenance::default(), Precision::F16).expect("bytes");
+    let bytes =
+        save(&networks, &config, &Preset::Quick.sampling(), &Provenance::default(), Precision::F16).expect("bytes");
     let hash = sha256_hex(&bytes);
     let encoder = networks.encoder.expect("an encoder");
     let encoder = save_encoder(&encoder, &config, &Provenance::default(), &hash, Precision::F16).expect("bytes");
@@ -102,7 +103,7 @@ fn look(engine: &Engine<Flex>, run: &Run, image: u32, index: u32) -> Moment {
 fn every_sampler_ends_in_one_image_a_seed() {
     let engine = engine();
     now(engine.warm_up()).expect("warms up");
-    for sampler in Sampler::ALL {
+    for &sampler in Sampler::ALL {
         let run = Run::from_noise(Settings { sampler, ..settings(7, 5) }, 2);
         let host = TestHost::patient();
         let ending = now(engine.perform(&Task::Run(run.clone()), &host));
@@ -215,7 +216,7 @@ fn a_speed_is_of_the_models_own_operations() {
     let engine = engine();
     let outcome = perform(&engine, &Task::Speed);
     let Outcome::Speed(speed) = outcome else { panic!("{outcome:?}") };
-    let cost = cost::Cost::of(&engine.model.config);
+    let cost = cost::Cost::of(&engine.model.config, &engine.model.sampling);
     assert_eq!((speed.evaluate.operations, speed.decode.operations), (cost.evaluate, cost.decode));
 }
 

@@ -118,7 +118,7 @@ pub fn sampler(words: &Words, sampler: Sampler) -> &'static str {
 
 /// Every sampler, as a [`Select`](crate) takes them: name and words.
 pub fn samplers(words: &Words) -> Vec<(String, String)> {
-    Sampler::ALL.map(|one| (one.name().to_owned(), sampler(words, one).to_owned())).into()
+    Sampler::ALL.iter().map(|&one| (one.name().to_owned(), sampler(words, one).to_owned())).collect()
 }
 
 /// A class, as one chooses it.

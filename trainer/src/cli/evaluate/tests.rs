@@ -33,7 +33,7 @@ fn weights(path: &Path) {
     let networks =
         Networks::<Autodiff<Flex>>::new(&config, 1, &device).expect("builds").with_mean_image(&mean, &device);
     let provenance = Provenance { name: "quick".into(), images: 30, ..Provenance::default() };
-    write_model(path, &networks, &config, &provenance, Precision::F32).expect("writes");
+    write_model(path, &networks, &config, &Preset::Quick.sampling(), &provenance, Precision::F32).expect("writes");
 }
 
 fn evaluate(folder: &Path, line: &str) -> Result<()> {

@@ -51,8 +51,8 @@ pub fn export<B: Backend>(loaded: &LoadedModel<B>) -> Result<Vec<Exported>> {
     let metadata = metadata(loaded)?;
     let onnx = |name, graph: GraphProto| Exported { name, bytes: onnx(graph, metadata.clone()).encode_to_vec() };
     let mut exported = vec![
-        onnx("decoder.onnx", networks::decoder(&model.config, &parameters)?),
-        onnx("score-net.onnx", networks::score_net(&model.config, &model.schedule, &parameters)?),
+        onnx("decoder.onnx", networks::decoder(&model.config, &model.sampling, &parameters)?),
+        onnx("score-net.onnx", networks::score_net(&model.config, &model.sampling, &model.schedule, &parameters)?),
     ];
     if model.networks.encoder.is_some() {
         exported.push(onnx("encoder.onnx", networks::encoder(&model.config, &parameters)?));
@@ -87,6 +87,7 @@ fn metadata<B: Backend>(loaded: &LoadedModel<B>) -> Result<Vec<(String, String)>
         ("license", provenance.license.clone()),
         ("provenance", serde_json::to_string(provenance)?),
         ("config", serde_json::to_string(&loaded.header.config)?),
+        ("sampling", serde_json::to_string(&loaded.model.sampling)?),
     ];
     Ok(entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
 }
@@ -107,8 +108,8 @@ fn schedule<B: Backend>(loaded: &LoadedModel<B>) -> serde_json::Value {
         "classes": config.classes,
         "gamma_min": schedule.gamma_min,
         "gamma_max": schedule.gamma_max,
-        "gamma_offset": config.score_net.gamma_offset,
-        "corrected_below": config.score_net.corrected_below,
+        "gamma_offset": loaded.model.sampling.gamma_offset,
+        "corrected_below": loaded.model.sampling.corrected_below,
         "t": times,
         "gamma": gammas,
         "sampling": SAMPLING,

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use vdm::autoencoder::dense::INPUT_SCALE;
 use vdm::autoencoder::grain::noise_len;
-use vdm::config::ModelConfig;
+use vdm::config::{ModelConfig, SamplingConfig};
 use vdm::diffusion::schedule::NoiseSchedule;
 use vdm::math;
 
@@ -12,14 +12,15 @@ use super::patches;
 use super::proto::{ElementType, GraphProto};
 
 /// f `[batch, D]` → logits and mean `[batch, H·W]`, and with grain, from noise, an image.
-pub fn decoder(config: &ModelConfig, parameters: &Parameters) -> Result<GraphProto> {
+pub fn decoder(config: &ModelConfig, sampling: &SamplingConfig, parameters: &Parameters) -> Result<GraphProto> {
     let mut graph = Graph::new("decoder", parameters);
     let f = graph.input("f", ElementType::Float, Some(config.latent_dim), "Clean latent: z_0 / alpha_0.");
     let pixels = config.pixels();
     if let Some(grid) = config.grid() {
         let doc = "Standard normal numbers that grain is drawn from.";
-        let noise = config.grain.then(|| graph.input("noise", ElementType::Float, Some(noise_len(config)), doc));
-        let [logits, mean, image] = patches::decoder(&mut graph, config, grid, &f, noise.as_deref())?;
+        let noise =
+            config.grain.then(|| graph.input("noise", ElementType::Float, Some(noise_len(config, sampling)), doc));
+        let [logits, mean, image] = patches::decoder(&mut graph, config, sampling, grid, &f, noise.as_deref())?;
         graph.output(&logits, "logits", pixels, LOGITS);
         graph.output(&mean, "mean", pixels, "The mean image: grey values in [0, 1].");
         graph.output(&image, "image", pixels, "The image: its mean and the grain, in [0, 1].");
@@ -71,7 +72,12 @@ fn condition(graph: &mut Graph<'_>, time: &str, classes: Option<&str>, of: &str)
 }
 
 /// z `[batch, D]`, γ `[batch]` and, with classes, a label `[batch]` → ε̂ `[batch, D]`.
-pub fn score_net(config: &ModelConfig, schedule: &NoiseSchedule, parameters: &Parameters) -> Result<GraphProto> {
+pub fn score_net(
+    config: &ModelConfig,
+    sampling: &SamplingConfig,
+    schedule: &NoiseSchedule,
+    parameters: &Parameters,
+) -> Result<GraphProto> {
     let mut graph = Graph::new("score-net", parameters);
     let z = graph.input("z", ElementType::Float, Some(config.latent_dim), "Latent at the noise of gamma.");
     let gamma = graph.input("gamma", ElementType::Float, None, "-log of the signal-to-noise ratio.");
@@ -97,7 +103,9 @@ pub fn score_net(config: &ModelConfig, schedule: &NoiseSchedule, parameters: &Pa
     let of_coarse = config.coarse().map(|_| condition(&mut graph, &time, classes.as_deref(), "coarse")).transpose()?;
 
     let epsilon = match config.grid() {
-        Some(grid) => patches::score_net(&mut graph, config, grid, [&z, &gamma, &of_score_net], of_coarse.as_deref())?,
+        Some(grid) => {
+            patches::score_net(&mut graph, config, sampling, grid, [&z, &gamma, &of_score_net], of_coarse.as_deref())?
+        }
         None => {
             let change = graph.res_net(&config.score_net.blocks(), &z, Some(&of_score_net), "score_net.net")?;
             graph.node("Add", &[&z, &change], "score_net.epsilon")

@@ -10,7 +10,7 @@ use vdm::autoencoder::grain::{
 use vdm::autoencoder::lapped;
 use vdm::autoencoder::lapped::LN_DEVIATION;
 use vdm::autoencoder::patches::{DECODER_RESIDUAL, ENCODER_RESIDUAL, INPUT_SCALE, LEAST_ENERGY, LEAST_MEAN};
-use vdm::config::{GAUSSIAN_CHANNELS, ModelConfig, PatchGrid, ResNetConfig};
+use vdm::config::{GAUSSIAN_CHANNELS, ModelConfig, PatchGrid, ResNetConfig, SamplingConfig};
 use vdm::diffusion::score_net::LEAST_ALPHA;
 use vdm::nn::patch_grid::Border;
 use vdm::nn::patch_net::RMS_EPSILON;
@@ -253,6 +253,7 @@ impl Tokens<'_, '_> {
 pub fn decoder(
     graph: &mut Graph<'_>,
     config: &ModelConfig,
+    sampling: &SamplingConfig,
     grid: PatchGrid,
     f: &str,
     noise: Option<&str>,
@@ -286,9 +287,9 @@ pub fn decoder(
     let (low, high) = (on.scalar("grain.low", LN_DEVIATION.0)?, on.scalar("grain.high", LN_DEVIATION.1)?);
     let ln_s = on.graph.node("Clip", &[&ln_s, &low, &high], "decoder.grain.ln_s");
     let area = grid.patch * grid.patch;
-    let ln_s = if config.grain_contrast > 0.0 { on.contrasted(&ln_s, area, config.grain_contrast)? } else { ln_s };
+    let ln_s = if sampling.grain_contrast > 0.0 { on.contrasted(&ln_s, area, sampling.grain_contrast)? } else { ln_s };
     let s = on.graph.node("Exp", &[&ln_s], "decoder.grain.s");
-    let (pixels, len) = (config.pixels(), noise_len(config));
+    let (pixels, len) = (config.pixels(), noise_len(config, sampling));
     let of_coefficients = on.numbered(noise, 0..pixels, "grain.noise");
     let of_coefficients = on.reshape(&of_coefficients, &[area], "grain.noise.patches");
     let drawn = on.graph.node("Mul", &[&s, &of_coefficients], "grain.coefficients");
@@ -299,7 +300,7 @@ pub fn decoder(
     let synthesis = on.graph.constant("grain.synthesis", &[area, grid.window()], &transposed)?;
     let windows = on.graph.node("MatMul", &[&drawn, &synthesis], "grain.windows");
     let mut grain = on.overlap_add(&windows, "grain.image")?;
-    if config.grain_structure {
+    if sampling.grain_structure {
         let structure = on.structure(&mean)?;
         let uneven = on.graph.node("Mul", &[&grain, &structure], "grain.structured");
         let [of_even, of_uneven] = [(&grain, "grain.power.even"), (&uneven, "grain.power.uneven")].map(|(x, name)| {
@@ -313,7 +314,7 @@ pub fn decoder(
     }
     if len > pixels {
         let n = on.numbered(noise, pixels..len, "grain.n");
-        let strength = on.local_strength(&n, config.grain_spread)?;
+        let strength = on.local_strength(&n, sampling.grain_spread)?;
         grain = on.graph.node("Mul", &[&grain, &strength], "grain.uneven");
     }
     let image = on.graph.node("Add", &[&mean, &grain], "decoder.with_grain");
@@ -341,6 +342,7 @@ pub fn encoder(graph: &mut Graph<'_>, config: &ModelConfig, grid: PatchGrid, x: 
 pub fn score_net(
     graph: &mut Graph<'_>,
     config: &ModelConfig,
+    sampling: &SamplingConfig,
     grid: PatchGrid,
     [z, gamma, condition]: [&str; 3],
     of_coarse: Option<&str>,
@@ -356,7 +358,7 @@ pub fn score_net(
     let (start, input) = if config.score_net.gaussian_rank == 0 {
         (on.graph.node("Mul", &[z, &sigma], "start"), tokens)
     } else {
-        let predicted = gaussian(&mut on, config, z, [&alpha_2, &sigma_2, &alpha, &sigma], of_coarse)?;
+        let predicted = gaussian(&mut on, config, sampling, z, [&alpha_2, &sigma_2, &alpha, &sigma], of_coarse)?;
         let noise = on.graph.node("Mul", &[&predicted, &sigma], "clean.noise");
         let clean = on.graph.node("Sub", &[z, &noise], "clean.scaled");
         let least = on.scalar("alpha.least", LEAST_ALPHA)?;
@@ -367,12 +369,12 @@ pub fn score_net(
     };
     let velocity = on.net(&input, Some(condition), &config.score_net.blocks(), "score_net.net")?;
     let velocity = on.reshape(&velocity, &[config.latent_dim], "score_net.velocity");
-    let counted = match config.score_net.corrected_below {
-        None => on.scaled(&alpha, 1.0 + config.score_net.autoguidance, "score_net.counted")?,
+    let counted = match sampling.corrected_below {
+        None => on.scaled(&alpha, 1.0 + sampling.autoguidance, "score_net.counted")?,
         Some(below) => {
             let limit = on.scalar("corrected_below", below)?;
             let corrected = on.graph.node("Less", &[gamma, &limit], "score_net.corrected");
-            let more = on.scaled(&alpha, 1.0 + config.score_net.autoguidance, "score_net.alpha.more")?;
+            let more = on.scaled(&alpha, 1.0 + sampling.autoguidance, "score_net.alpha.more")?;
             on.graph.node("Where", &[&corrected, &more, &alpha], "score_net.counted")
         }
     };
@@ -384,6 +386,7 @@ pub fn score_net(
 fn gaussian(
     on: &mut Tokens<'_, '_>,
     config: &ModelConfig,
+    sampling: &SamplingConfig,
     z: &str,
     [alpha_2, sigma_2, alpha, sigma]: [&str; 4],
     of_coarse: Option<&str>,
@@ -428,7 +431,7 @@ fn gaussian(
         let signal = on.graph.node("Mul", &[&variances, alpha_2], "coarse.signal.squared");
         let signal = on.graph.node("Mul", &[&signal, &inside], "coarse.signal.share");
         let signal = on.graph.node("Sqrt", &[&signal], "coarse.signal");
-        let counted = on.scaled(&signal, 1.0 + config.score_net.coarse_autoguidance, "coarse.counted")?;
+        let counted = on.scaled(&signal, 1.0 + sampling.coarse_autoguidance, "coarse.counted")?;
         let change = on.graph.node("Mul", &[&velocity, &counted], "coarse.change");
         of_components = on.graph.node("Add", &[&of_components, &change], "coarse.epsilon");
     }

@@ -76,7 +76,7 @@ pub fn of<B: Backend>(model: &Vdm<B>, device: &B::Device) -> Result<Reference> {
                 &seeds,
                 RngStream::Grain,
                 0,
-                vdm::autoencoder::grain::noise_len(&model.config),
+                vdm::autoencoder::grain::noise_len(&model.config, &model.sampling),
                 device,
             );
             (Some(read(noise)?), Some(read(model.decode_with_grain(tensor(&f), &seeds))?))

@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use burn::backend::Flex;
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Tensor, TensorData, backend::Backend};
-use vdm::config::{ModelConfig, Preset};
+use vdm::config::{ModelConfig, Preset, SamplingConfig};
 use vdm::model::{Networks, Vdm};
 use vdm::rng::{Rng, RngStream};
 use vdm::weights::{self, Precision, Provenance};
@@ -148,9 +148,10 @@ fn model(classes: usize, layer_norm: bool) -> LoadedModel<Flex> {
     let schedule = fresh.schedule.clone();
     let networks = Networks { schedule, ..fresh.map(&mut Noise(0)) };
     let provenance = Provenance { name: "a test".to_owned(), seed: 31, ..Provenance::default() };
-    let bytes = weights::save(&networks, &config, &provenance, Precision::F32).expect("saves");
+    let bytes =
+        weights::save(&networks, &config, &SamplingConfig::default(), &provenance, Precision::F32).expect("saves");
     let header = weights::read_header(&bytes).expect("a header");
-    let model = files::block_on(Vdm::new(config, networks)).expect("a model");
+    let model = files::block_on(Vdm::new(config, header.sampling, networks)).expect("a model");
     LoadedModel { header, sha256: weights::sha256_hex(&bytes), model }
 }
 
@@ -213,9 +214,9 @@ fn the_files_say_what_they_are() {
     // Endpoints of the preset, in float64.
     assert!((gamma[0].as_f64().expect("γ") + 5.0).abs() < 1e-12);
     assert!((gamma[TABLE_STEPS].as_f64().expect("γ") - 5.0).abs() < 1e-12);
-    let score_net = &loaded.header.config.score_net;
-    assert_eq!(schedule["gamma_offset"], score_net.gamma_offset);
-    assert_eq!(schedule["corrected_below"], serde_json::json!(score_net.corrected_below));
+    let sampling = &loaded.header.sampling;
+    assert_eq!(schedule["gamma_offset"], sampling.gamma_offset);
+    assert_eq!(schedule["corrected_below"], serde_json::json!(sampling.corrected_below));
     assert_eq!(schedule["weights_sha256"], loaded.sha256.as_str());
 }
 

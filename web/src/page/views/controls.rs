@@ -114,7 +114,7 @@ pub(super) fn SettingsForm(controller: Controller, state: PageState) -> impl Int
                     options=Signal::stored(samplers)
                     value=Signal::derive(move || form.with(|form| form.sampler.name().to_owned()))
                     on_change=move |name: String| {
-                        if let Some(sampler) = Sampler::from_name(&name) {
+                        if let Ok(sampler) = name.parse::<Sampler>() {
                             form.update(|form| form.sampler = sampler);
                         }
                     }

@@ -109,7 +109,7 @@ fn LaneCard(
                 options=Signal::derive(samplers)
                 value=Signal::derive(move || lane.with(|lane| lane.sampler.name().to_owned()))
                 on_change=move |name: String| {
-                    if let Some(sampler) = Sampler::from_name(&name) {
+                    if let Ok(sampler) = name.parse::<Sampler>() {
                         lane.update(|lane| lane.sampler = sampler);
                     }
                 }

@@ -62,7 +62,7 @@ pub(super) fn idle(session: RwSignal<Session>) -> Memo<bool> {
 
 /// Each sampler's key and name, to choose from.
 pub(super) fn samplers() -> Vec<(String, String)> {
-    Sampler::ALL.into_iter().map(|sampler| (sampler.name().to_owned(), sampler_name(sampler).to_owned())).collect()
+    Sampler::ALL.iter().map(|&sampler| (sampler.name().to_owned(), sampler_name(sampler).to_owned())).collect()
 }
 
 /// A sampler in the language in use, without what is said of it after a comma.
