@@ -186,10 +186,10 @@ fn tensorboard_reads_a_run_that_was_resumed() {
 }
 
 #[test]
-fn the_readmes_script_reads_the_weights() {
+fn the_documented_script_reads_the_weights() {
     let code = fs::read_to_string(tests::repository().join("tests/python/load.py")).expect("a script");
-    let readme = fs::read_to_string(tests::repository().join("README.md")).expect("a README");
-    assert!(readme.contains(code.trim_end()), "the README shows another script");
+    let docs = fs::read_to_string(tests::repository().join("docs/weights-format.md")).expect("the docs");
+    assert!(docs.contains(code.trim_end()), "docs/weights-format.md shows another script");
     let folder = tempfile::tempdir().expect("a temporary folder");
     let out = folder.path().join("out.png");
     let said = script("load.py", [trained().into_os_string(), out.clone().into_os_string()]).ok().stdout;

@@ -131,7 +131,7 @@ impl Preset {
             Preset::Quick => TrainingConfig { steps: 1000, batch: 32, learning_rate: 2e-3, warmup_steps: 50, ..paper },
             Preset::Sharp | Preset::SharpSmall if stage == Some(Stage::Diffusion) => TrainingConfig {
                 optimizer: OptimizerKind::Muon,
-                // On a GPU more images per step are more images per second: trainer/notes/sharp-h200.md.
+                // On a GPU more images per step are more images per second: docs/experiments/sharp-h200.md.
                 batch: if self == Preset::Sharp { 128 } else { 32 },
                 ema_half_lives: vec![50_000],
                 coarse_steps: 10_000,
