@@ -42,7 +42,7 @@ pub fn command(args: PrepareArgs) -> Result<()> {
     }
     println!("{} problems", loaded.problems.all.len());
     if let Some(path) = &args.report {
-        data::write_problems(&loaded.problems, path)?;
+        loaded.problems.write(path)?;
         println!("wrote {}", path.display());
     }
     Ok(())

@@ -1,16 +1,23 @@
-//! Images prepared once: decoded, resized and written to a file that is memory-mapped ever after.
+//! Prepared images: each is decoded and resized once, written to a file, and memory-mapped from then on.
 //!
-//! A file holds the grey values, image after image, then a table in JSON, the table's length, a checksum of all before
-//! it, and a mark. Its name has two parts: which files, at which size, and a hash of their lengths and times, so that a
-//! changed file is prepared again and the outdated cache goes away. It is written under another name and renamed when it
-//! is whole; a lock lets one process prepare while others wait for it.
+//! The cache folder is a store that all data sets share. An image is known by its key: a hash of its path, length and
+//! time of modification, and of the version of decoding. Images that the store lacks go to a new file of at most
+//! [`PER_FILE`] images of one size, so that another data set, or one more image, adds only what is new. A file holds
+//! the H·W grey values of image after image, a table in JSON, the table's length, a checksum of all before it, and a
+//! mark.
+//!
+//! A file is written under another name, renamed when it is whole, and never changed. A lock lets one process prepare
+//! images of a size while others wait for it. Failures are not kept: a file that cannot be read or decoded is tried
+//! again by the next run. Files that were not used for [`KEPT_DAYS`] days are removed when another is written; a run
+//! marks what it uses by the time of modification. The folder may be emptied at any time.
 
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufWriter, Write};
-use std::path::Path;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::UNIX_EPOCH;
+use std::io::{BufWriter, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
 use memmap2::Mmap;
@@ -18,36 +25,41 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::dataset::Dataset;
-use super::decode::{self, decode};
+use super::dataset::{Dataset, Pixels};
+use super::decode::{self, Decoded, Original, decode};
 use super::entries::Entry;
 use super::source::SourceSettings;
-use crate::base::files;
+use crate::base::files::PARTIAL;
 use crate::base::progress::Progress;
 
-/// What is known of a prepared file.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Prepared {
-    /// Its place among the prepared images; none if it is unreadable.
-    pub row: Option<usize>,
-    /// Why it is unreadable.
-    pub unreadable: Option<String>,
-    /// Width and height in the file.
-    pub original: [u32; 2],
-    /// Whether it has colours.
-    pub colour: bool,
-}
-
-const MARK: &[u8; 8] = b"vdmcach1";
-/// The table's length, the checksum, the mark.
-const TRAILER: usize = 8 + 4 + 8;
+/// Images in a file at most: a preparation that is interrupted loses no more than these.
+const PER_FILE: usize = 4096;
+/// Days that a file is kept without being used.
+const KEPT_DAYS: u64 = 90;
+const KEPT: Duration = Duration::from_secs(KEPT_DAYS * 24 * 3600);
 /// Images that are in memory at once while they are prepared.
 const CHUNK: usize = 64;
+const MARK: &[u8; 8] = b"vdmcach2";
+/// The table's length, the checksum, the mark.
+const TRAILER: usize = 8 + 4 + 8;
 
-/// Prepares files, or finds them prepared. Unreadable ones are left out of the dataset, if that was asked for.
+/// What an image was like in its file, or why the file cannot be used.
+pub type Prepared = Result<Original, String>;
+
+/// A line of a file's table.
+#[derive(Serialize, Deserialize)]
+struct Row {
+    key: String,
+    row: usize,
+    #[serde(flatten)]
+    original: Original,
+}
+
+/// Prepares files, or finds them prepared. Files that cannot be used are left out of the data set, if that was asked for;
+/// what became of each entry is returned beside it.
 ///
 /// # Errors
-/// A file is unreadable; the cache cannot be written.
+/// A file cannot be used; the cache cannot be written.
 pub fn prepare(
     entries: &[Entry],
     settings: &SourceSettings,
@@ -58,161 +70,292 @@ pub fn prepare(
         Some(folder) => folder.clone(),
         None => dirs::cache_dir().context("there is no folder for caches: pass --cache DIR")?.join("medical-vdm"),
     };
-    let cannot = || format!("cannot keep prepared images in {} (--cache DIR names another place)", folder.display());
-    fs::create_dir_all(&folder).with_context(cannot)?;
-    let (source, state) = keys(entries, height, width)?;
-    let path = folder.join(format!("{source}-{state}.images"));
-    let open = |path: &Path| open(path, entries.len(), height, width);
-    let prepared = match open(&path) {
-        Ok(found) => found,
-        Err(_) => {
-            let lock = folder.join(format!("{source}.lock"));
-            let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&lock).with_context(cannot)?;
-            if lock.try_lock().is_err() {
-                eprintln!("waiting for another run that prepares the same images");
-                lock.lock().with_context(cannot)?;
+    let store = Store { folder, height, width };
+    let skip = settings.skip_unreadable;
+    let keys: Vec<Result<String>> = entries.par_iter().map(|entry| key(&entry.path)).collect();
+    let wanted = keys.iter().zip(entries).filter_map(|(key, entry)| Some((key.as_deref().ok()?, entry.path.as_path())));
+    let found = store.provide(wanted.collect(), skip).with_context(|| {
+        format!("cannot keep prepared images in {} (--cache DIR names another place)", store.folder.display())
+    })?;
+    let (mut prepared, mut kept, mut places) = (Vec::new(), Vec::new(), Vec::new());
+    for (entry, key) in entries.iter().zip(keys) {
+        prepared.push(match key.map(|key| (found.rows.get(&key), found.failures.get(&key))) {
+            Ok((Some((original, place)), _)) => {
+                kept.push(entry);
+                places.push(*place);
+                Ok(*original)
             }
-            match open(&path) {
-                Ok(found) => found,
-                Err(_) => {
-                    clear(&folder, &source).with_context(cannot)?;
-                    write(&path, &source, entries, height, width, settings.skip_unreadable).with_context(cannot)?;
-                    open(&path).with_context(cannot)?
-                }
+            Ok((None, why)) => {
+                Err(why.cloned().unwrap_or_else(|| format!("{} was not prepared", entry.path.display())))
+            }
+            Err(error) => Err(format!("{error:#}")),
+        });
+    }
+    if let (false, Some(why)) = (skip, prepared.iter().find_map(|prepared| prepared.as_ref().err())) {
+        bail!("{why}\n  hint: pass --skip-unreadable to leave such files out");
+    }
+    ensure!(!kept.is_empty(), "none of the {} image files can be read", entries.len());
+    let mut data = Dataset::new(height, width, found.files, places, kept.iter().map(|e| e.name.clone()).collect())?;
+    data.skipped = entries.len() - data.len();
+    data.patients = kept.iter().map(|entry| entry.patient.clone()).collect();
+    Ok((data, prepared))
+}
+
+/// What a prepared image is known by.
+fn key(path: &Path) -> Result<String> {
+    let cannot = || format!("cannot read {}", path.display());
+    let metadata = fs::metadata(path).with_context(cannot)?;
+    let modified = metadata.modified().with_context(cannot)?.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let mut hash = Sha256::new();
+    hash.update(format!("{} {} {}\n", decode::VERSION, metadata.len(), modified.as_nanos()));
+    hash.update(std::path::absolute(path)?.as_os_str().as_encoded_bytes());
+    Ok(hex(hash))
+}
+
+fn hex(hash: Sha256) -> String {
+    hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Images that were looked for.
+#[derive(Default)]
+struct Found {
+    files: Vec<Arc<Pixels>>,
+    /// By key: the image, and its file and row.
+    rows: HashMap<String, (Original, [usize; 2])>,
+    /// By key: why it could not be prepared.
+    failures: HashMap<String, String>,
+}
+
+/// Where images of one size are kept.
+struct Store {
+    folder: PathBuf,
+    height: usize,
+    width: usize,
+}
+
+impl Store {
+    /// What the names of this size's files start with.
+    fn prefix(&self) -> String {
+        format!("{}x{}-", self.height, self.width)
+    }
+
+    /// Finds images by their keys, and prepares those that are missing from their paths.
+    fn provide(&self, mut missing: Vec<(&str, &Path)>, skip: bool) -> Result<Found> {
+        fs::create_dir_all(&self.folder)?;
+        let mut seen = HashSet::new();
+        missing.retain(|(key, _)| seen.insert(*key));
+        let mut found = Found::default();
+        let mut find = |missing: &mut Vec<(&str, &Path)>| -> Result<Vec<PathBuf>> {
+            let damaged = self.find(&missing.iter().map(|(key, _)| *key).collect(), &mut found)?;
+            missing.retain(|(key, _)| !found.rows.contains_key(*key));
+            Ok(damaged)
+        };
+        find(&mut missing)?;
+        if missing.is_empty() {
+            return Ok(found);
+        }
+        let _lock = self.lock()?;
+        // Another process may have prepared them meanwhile.
+        let damaged = find(&mut missing)?;
+        if missing.is_empty() {
+            return Ok(found);
+        }
+        // The lock is held: nobody writes what an interrupted run left. Another user's files may have to stay.
+        for path in damaged.into_iter().chain(self.files(&format!("{PARTIAL}{}", self.prefix()), "")?) {
+            let _ = fs::remove_file(path);
+        }
+        let failures = self.write(&missing, skip)?;
+        find(&mut missing)?;
+        self.prune()?;
+        found.failures = failures;
+        Ok(found)
+    }
+
+    /// Waits until no other process prepares images of this size; the lock ends with the file.
+    fn lock(&self) -> Result<File> {
+        let path = self.folder.join(format!("{}lock", self.prefix()));
+        let file = match OpenOptions::new().create(true).truncate(false).write(true).open(&path) {
+            // Another user's file can be locked without writing to it.
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => File::open(&path)?,
+            opened => opened?,
+        };
+        if file.try_lock().is_err() {
+            eprintln!("waiting for another run that prepares images");
+            file.lock()?;
+        }
+        Ok(file)
+    }
+
+    /// Paths of the store's files whose names start and end so.
+    fn files(&self, start: &str, end: &str) -> Result<Vec<PathBuf>> {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.starts_with(start) && name.ends_with(end) {
+                files.push(entry.path());
             }
         }
-    };
-    let (map, table) = prepared;
-    let unreadable: Vec<_> = table.iter().zip(entries).filter(|(p, _)| p.unreadable.is_some()).collect();
-    if let (false, Some((prepared, _))) = (settings.skip_unreadable, unreadable.first()) {
-        bail!(
-            "{}\n  hint: pass --skip-unreadable to leave such files out",
-            prepared.unreadable.as_deref().unwrap_or_default()
-        );
+        files.sort();
+        Ok(files)
     }
-    let readable: Vec<&Entry> = table.iter().zip(entries).filter(|(p, _)| p.row.is_some()).map(|(_, e)| e).collect();
-    ensure!(!readable.is_empty(), "none of the {} image files can be read", entries.len());
-    let names = readable.iter().map(|entry| entry.name.clone()).collect();
-    let mut data = Dataset::mapped(height, width, map, names)?;
-    data.skipped = unreadable.len();
-    data.patients = readable.iter().map(|entry| entry.patient.clone()).collect();
-    Ok((data, table))
-}
 
-/// Which files at which size, and their state.
-fn keys(entries: &[Entry], height: usize, width: usize) -> Result<(String, String)> {
-    let mut source = Sha256::new();
-    source.update(format!("{height} {width} {}\n", entries.len()));
-    let mut state = Sha256::new();
-    state.update(format!("{}\n", decode::VERSION));
-    for entry in entries {
-        let path = std::path::absolute(&entry.path)?;
-        let cannot = || format!("cannot read {}", path.display());
-        let metadata = fs::metadata(&path).with_context(cannot)?;
-        let modified = metadata.modified().with_context(cannot)?.duration_since(UNIX_EPOCH).unwrap_or_default();
-        source.update(path.as_os_str().as_encoded_bytes());
-        source.update([0]);
-        state.update(format!("{} {}\n", metadata.len(), modified.as_nanos()));
-    }
-    let hex = |hash: Sha256| -> String { hash.finalize().iter().take(12).map(|byte| format!("{byte:02x}")).collect() };
-    Ok((hex(source), hex(state)))
-}
-
-/// Removes outdated and half-written caches of the same files.
-fn clear(folder: &Path, source: &str) -> Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let partial = format!("{}{source}", files::PARTIAL);
-        if name.starts_with(&partial) || (name.starts_with(source) && name.ends_with(".images")) {
-            fs::remove_file(entry.path())?;
+    /// Adds those of the wanted images that the store's files hold; gives the files that are damaged.
+    fn find(&self, wanted: &HashSet<&str>, found: &mut Found) -> Result<Vec<PathBuf>> {
+        let mut damaged = Vec::new();
+        for path in self.files(&self.prefix(), ".images")? {
+            // It may have been removed since.
+            let Ok((file, map)) = open(&path) else { continue };
+            let Ok(mut table) = table(&map, self.height * self.width) else {
+                damaged.push(path);
+                continue;
+            };
+            table.retain(|row| wanted.contains(row.key.as_str()) && !found.rows.contains_key(&row.key));
+            if table.is_empty() {
+                continue;
+            }
+            if !is_whole(&map) {
+                damaged.push(path);
+                continue;
+            }
+            // Its age counts from its last use, where this user may set the time.
+            let _ = file.set_modified(SystemTime::now());
+            let number = found.files.len();
+            found.files.push(Arc::new(Pixels::Mapped(map)));
+            found.rows.extend(table.into_iter().map(|row| (row.key, (row.original, [number, row.row]))));
         }
+        Ok(damaged)
     }
-    Ok(())
-}
 
-fn write(path: &Path, source: &str, entries: &[Entry], height: usize, width: usize, skip: bool) -> Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let partial = tempfile::Builder::new().prefix(&format!("{}{source}-", files::PARTIAL)).tempfile_in(folder)?;
-    let progress = Mutex::new(Progress::new("preparing images", 0, entries.len() as u64));
-    let done = AtomicUsize::new(0);
-    let mut writer = BufWriter::new(partial.as_file());
-    let (mut table, mut checksum, mut rows) = (Vec::with_capacity(entries.len()), 0, 0);
-    for chunk in entries.chunks(CHUNK) {
-        let decoded: Vec<_> = chunk
-            .par_iter()
-            .map(|entry| {
-                let result =
-                    decode(&entry.path, height, width).map(|image| (image.pixels, image.original, image.colour));
-                let count = done.fetch_add(1, Ordering::Relaxed) + 1;
-                if let Ok(mut progress) = progress.lock() {
-                    progress.set(count as u64, String::new);
+    /// Prepares images; gives those that could not be, by key, and stops soon after the first unless they are skipped.
+    fn write(&self, missing: &[(&str, &Path)], skip: bool) -> Result<HashMap<String, String>> {
+        let progress = Mutex::new(Progress::new("preparing images", 0, missing.len() as u64));
+        let done = AtomicU64::new(0);
+        let prepared = |(_, path): &(&str, &Path)| {
+            let decoded = decode(path, self.height, self.width);
+            let count = done.fetch_add(1, Ordering::Relaxed) + 1;
+            if let Ok(mut progress) = progress.lock() {
+                progress.set(count, String::new);
+            }
+            decoded
+        };
+        let mut failures = HashMap::new();
+        for missing in missing.chunks(PER_FILE) {
+            let partial = self.partial()?;
+            let mut writer = Checked { writer: BufWriter::new(partial.as_file()), checksum: 0 };
+            let (mut rows, mut names) = (Vec::new(), Sha256::new());
+            for chunk in missing.chunks(CHUNK) {
+                let decoded: Vec<_> = chunk.par_iter().map(prepared).collect();
+                for ((key, _), decoded) in chunk.iter().zip(decoded) {
+                    match decoded {
+                        Ok(Decoded { pixels, original }) => {
+                            writer.write_all(&pixels)?;
+                            names.update(key);
+                            rows.push(Row { key: (*key).to_owned(), row: rows.len(), original });
+                        }
+                        Err(error) => {
+                            failures.insert((*key).to_owned(), format!("{error:#}"));
+                        }
+                    }
                 }
-                result
-            })
-            .collect();
-        for image in decoded {
-            match image {
-                Ok((pixels, original, colour)) => {
-                    checksum = crc32c::crc32c_append(checksum, &pixels);
-                    writer.write_all(&pixels)?;
-                    table.push(Prepared { row: Some(rows), unreadable: None, original, colour });
-                    rows += 1;
+                if !(skip || failures.is_empty()) {
+                    break;
                 }
-                Err(error) if skip => {
-                    let unreadable = Some(format!("{error:#}"));
-                    table.push(Prepared { row: None, unreadable, original: [0; 2], colour: false });
-                }
-                // Nothing is kept: the file may be mended, and the rest is soon done again.
-                Err(error) => return Err(Unreadable(format!("{error:#}")).into()),
+            }
+            if !rows.is_empty() {
+                let json = serde_json::to_vec(&rows)?;
+                writer.write_all(&json)?;
+                writer.write_all(&(json.len() as u64).to_le_bytes())?;
+                let checksum = writer.checksum.to_le_bytes();
+                writer.write_all(&checksum)?;
+                writer.write_all(MARK)?;
+                writer.flush()?;
+                drop(writer);
+                partial.as_file().sync_all()?;
+                partial.persist(self.folder.join(format!("{}{}.images", self.prefix(), hex(names))))?;
+            }
+            if !(skip || failures.is_empty()) {
+                break;
             }
         }
+        Ok(failures)
     }
-    let json = serde_json::to_vec(&table)?;
-    let length = (json.len() as u64).to_le_bytes();
-    checksum = crc32c::crc32c_append(crc32c::crc32c_append(checksum, &json), &length);
-    writer.write_all(&json)?;
-    writer.write_all(&length)?;
-    writer.write_all(&checksum.to_le_bytes())?;
-    writer.write_all(MARK)?;
-    writer.flush()?;
-    drop(writer);
-    partial.as_file().sync_all()?;
-    partial.persist(path)?;
-    Ok(())
+
+    /// A file under a temporary name, which others may read as far as the user's umask lets them.
+    fn partial(&self) -> Result<tempfile::NamedTempFile> {
+        let prefix = format!("{PARTIAL}{}", self.prefix());
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(&prefix);
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        Ok(builder.tempfile_in(&self.folder)?)
+    }
+
+    /// Removes files of any size that were not used for [`KEPT_DAYS`] days, and says so.
+    fn prune(&self) -> Result<()> {
+        let (mut count, mut bytes) = (0, 0);
+        for path in self.files("", ".images")? {
+            let Ok(metadata) = fs::metadata(&path) else { continue };
+            let idle = metadata.modified()?.elapsed().unwrap_or_default();
+            // Another user's file may have to stay.
+            if idle > KEPT && fs::remove_file(&path).is_ok() {
+                count += 1;
+                bytes += metadata.len();
+            }
+        }
+        if count > 0 {
+            eprintln!(
+                "data: removed {count} files of prepared images ({} MB) from {}: not used for {KEPT_DAYS} days",
+                bytes.div_ceil(1_000_000),
+                self.folder.display()
+            );
+        }
+        Ok(())
+    }
 }
 
-/// A file that ends the preparation.
-#[derive(Debug)]
-pub struct Unreadable(pub String);
+/// A writer that keeps the checksum of what it wrote.
+struct Checked<W> {
+    writer: W,
+    checksum: u32,
+}
 
-impl std::fmt::Display for Unreadable {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}\n  hint: pass --skip-unreadable to leave such files out", self.0)
+impl<W: Write> Write for Checked<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let written = self.writer.write(bytes)?;
+        self.checksum = crc32c::crc32c_append(self.checksum, &bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.writer.flush()
     }
 }
 
-impl std::error::Error for Unreadable {}
-
-/// Maps a cache and checks it.
-fn open(path: &Path, entries: usize, height: usize, width: usize) -> Result<(Mmap, Vec<Prepared>)> {
-    let file = File::open(path)?;
-    let map = map(&file)?;
-    ensure!(map.len() >= TRAILER && map.ends_with(MARK), "it is not whole");
-    let end = map.len() - TRAILER;
-    let word = |at: usize, length: usize| &map[at..at + length];
-    let length = u64::from_le_bytes(word(end, 8).try_into()?) as usize;
-    let checksum = u32::from_le_bytes(word(end + 8, 4).try_into()?);
-    ensure!(crc32c::crc32c(&map[..end + 8]) == checksum, "it is damaged");
+/// The table of a file of images of `size` pixels.
+fn table(map: &[u8], size: usize) -> Result<Vec<Row>> {
+    let end = map.len().checked_sub(TRAILER).filter(|_| map.ends_with(MARK)).context("it is not whole")?;
+    let length = u64::from_le_bytes(map[end..end + 8].try_into()?) as usize;
     let start = end.checked_sub(length).context("it is damaged")?;
-    let table: Vec<Prepared> = serde_json::from_slice(&map[start..end])?;
-    let rows = table.iter().filter(|prepared| prepared.row.is_some()).count();
-    ensure!(table.len() == entries && start == rows * height * width, "it is damaged");
-    Ok((map, table))
+    let table: Vec<Row> = serde_json::from_slice(&map[start..end])?;
+    let counted = table.iter().enumerate().all(|(i, row)| row.row == i);
+    ensure!(counted && start == table.len() * size, "it is damaged");
+    Ok(table)
 }
 
-#[expect(unsafe_code, reason = "a map is undefined where its file is changed: caches are replaced by renaming only")]
-fn map(file: &File) -> Result<Mmap> {
-    // SAFETY: caches are never written to after they have their name, see `write`.
-    Ok(unsafe { Mmap::map(file) }?)
+/// Whether a file is as it was written.
+fn is_whole(map: &[u8]) -> bool {
+    let Some(at) = map.len().checked_sub(4 + MARK.len()) else { return false };
+    map.ends_with(MARK) && map[at..at + 4] == crc32c::crc32c(&map[..at]).to_le_bytes()
 }
+
+#[expect(unsafe_code, reason = "a map is undefined where its file is changed: the store's files never are")]
+fn open(path: &Path) -> std::io::Result<(File, Mmap)> {
+    let file = File::open(path)?;
+    // SAFETY: files are not written to once they have their name, see `Store::write`.
+    let map = unsafe { Mmap::map(&file) }?;
+    Ok((file, map))
+}
+
+#[cfg(test)]
+mod tests;

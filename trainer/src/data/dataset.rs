@@ -1,5 +1,6 @@
 //! Images of one size: memory-mapped from the cache, or in memory.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use anyhow::{Result, ensure};
@@ -17,43 +18,61 @@ pub struct Dataset {
     pub height: usize,
     /// Width in pixels.
     pub width: usize,
-    pixels: Pixels,
-    /// Which image of the pixels each image is.
-    rows: Vec<usize>,
-    /// What to call each image: its path within the source, in most cases.
+    files: Vec<Arc<Pixels>>,
+    /// The file of each image, and its row there.
+    places: Vec<[usize; 2]>,
+    /// The name of each image: in most cases its path within the source.
     pub names: Vec<String>,
-    /// Whose picture each is, where that is known of all.
+    /// The patient of each image, where all are known.
     pub patients: Option<Vec<String>>,
-    /// A label an image, where the images have classes.
+    /// The label of each image, where there are classes.
     pub labels: Option<Vec<usize>>,
     /// Files that were left out as unreadable.
     pub skipped: usize,
 }
 
-#[derive(Clone, Debug)]
-enum Pixels {
-    Owned(Arc<Vec<u8>>),
-    /// Image after image from the start of the file.
-    Mapped(Arc<Mmap>),
+/// Grey values, image after image from the start.
+#[derive(Debug)]
+pub enum Pixels {
+    /// In memory.
+    Owned(Vec<u8>),
+    /// In a file, before other things.
+    Mapped(Mmap),
+}
+
+impl Deref for Pixels {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Owned(pixels) => pixels,
+            Self::Mapped(map) => map,
+        }
+    }
 }
 
 impl Dataset {
+    /// Images at rows of files.
+    ///
+    /// # Errors
+    /// A file is shorter than its rows.
+    pub fn new(
+        height: usize,
+        width: usize,
+        files: Vec<Arc<Pixels>>,
+        places: Vec<[usize; 2]>,
+        names: Vec<String>,
+    ) -> Result<Self> {
+        let inside = |[file, row]: &[usize; 2]| (row + 1) * height * width <= files[*file].len();
+        ensure!(places.len() == names.len() && places.iter().all(inside), "a file is shorter than its images");
+        Ok(Self { height, width, files, places, names, patients: None, labels: None, skipped: 0 })
+    }
+
     /// Images in memory, one after another.
     #[cfg(test)]
     pub fn from_images(height: usize, width: usize, pixels: Vec<u8>, names: Vec<String>) -> Result<Self> {
-        ensure!(pixels.len() == names.len() * height * width, "{} pixels are not {} images", pixels.len(), names.len());
-        Ok(Self::of(height, width, Pixels::Owned(Arc::new(pixels)), names))
-    }
-
-    /// Images at the start of a mapped file.
-    pub(super) fn mapped(height: usize, width: usize, map: Mmap, names: Vec<String>) -> Result<Self> {
-        ensure!(map.len() >= names.len() * height * width, "the cache is shorter than its images");
-        Ok(Self::of(height, width, Pixels::Mapped(Arc::new(map)), names))
-    }
-
-    fn of(height: usize, width: usize, pixels: Pixels, names: Vec<String>) -> Self {
-        let rows = (0..names.len()).collect();
-        Self { height, width, pixels, rows, names, patients: None, labels: None, skipped: 0 }
+        let places = (0..names.len()).map(|row| [0, row]).collect();
+        Self::new(height, width, vec![Arc::new(Pixels::Owned(pixels))], places, names)
     }
 
     /// `count` phantoms, from number `first`.
@@ -62,15 +81,23 @@ impl Dataset {
             .into_par_iter()
             .flat_map_iter(|i| phantom::draw(seed, first + i, height, width))
             .collect();
-        let names = (0..count as u64).map(|i| format!("phantom {}", first + i)).collect();
-        Self::of(height, width, Pixels::Owned(Arc::new(pixels)), names)
+        Self {
+            height,
+            width,
+            files: vec![Arc::new(Pixels::Owned(pixels))],
+            places: (0..count).map(|row| [0, row]).collect(),
+            names: (0..count as u64).map(|i| format!("phantom {}", first + i)).collect(),
+            patients: None,
+            labels: None,
+            skipped: 0,
+        }
     }
 
     /// Some of the images.
     #[must_use]
     pub fn subset(&self, indices: &[usize]) -> Self {
         Self {
-            rows: indices.iter().map(|&i| self.rows[i]).collect(),
+            places: indices.iter().map(|&i| self.places[i]).collect(),
             names: indices.iter().map(|&i| self.names[i].clone()).collect(),
             patients: self.patients.as_ref().map(|patients| indices.iter().map(|&i| patients[i].clone()).collect()),
             labels: self.labels.as_ref().map(|labels| indices.iter().map(|&i| labels[i]).collect()),
@@ -78,22 +105,19 @@ impl Dataset {
         }
     }
 
-    /// Images there are.
+    /// The number of images.
     pub fn len(&self) -> usize {
-        self.rows.len()
+        self.places.len()
     }
 
     /// Grey values of one image.
     pub fn image(&self, index: usize) -> &[u8] {
         let size = self.height * self.width;
-        let start = self.rows[index] * size;
-        match &self.pixels {
-            Pixels::Owned(pixels) => &pixels[start..start + size],
-            Pixels::Mapped(map) => &map[start..start + size],
-        }
+        let [file, row] = self.places[index];
+        &self.files[file][row * size..(row + 1) * size]
     }
 
-    /// Mean grey value of each pixel over the data, in [0, 1].
+    /// Mean grey value of each pixel over the images, in [0, 1].
     pub fn mean_image(&self) -> Vec<f64> {
         let mut mean = vec![0.0; self.height * self.width];
         for i in 0..self.len() {
@@ -101,7 +125,7 @@ impl Dataset {
                 *sum += f64::from(to_unit(v));
             }
         }
-        let count = self.len() as f64;
+        let count = self.len().max(1) as f64;
         mean.iter_mut().for_each(|sum| *sum /= count);
         mean
     }

@@ -1,30 +1,34 @@
-//! One image file to 8-bit grey values of the wanted size.
+//! Decodes one image file to 8-bit grey values of a given size.
 
 use std::io::Cursor;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use image::{DynamicImage, ImageBuffer, ImageReader, imageops::FilterType};
+use serde::{Deserialize, Serialize};
 
-use super::dicom;
+use super::dicom::{self, MAX_PIXELS, MAX_SIDE};
 
-/// The largest side that is decoded: a file that claims more is damaged or hostile.
-const MAX_SIDE: u32 = 20_000;
-/// The most pixels.
-const MAX_PIXELS: u64 = 100_000_000;
 /// The largest file that is read.
 const MAX_BYTES: u64 = 1 << 30;
-/// Changes with whatever changes what decoding gives: prepared images of another version are prepared again.
+/// To be raised when decoding gives other values: images prepared by another version are prepared again.
 pub const VERSION: u32 = 1;
 
-/// A decoded and resized image, and what its file was like.
-pub struct Decoded {
-    /// Grey values of the wanted size.
-    pub pixels: Vec<u8>,
-    /// Width and height in the file.
-    pub original: [u32; 2],
-    /// Whether the file has colours that are not grey.
+/// What an image was like in its file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Original {
+    /// Width and height.
+    pub size: [u32; 2],
+    /// Whether it has colours that are not grey.
     pub colour: bool,
+}
+
+/// A decoded and resized image.
+pub struct Decoded {
+    /// Grey values of the given size.
+    pub pixels: Vec<u8>,
+    /// What it was like in its file.
+    pub original: Original,
 }
 
 /// Decodes a PNG, JPEG or DICOM file and resizes it with a Lanczos filter.
@@ -37,38 +41,38 @@ pub fn decode(path: &Path, height: usize, width: usize) -> Result<Decoded> {
     let size = std::fs::metadata(path).with_context(unusable)?.len();
     ensure!(size > 0, "cannot read {}: the file is empty", path.display());
     ensure!(size <= MAX_BYTES, "cannot read {}: it has {size} bytes, at most {MAX_BYTES} are accepted", path.display());
-    let bytes = std::fs::read(path).with_context(unusable)?;
     let (image, colour) = if dicom::is_dicom(path) {
         let image = dicom::decode(path).with_context(|| format!("cannot read {}", path.display()))?;
         let grey = ImageBuffer::from_raw(image.width, image.height, image.grey).context("its pixels are missing")?;
         (DynamicImage::ImageLuma16(grey), false)
     } else {
+        let bytes = std::fs::read(path).with_context(unusable)?;
         let reader = || ImageReader::new(Cursor::new(&bytes)).with_guessed_format();
         let (w, h) = reader().with_context(unusable)?.into_dimensions().with_context(unusable)?;
         ensure!(
-            w <= MAX_SIDE && h <= MAX_SIDE && u64::from(w) * u64::from(h) <= MAX_PIXELS,
+            w.max(h) as usize <= MAX_SIDE && w as usize * h as usize <= MAX_PIXELS,
             "cannot read {}: it claims {w}×{h} pixels; sides up to {MAX_SIDE} and {} million pixels are accepted",
             path.display(),
             MAX_PIXELS / 1_000_000
         );
-        // The decoder paints what is missing of a JPEG grey, and says nothing.
+        // The decoder fills in the missing part of a JPEG with grey and reports no error.
         let whole = !bytes.starts_with(&[0xff, 0xd8]) || bytes.windows(2).any(|pair| pair == [0xff, 0xd9]);
         ensure!(whole, "cannot read {}: the JPEG is cut off", path.display());
         let image = reader().with_context(unusable)?.decode().with_context(unusable)?;
         let colour = has_colours(&image);
         (image, colour)
     };
-    let original = [image.width(), image.height()];
-    // Resized in 16 bits: rounding to 8 comes once, at the end.
+    let original = Original { size: [image.width(), image.height()], colour };
+    // Resized in 16 bits, so that values are rounded to 8 once, at the end.
     let (w, h) = (width as u32, height as u32);
-    let grey = if original == [w, h] {
+    let grey = if original.size == [w, h] {
         image.into_luma16()
     } else {
         DynamicImage::ImageLuma16(image.into_luma16()).resize_exact(w, h, FilterType::Lanczos3).into_luma16()
     };
-    // v · 255 / 65535 rounded: the inverse of the 257-fold widening of 8-bit files, which thus come back exactly.
+    // v · 255 / 65535, rounded: 8-bit files, whose values were multiplied by 257, come back exactly.
     let pixels = grey.into_raw().into_iter().map(|v| ((u32::from(v) + 128) / 257) as u8).collect();
-    Ok(Decoded { pixels, original, colour })
+    Ok(Decoded { pixels, original })
 }
 
 /// Width and height of an image, from its header.
@@ -86,7 +90,7 @@ pub fn size(path: &Path) -> Result<[u32; 2]> {
 }
 
 fn has_colours(image: &DynamicImage) -> bool {
-    /// Levels that channels may differ by and still be grey: JPEG rounds.
+    /// Channels of a grey JPEG differ by up to this, by rounding.
     const NEARLY: u8 = 12;
     image.color().has_color()
         && image.to_rgb8().pixels().any(|pixel| {

@@ -1,12 +1,15 @@
-//! DICOM files: their picture as 16-bit grey values for display, and what they say of the patient and the view.
+//! DICOM files: their picture as 16-bit grey values for display, and their data on patient and view.
 //!
 //! The grey values are those of the standard's pipeline (PS3.3 C.11): stored value → Modality LUT or rescale →
 //! VOI LUT or window → presentation, bright where the body is dense. Compressed pictures are decoded by
 //! `dicom-pixeldata`: uncompressed and deflated, RLE, JPEG (8 bits) and lossless JPEG, and JPEG 2000.
+//!
+//! `scan` and `shape` are used by `coded` and `grey`, and all of them here.
 
 mod coded;
 mod grey;
 mod scan;
+mod shape;
 #[cfg(test)]
 mod tests;
 
@@ -24,17 +27,14 @@ use dicom_object::{DefaultDicomObject, InMemDicomObject, OpenFileOptions};
 use dicom_pixeldata::PixelDecoder;
 
 use self::coded::Coding;
-
-/// The largest side that is decoded, in pixels: a file that claims more is damaged or hostile.
-const MAX_SIDE: usize = 20_000;
-
-/// The most pixels that are decoded: 200 MB of 16-bit samples.
-const MAX_PIXELS: usize = 100_000_000;
+use self::scan::Extent;
+pub use self::shape::{MAX_PIXELS, MAX_SIDE};
+use self::shape::{Shape, text};
 
 /// The first tag of the group that holds pixel data, whatever their kind.
 const PIXEL_GROUP: Tag = Tag(0x7fe0, 0x0000);
 
-/// What a DICOM file says of its picture, for selection.
+/// What a DICOM file says about its picture, to choose by.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tags {
     /// Patient ID.
@@ -47,7 +47,7 @@ pub struct Tags {
     pub view: Option<String>,
 }
 
-/// A picture ready for display.
+/// A picture for display.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DicomImage {
     /// Width in pixels.
@@ -58,8 +58,8 @@ pub struct DicomImage {
     pub grey: Vec<u16>,
 }
 
-/// Whether the file is DICOM by its name (`.dcm`, `.dicom`, `.dic`) or by `DICM` at byte 128; many archives' files
-/// have no extension.
+/// Whether a file is DICOM by its name (`.dcm`, `.dicom`, `.dic`) or by `DICM` at byte 128: in many archives files have
+/// no extension.
 pub fn is_dicom(path: &Path) -> bool {
     let extension = path.extension().map(|e| e.to_ascii_lowercase());
     if extension.is_some_and(|e| e == "dcm" || e == "dicom" || e == "dic") {
@@ -69,7 +69,7 @@ pub fn is_dicom(path: &Path) -> bool {
     File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok() && start[128..] == *b"DICM"
 }
 
-/// What the file says of its picture, without reading pixels.
+/// What the file says about its picture, without reading pixels.
 ///
 /// # Errors
 /// The file cannot be read, or is not DICOM.
@@ -113,7 +113,7 @@ pub fn decode(path: &Path) -> Result<DicomImage> {
     })
 }
 
-/// What is read here and kept from the decoder, which refuses a picture for a flaw in any of these.
+/// Elements that are read here and hidden from the decoder, which refuses a picture for a flaw in any of them.
 const READ_HERE: [Tag; 9] = [
     tags::NUMBER_OF_FRAMES,
     tags::RESCALE_SLOPE,
@@ -125,66 +125,6 @@ const READ_HERE: [Tag; 9] = [
     tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE,
     tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE,
 ];
-
-/// The sample values' layout, checked.
-struct Shape {
-    rows: usize,
-    columns: usize,
-    /// 8 or 16.
-    bits_allocated: u16,
-    /// 1..=`bits_allocated`.
-    bits_stored: u16,
-    /// Of the most significant bit, from 0.
-    high_bit: u16,
-    /// Two's complement.
-    signed: bool,
-    /// Photometric Interpretation MONOCHROME1: low values are bright.
-    inverted: bool,
-}
-
-impl Shape {
-    fn of(header: &InMemDicomObject) -> Result<Self> {
-        let modality = text(header, tags::MODALITY).unwrap_or_else(|| "not given".to_owned());
-        let number = |tag: Tag, name: &str| -> Result<u16> {
-            let element = header.get(tag).with_context(|| format!("it has no {name}"))?;
-            element.to_int::<u16>().ok().with_context(|| format!("its {name} is not a number"))
-        };
-        if header.get(tags::ROWS).is_none() && header.get(tags::COLUMNS).is_none() {
-            bail!("it holds no picture (modality {modality})");
-        }
-        let photometric = text(header, tags::PHOTOMETRIC_INTERPRETATION).unwrap_or_default().to_uppercase();
-        let samples = number(tags::SAMPLES_PER_PIXEL, "Samples per Pixel").unwrap_or(1);
-        if samples != 1 || !matches!(photometric.as_str(), "MONOCHROME1" | "MONOCHROME2") {
-            bail!("its picture is not grey (it is {photometric} of {samples} samples): MONOCHROME1 and 2 are accepted");
-        }
-        let frames = match header.get(tags::NUMBER_OF_FRAMES).map(|e| e.to_str()) {
-            Some(Ok(frames)) => frames.trim().parse::<i64>().unwrap_or(1),
-            _ => 1,
-        };
-        ensure!(frames <= 1, "it has {frames} frames: one is accepted");
-        let rows = usize::from(number(tags::ROWS, "Rows")?);
-        let columns = usize::from(number(tags::COLUMNS, "Columns")?);
-        if rows == 0 || columns == 0 || rows.max(columns) > MAX_SIDE || rows * columns > MAX_PIXELS {
-            bail!(
-                "it claims {columns}×{rows} pixels: sides of 1 to {MAX_SIDE} and up to {MAX_PIXELS} pixels are accepted"
-            );
-        }
-        let bits_allocated = number(tags::BITS_ALLOCATED, "Bits Allocated")?;
-        let bits_stored = number(tags::BITS_STORED, "Bits Stored").unwrap_or(bits_allocated);
-        let high_bit = number(tags::HIGH_BIT, "High Bit").unwrap_or(bits_stored.saturating_sub(1));
-        ensure!(matches!(bits_allocated, 8 | 16), "it has {bits_allocated} bits a sample: 8 and 16 are accepted");
-        if bits_stored == 0 || high_bit >= bits_allocated || high_bit + 1 < bits_stored {
-            bail!("{bits_stored} stored bits up to bit {high_bit} do not fit {bits_allocated} allocated bits");
-        }
-        let signed = number(tags::PIXEL_REPRESENTATION, "Pixel Representation").unwrap_or(0) == 1;
-        let inverted = photometric == "MONOCHROME1";
-        Ok(Self { rows, columns, bits_allocated, bits_stored, high_bit, signed, inverted })
-    }
-
-    fn pixels(&self) -> usize {
-        self.rows * self.columns
-    }
-}
 
 /// The `bits_stored` bits of each sample, without their sign.
 fn codes(object: &DefaultDicomObject, shape: &Shape, coding: Coding) -> Result<Vec<u16>> {
@@ -208,15 +148,6 @@ fn codes(object: &DefaultDicomObject, shape: &Shape, coding: Coding) -> Result<V
     })
 }
 
-/// How much of a file is read.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Extent {
-    /// What stands before the pixel data.
-    Header,
-    /// All of it.
-    All,
-}
-
 fn open(path: &Path, extent: Extent) -> Result<DefaultDicomObject> {
     scan::check(path, extent)?;
     let options = OpenFileOptions::new();
@@ -233,15 +164,8 @@ fn innermost(error: &dyn std::error::Error) -> String {
     error.to_string()
 }
 
-/// An element's first value as text, if it has any.
-fn text(object: &InMemDicomObject, tag: Tag) -> Option<String> {
-    let text = object.get(tag)?.to_str().ok()?;
-    let text = text.split('\\').next()?.trim_matches(|c: char| c.is_whitespace() || c == '\0');
-    (!text.is_empty()).then(|| text.to_owned())
-}
-
-/// Completed years of an Age String: `058Y`, `018M`, `020W`, `010D`; years where the unit is missing.
-fn years(age: &str) -> Option<u32> {
+/// Completed years of an Age String: `058Y`, `018M`, `020W`, `010D`; years if the unit is missing.
+pub fn years(age: &str) -> Option<u32> {
     let digits = age.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let number: u32 = digits.parse().ok().filter(|&n| n < 1000)?;
     match age[digits.len()..].to_ascii_uppercase().as_str() {
@@ -271,8 +195,8 @@ thread_local! {
 
 /// Runs `read`, and puts the file's name on its errors.
 ///
-/// The decoders index into what a file claims (an RLE header that is cut short, a codestream of another size), so a
-/// hostile file can make them panic: that, too, becomes an error of this file, and prints nothing of its own.
+/// The decoders index by what a file claims (an RLE header that is cut short, a codestream of another size), so a hostile
+/// file can make them panic. That becomes an error of this file, too, and prints nothing itself.
 fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T>) -> Result<T> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {

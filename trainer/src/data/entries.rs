@@ -1,4 +1,4 @@
-//! What a source holds: the images with what is known of each, before any of them is decoded.
+//! Lists the images of a source with what is known of each, before any of them is decoded.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -10,16 +10,16 @@ use walkdir::WalkDir;
 use super::dicom;
 use super::source::{Layout, SourceSettings};
 
-/// An image file, and what is known of it.
+/// An image file and what is known of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Entry {
     /// The file.
     pub path: PathBuf,
     /// Its path within the source.
     pub name: String,
-    /// Whose picture it is.
+    /// Its patient.
     pub patient: Option<String>,
-    /// Its findings, or a manifest's label.
+    /// Its findings, or the manifest's label.
     pub findings: Vec<String>,
     /// View position.
     pub view: Option<String>,
@@ -27,7 +27,7 @@ pub struct Entry {
     pub sex: Option<String>,
     /// Years.
     pub age: Option<u32>,
-    /// Which part of the data the source itself puts it into.
+    /// The part of the data that the source gives it to.
     pub part: Option<Part>,
 }
 
@@ -38,7 +38,7 @@ pub enum Part {
     Train,
     /// To validate on.
     Validation,
-    /// To be left alone until the end.
+    /// Not used.
     Test,
 }
 
@@ -49,9 +49,9 @@ pub struct Entries {
     pub all: Vec<Entry>,
     /// What the source is.
     pub layout: Layout,
-    /// What a reader should know: files without a row, rows without a file.
+    /// Remarks for the user: files without a row, rows without a file.
     pub remarks: Vec<String>,
-    /// Columns of the table, where there is one.
+    /// Columns of the table, if there is one.
     pub columns: Vec<String>,
 }
 
@@ -100,7 +100,7 @@ pub fn image_files(folder: &Path) -> Result<Vec<PathBuf>> {
         let extension = entry.path().extension().map(|e| e.to_ascii_lowercase());
         let is_image = match &extension {
             Some(e) => ["png", "jpg", "jpeg", "dcm", "dicom", "dic"].iter().any(|known| e == known),
-            // Archives give DICOM files no extension; it takes a look inside.
+            // DICOM files of archives often have no extension, only their content shows.
             None => dicom::is_dicom(entry.path()),
         };
         if is_image {
@@ -122,7 +122,7 @@ fn folder(path: &Path) -> Result<Entries> {
             Entry { path: file, name, part, ..Entry::default() }
         })
         .collect();
-    // Folders called train and test say something only where every image lies in such a one.
+    // Folders named train and test count only if every image lies in one.
     let split = all.iter().all(|entry| entry.part.is_some()) && all.iter().any(|e| e.part == Some(Part::Train));
     let clear = |entry: Entry| if split { entry } else { Entry { part: None, ..entry } };
     Ok(Entries {
@@ -133,7 +133,7 @@ fn folder(path: &Path) -> Result<Entries> {
     })
 }
 
-/// The part of the data that a folder or a column's value names.
+/// The part of the data that the name of a folder or a value of a column means.
 fn part_named(name: &str) -> Option<Part> {
     match name.to_ascii_lowercase().as_str() {
         "train" | "training" => Some(Part::Train),
@@ -157,7 +157,7 @@ fn nih_table(folder: &Path) -> Option<PathBuf> {
     tables.pop()
 }
 
-/// Rows of a CSV file, by the names of its columns.
+/// A CSV file with a header.
 struct Table {
     columns: Vec<String>,
     rows: Vec<csv::StringRecord>,
@@ -191,17 +191,6 @@ impl Table {
 
     fn value<'a>(&self, row: &'a csv::StringRecord, column: Option<usize>) -> Option<&'a str> {
         row.get(column?).map(str::trim).filter(|value| !value.is_empty())
-    }
-}
-
-/// Years of an age written as `58` or `058Y`; months and days are fractions of a year.
-fn years(text: &str) -> Option<u32> {
-    let number: u32 = text.trim_end_matches(|c: char| c.is_ascii_alphabetic()).parse().ok()?;
-    match text.chars().last() {
-        Some('M' | 'm') => Some(number / 12),
-        Some('W' | 'w') => Some(number / 52),
-        Some('D' | 'd') => Some(number / 365),
-        _ => Some(number),
     }
 }
 
@@ -241,14 +230,14 @@ fn nih(folder: &Path) -> Result<Entries> {
             findings: table.value(row, finding).map(split_findings).unwrap_or_default(),
             view: table.value(row, view).map(str::to_uppercase),
             sex: table.value(row, sex).map(str::to_uppercase),
-            age: table.value(row, age).and_then(years),
+            age: table.value(row, age).and_then(dicom::years),
             part: official.as_ref().and_then(|parts| parts.get(name).copied()),
         });
     }
     let without_row = files.len() - seen.len();
     ensure!(
         !all.is_empty(),
-        "none of the {} images under {} stands in {}",
+        "none of the {} images under {} is listed in {}",
         files.len(),
         folder.display(),
         path.display()
@@ -258,7 +247,7 @@ fn nih(folder: &Path) -> Result<Entries> {
     for (count, what) in [
         (absent, "rows of the table have no image here"),
         (without_row, "images have no row in the table, and are left out"),
-        (twice, "images have the name of another, and are left out"),
+        (twice, "images have the name of another image, and are left out"),
     ] {
         if count > 0 {
             remarks.push(format!("{count} {what}"));
@@ -271,7 +260,7 @@ fn split_findings(text: &str) -> Vec<String> {
     text.split('|').map(|finding| finding.trim().to_owned()).filter(|finding| !finding.is_empty()).collect()
 }
 
-/// NIH's own division, where its two lists are there.
+/// NIH's own split, if both its lists are there.
 fn official_parts(folder: &Path) -> Result<Option<HashMap<String, Part>>> {
     let mut parts = HashMap::new();
     for (file, part) in [("train_val_list.txt", Part::Train), ("test_list.txt", Part::Test)] {
@@ -289,7 +278,7 @@ fn official_parts(folder: &Path) -> Result<Option<HashMap<String, Part>>> {
 const MANIFEST: &str = "a manifest has a column `path`, and may have `label`, `patient`, `split`, `view`, `age`, `sex`";
 
 fn manifest(path: &Path) -> Result<Entries> {
-    ensure!(path.is_file(), "{} is no file: a .csv manifest is accepted", path.display());
+    ensure!(path.is_file(), "{} is not a file: a .csv manifest is accepted", path.display());
     let table = Table::read(path, &["path"], MANIFEST)?;
     let column = |name| table.column(&[name]);
     let (file, label, patient, split) = (column("path"), column("label"), column("patient"), column("split"));
@@ -316,7 +305,7 @@ fn manifest(path: &Path) -> Result<Entries> {
             findings: table.value(row, label).map(split_findings).unwrap_or_default(),
             view: table.value(row, view).map(str::to_uppercase),
             sex: table.value(row, sex).map(str::to_uppercase),
-            age: table.value(row, age).and_then(years),
+            age: table.value(row, age).and_then(dicom::years),
             part,
         });
     }
@@ -324,7 +313,7 @@ fn manifest(path: &Path) -> Result<Entries> {
     if !missing.is_empty() {
         let first: Vec<_> = missing.iter().take(3).map(String::as_str).collect();
         bail!(
-            "{} of the {} files that {} lists are not there: {}{}",
+            "{} of the {} files that {} lists do not exist: {}{}",
             missing.len(),
             all.len(),
             path.display(),
@@ -337,7 +326,7 @@ fn manifest(path: &Path) -> Result<Entries> {
     Ok(Entries { all, layout: Layout::Manifest, remarks: Vec::new(), columns: table.columns })
 }
 
-/// What DICOM files say of patient, sex, age and view, where nothing else does.
+/// Fills in patient, sex, age and view from DICOM files where the table does not give them.
 fn read_dicom_tags(entries: &mut [Entry], settings: &SourceSettings) -> Result<()> {
     let is_dicom = |entry: &Entry| {
         let extension = entry.path.extension().map(|e| e.to_ascii_lowercase());
@@ -352,7 +341,7 @@ fn read_dicom_tags(entries: &mut [Entry], settings: &SourceSettings) -> Result<(
                 entry.view = entry.view.take().or(tags.view);
                 Ok(())
             }
-            // It is reported among the unreadable ones when it is decoded.
+            // It is reported as unreadable when it is decoded.
             Err(_) if settings.skip_unreadable => Ok(()),
             Err(error) => Err(error.context("pass --skip-unreadable to leave such files out")),
         }
@@ -366,17 +355,4 @@ pub fn count<'a>(values: impl Iterator<Item = &'a String>) -> BTreeMap<&'a str, 
         *counts.entry(value.as_str()).or_insert(0) += 1;
     }
     counts
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ages_are_years() {
-        assert_eq!(
-            ["58", "058Y", "018M", "010D", "Y", ""].map(years),
-            [Some(58), Some(58), Some(1), Some(0), None, None]
-        );
-    }
 }

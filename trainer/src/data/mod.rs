@@ -1,4 +1,7 @@
-//! Images: where they come from, which of them are taken, and how they are prepared.
+//! Images: where they come from, which of them are used, and how they are prepared.
+//!
+//! A file uses only those above it in this list: `source`, `augment`, `dicom`, `decode`, `phantom`, `dataset`, `entries`,
+//! `select`, `cache`, `problems`.
 
 mod augment;
 mod cache;
@@ -11,7 +14,6 @@ mod problems;
 mod select;
 mod source;
 
-use std::collections::HashSet;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
@@ -23,7 +25,7 @@ use entries::{Entry, Part};
 pub use problems::Problems;
 pub use source::{ChoiceArgs, DataArgs, DropDuplicates, SourceSettings};
 
-/// Phantoms to train on, and to validate on, where no data is given.
+/// Phantoms to train on and to validate on, where no data are given.
 const PHANTOMS: [usize; 2] = [1024, 128];
 
 /// The images of a run.
@@ -36,7 +38,7 @@ pub struct Loaded {
     pub class_names: Vec<String>,
     /// What the images are, in words.
     pub description: String,
-    /// What is wrong with them.
+    /// What is or may be wrong with them.
     pub problems: Problems,
 }
 
@@ -65,7 +67,7 @@ pub fn load(settings: &SourceSettings, seed: u64, height: usize, width: usize) -
             let validation = train.only(&parts, Part::Validation);
             let tested = parts.iter().filter(|part| **part == Part::Test).count();
             if tested > 0 {
-                eprintln!("data: {tested} test images are left alone");
+                eprintln!("data: {tested} test images are left alone, of {} images", parts.len());
             }
             train = train.only(&parts, Part::Train);
             (validation, how)
@@ -103,7 +105,7 @@ pub fn load(settings: &SourceSettings, seed: u64, height: usize, width: usize) -
         DropDuplicates::Near => problems::without_duplicates(data.len(), &problems, true),
     };
     if keep.len() < data.len() {
-        eprintln!("data: {} duplicates were left out", data.len() - keep.len());
+        eprintln!("data: {} duplicates were left out of {} images", data.len() - keep.len(), data.len());
     }
     let (train, validation): (Vec<usize>, Vec<usize>) = keep.into_iter().partition(|&i| i < training);
     ensure!(!train.is_empty() && !validation.is_empty(), "no image is left to train on, or to validate on");
@@ -116,7 +118,7 @@ pub fn load(settings: &SourceSettings, seed: u64, height: usize, width: usize) -
     })
 }
 
-/// Reads all images of a source, in order of their names. `class_names` are those of the weights, where they have any.
+/// Reads all images of a source, in order of their names; `class_names` are the weights'.
 ///
 /// # Errors
 /// As [`load`], and where the source has other classes.
@@ -136,7 +138,7 @@ pub fn read_with_sizes(
     choice.apply(&mut settings);
     settings.validate()?;
     let mut source = select::choose(entries::list(path, &settings)?, &settings)?;
-    // Sub-folders that are called as the classes are taken for them; other images have no label.
+    // Sub-folders with the names of the classes are the labels; other images have none.
     if choice.labels.is_none() && select::in_folders(&source, path, class_names) {
         settings.labels = source::Labels::Folders;
     }
@@ -146,11 +148,11 @@ pub fn read_with_sizes(
     ensure!(names == class_names, "the folder's classes are {names:?}, and the weights' are {class_names:?}");
     let all = Labelled::new(source.all, labels);
     let (data, prepared) = all.read(&settings, height, width)?;
-    let sizes = prepared.iter().filter(|prepared| prepared.row.is_some()).map(|prepared| prepared.original).collect();
+    let sizes = prepared.iter().flatten().map(|original| original.size).collect();
     Ok((data, sizes))
 }
 
-/// Fails early where a path can be no source of images.
+/// Fails early where a path is not a source of images.
 pub fn check(path: &Path) -> Result<()> {
     entries::list(path, &SourceSettings { skip_unreadable: true, ..SourceSettings::default() }).map(|_| ())
 }
@@ -197,9 +199,9 @@ impl Labelled {
         }
     }
 
-    fn truncate(&mut self, most: usize) {
-        self.entries.truncate(most);
-        self.labels.truncate(most);
+    fn truncate(&mut self, max: usize) {
+        self.entries.truncate(max);
+        self.labels.truncate(max);
     }
 
     /// `12 (of 10 patients)`.
@@ -217,7 +219,7 @@ impl Labelled {
             eprintln!("data: {} of {} files are unreadable and were left out", data.skipped, self.entries.len());
         }
         if !self.labels.is_empty() {
-            let kept = prepared.iter().zip(&self.labels).filter(|(prepared, _)| prepared.row.is_some());
+            let kept = prepared.iter().zip(&self.labels).filter(|(prepared, _)| prepared.is_ok());
             data.labels = Some(kept.map(|(_, &label)| label).collect());
         }
         Ok((data, prepared))
@@ -232,20 +234,9 @@ impl Labelled {
         training: usize,
     ) -> Result<(Dataset, Problems, usize)> {
         let (data, prepared) = self.read(settings, height, width)?;
-        let training = prepared[..training].iter().filter(|prepared| prepared.row.is_some()).count();
+        let training = prepared[..training].iter().flatten().count();
         let names: Vec<String> = self.entries.into_iter().map(|entry| entry.name).collect();
         let problems = problems::find(&data, &names, &prepared, training);
         Ok((data, problems, training))
     }
-}
-
-/// The places 0..count without some.
-fn select_rows(count: usize, gone: impl Iterator<Item = usize>) -> Vec<usize> {
-    let gone: HashSet<usize> = gone.collect();
-    (0..count).filter(|i| !gone.contains(i)).collect()
-}
-
-/// The folder or file that a source's problems are written beside.
-pub fn write_problems(problems: &Problems, path: &Path) -> Result<()> {
-    problems.write(path).with_context(|| format!("cannot write {}", path.display()))
 }

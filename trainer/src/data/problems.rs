@@ -1,6 +1,6 @@
-//! What is wrong, or may be, with images: damaged, duplicate, of a shape that no frontal X-ray has.
+//! What is or may be wrong with images: damaged, duplicate, of proportions that no frontal X-ray has.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use super::cache::Prepared;
 use super::dataset::Dataset;
-use super::select_rows;
+use super::decode::Original;
 use crate::base::files;
 
 /// A kind of problem, in the order of the table.
@@ -25,9 +25,9 @@ pub enum Kind {
     NearDuplicate,
     /// Its proportions are not those of a frontal chest X-ray.
     Proportions,
-    /// It is smaller than the images that are made of it.
+    /// It is smaller than the prepared image.
     Small,
-    /// All of its pixels are the same, or nearly.
+    /// Its pixels are nearly all the same.
     Blank,
     /// It has colours.
     Colour,
@@ -67,11 +67,11 @@ pub struct Problem {
 /// Images with their problems.
 #[derive(Clone, Debug, Default)]
 pub struct Problems {
-    /// Images that were looked at.
+    /// Files that were checked.
     pub images: usize,
-    /// What was found, in order of kind.
+    /// All problems, in order of kind and name.
     pub all: Vec<Problem>,
-    /// Places of images that another one earlier equals, and whether to the pixel.
+    /// Places of the images that go where duplicates are left out, and whether the pixels are the same.
     pub duplicates: Vec<(usize, bool)>,
 }
 
@@ -79,30 +79,32 @@ pub struct Problems {
 const PROPORTIONS: [f64; 2] = [0.7, 1.45];
 /// Bits of the 256 by which the hashes of near duplicates differ at most.
 const NEAR_BITS: u32 = 24;
-/// Correlation of 32×32 thumbnails from which two images look the same. Different X-rays of one patient stay below it.
+/// Correlation of 32×32 thumbnails from which two images look the same. Two X-rays of one patient stay below it.
 const NEAR_CORRELATION: f64 = 0.995;
 
-/// Looks for problems. The first `train` readable images are for training, the others for validation.
+/// Looks for problems of files and of the images that could be read of them. The first `train` of the images are for
+/// training, the others for validation.
 pub fn find(data: &Dataset, names: &[String], prepared: &[Prepared], train: usize) -> Problems {
-    let mut all = Vec::new();
+    let (mut all, mut readable) = (Vec::new(), 0..data.len());
     for (name, prepared) in names.iter().zip(prepared) {
         let mut add = |kind, detail: String| all.push(Problem { kind, name: name.clone(), detail });
-        let [w, h] = prepared.original;
-        let Some(row) = prepared.row else {
-            add(Kind::Unreadable, prepared.unreadable.clone().unwrap_or_default());
-            continue;
+        let (Original { size: [w, h], colour }, image) = match prepared {
+            Ok(original) => (original, readable.next().map_or(&[][..], |i| data.image(i))),
+            Err(why) => {
+                add(Kind::Unreadable, why.clone());
+                continue;
+            }
         };
-        let proportions = f64::from(w) / f64::from(h);
+        let proportions = f64::from(*w) / f64::from(*h);
         if !(PROPORTIONS[0]..=PROPORTIONS[1]).contains(&proportions) {
             add(Kind::Proportions, format!("{w}×{h}"));
         }
-        if (w as usize) < data.width || (h as usize) < data.height {
+        if (*w as usize) < data.width || (*h as usize) < data.height {
             add(Kind::Small, format!("{w}×{h}"));
         }
-        if prepared.colour {
+        if *colour {
             add(Kind::Colour, String::new());
         }
-        let image = data.image(row);
         let (low, high) = (percentile(image, 0.02), percentile(image, 0.98));
         if high - low < 8 {
             add(Kind::Blank, format!("grey values {low} to {high}"));
@@ -158,7 +160,7 @@ impl Problems {
     }
 }
 
-/// What an image looks like: a hash of 256 bits and a thumbnail of 32×32 with mean 0 and length 1.
+/// An image for comparison: a hash of 256 bits, and a thumbnail of 32×32 with mean 0 and norm 1.
 struct Look {
     hash: [u32; 8],
     thumbnail: Vec<f32>,
@@ -217,10 +219,10 @@ fn shrink(image: &[u8], width: usize, height: usize, w: usize, h: usize) -> Vec<
     small
 }
 
-/// Pairs of images that equal each other, each image with the first that it equals: first, second, to the pixel.
+/// Pairs of duplicates, each image with the first that it equals: the first, the image, whether the pixels are the same.
 fn pairs(data: &Dataset, looks: &[Look]) -> Vec<(usize, usize, bool)> {
-    /// Images with one band of the hash in common that are compared with each other.
-    const MOST: usize = 64;
+    /// Images of equal bands that an image is compared with, at most.
+    const MAX_COMPARED: usize = 64;
     let mut found: HashMap<usize, (usize, bool)> = HashMap::new();
     let mut exact: HashMap<u64, usize> = HashMap::new();
     for (j, look) in looks.iter().enumerate() {
@@ -241,7 +243,7 @@ fn pairs(data: &Dataset, looks: &[Look]) -> Vec<(usize, usize, bool)> {
                 continue;
             }
             let bucket = buckets.entry(look.hash[band]).or_default();
-            if let Some(&i) = bucket.iter().rev().take(MOST).find(|&&i| looks[i].is_near(look)) {
+            if let Some(&i) = bucket.iter().rev().take(MAX_COMPARED).find(|&&i| looks[i].is_near(look)) {
                 found.insert(j, (i, false));
                 continue;
             }
@@ -268,7 +270,7 @@ fn percentile(image: &[u8], part: f64) -> u8 {
     255
 }
 
-/// Air around a patient is dark and lungs are dark within brighter tissue; in an inverted picture the border is bright.
+/// The air around a patient is dark; in an inverted picture the border is bright.
 fn border_is_brighter(image: &[u8], width: usize, height: usize) -> bool {
     let (bx, by) = ((width / 20).max(1), (height / 20).max(1));
     let (mut border, mut middle) = ((0u64, 0u64), (0u64, 0u64));
@@ -279,7 +281,7 @@ fn border_is_brighter(image: &[u8], width: usize, height: usize) -> bool {
         part.1 += 1;
     }
     let mean = |(sum, count): (u64, u64)| sum as f64 / count.max(1) as f64;
-    // The spine and the mediastinum, in the middle of the width, are bright in a picture that is not inverted.
+    // Spine and mediastinum, in the middle of the width, are dark in an inverted picture.
     let spine: Vec<u8> = (height / 4..height * 3 / 4)
         .flat_map(|y| image[y * width..][width * 9 / 20..width * 11 / 20].to_vec())
         .collect();
@@ -287,10 +289,11 @@ fn border_is_brighter(image: &[u8], width: usize, height: usize) -> bool {
     mean(border) > mean(middle) + 40.0 && spine < mean(middle)
 }
 
-/// Leaves duplicates out of a dataset; returns the places that stay.
+/// The places of `count` images without their exact duplicates, and without near ones where asked.
 pub fn without_duplicates(count: usize, problems: &Problems, near: bool) -> Vec<usize> {
-    let gone = problems.duplicates.iter().filter(|(_, exact)| near || *exact).map(|(i, _)| *i);
-    select_rows(count, gone)
+    let gone: HashSet<usize> =
+        problems.duplicates.iter().filter(|(_, exact)| near || *exact).map(|(i, _)| *i).collect();
+    (0..count).filter(|i| !gone.contains(i)).collect()
 }
 
 #[cfg(test)]
@@ -301,12 +304,7 @@ mod tests {
         let side = 64;
         let names: Vec<String> = (0..images.len()).map(|i| format!("{i}")).collect();
         let prepared: Vec<_> = (0..images.len())
-            .map(|row| Prepared {
-                row: Some(row),
-                unreadable: None,
-                original: if row == 5 { [300, 64] } else { [64, 64] },
-                colour: false,
-            })
+            .map(|row| Ok(Original { size: if row == 5 { [300, 64] } else { [64, 64] }, colour: false }))
             .collect();
         let data = Dataset::from_images(side, side, images.concat(), names.clone()).expect("images");
         find(&data, &names, &prepared, train)

@@ -14,7 +14,7 @@ use vdm::sampler::{Sampler, SamplingOptions};
 use super::checkpoint::Best;
 use crate::base::about::SOFTWARE;
 use crate::base::files::{self, block_on};
-use crate::data::{self, Dataset};
+use crate::data::Dataset;
 use crate::generate::{Pixels, draw};
 use crate::output::figures;
 use crate::output::html;
@@ -54,7 +54,7 @@ impl RunLogger {
         let settings = &data.settings;
         Environment::collect(device).write(folder)?;
         if !data.problems.all.is_empty() {
-            data::write_problems(&data.problems, &folder.join("preparation.csv"))?;
+            data.problems.write(&folder.join("preparation.csv"))?;
         }
         let facts = Facts {
             preset: settings.preset.name().to_owned(),

@@ -1,12 +1,12 @@
-//! Compressed pixel data, checked before they are decoded: what a codestream says of its size must be what the file
-//! claims, or a decoder would reserve memory for, or write past, another picture.
+//! Checks compressed pixel data before they are decoded: the size in the codestream must be the size in the file's
+//! header, or a decoder would reserve memory for, or write past, another picture.
 
 use anyhow::{Result, bail, ensure};
 use dicom_core::DataElement;
 use dicom_dictionary_std::tags;
 use dicom_object::DefaultDicomObject;
 
-use super::Shape;
+use super::shape::Shape;
 
 /// How pixel data are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub(super) enum Coding {
     Jpeg2000,
 }
 
-/// A codestream's own account of itself.
+/// A codestream's own header.
 #[derive(Debug, PartialEq, Eq)]
 struct Frame {
     width: u32,

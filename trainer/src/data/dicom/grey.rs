@@ -6,7 +6,7 @@ use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
 use dicom_object::mem::InMemElement;
 
-use super::{Shape, text};
+use super::shape::{Shape, text};
 
 /// A table of the file: entries for the values from `first` on, and the ends beyond.
 struct Lut {

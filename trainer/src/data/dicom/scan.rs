@@ -1,7 +1,7 @@
-//! A look at a file's frame before it is read: the lengths that it claims, and how deep its sequences nest.
+//! Checks a file's structure before it is read: the lengths that it claims, and how deep its sequences nest.
 //!
-//! The reader behind it reserves what an element claims to hold, and calls itself for each nested sequence: without
-//! this, a file of a few bytes takes 4 GB, and one of a few megabytes ends the program.
+//! The DICOM reader reserves the memory that an element claims, and calls itself for each nested sequence: without this
+//! check, a file of a few bytes takes 4 GB, and one of a few megabytes overflows the stack.
 
 use std::fs::File;
 use std::io::{BufReader, Cursor, Read, Seek, SeekFrom};
@@ -12,8 +12,6 @@ use dicom_core::dictionary::{DataDictionary, DataDictionaryEntry};
 use dicom_core::{Tag, VR};
 use dicom_dictionary_std::StandardDataDictionary;
 use flate2::read::DeflateDecoder;
-
-use super::Extent;
 
 /// Sequences and items within each other; real files have a handful.
 const MAX_DEPTH: usize = 64;
@@ -26,6 +24,15 @@ const ITEM: Tag = Tag(0xfffe, 0xe000);
 const ITEM_END: Tag = Tag(0xfffe, 0xe00d);
 const SEQUENCE_END: Tag = Tag(0xfffe, 0xe0dd);
 const PIXEL_DATA: Tag = Tag(0x7fe0, 0x0010);
+
+/// How much of a file is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// The elements before the pixel data.
+    Header,
+    /// All elements.
+    All,
+}
 
 /// How elements are written.
 #[derive(Clone, Copy)]
