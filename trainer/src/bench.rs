@@ -1,4 +1,4 @@
-//! What the benchmarks measure of this crate.
+//! The parts of this crate that its benchmarks measure.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Random changes to training images: small turns, shifts and scalings, contrast, brightness, and mirroring on demand.
+//! Random changes to training images: small rotations, shifts and scalings, contrast, brightness and mirroring.
 
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
@@ -7,9 +7,9 @@ use vdm::rng::Rng;
 
 /// The largest deviation of each change, drawn uniformly within ±; all are off by default.
 ///
-/// What a change uncovers beyond the picture's edges is the picture mirrored there: black wedges, or the streaks of a
-/// repeated edge pixel, would be learnt and drawn by a generative model, where mirrored tissue looks like tissue. It
-/// is anatomy twice all the same, so deviations are best kept small (a few degrees, a few hundredths).
+/// Beyond its edges a picture is continued by its mirror image. A generative model would learn black wedges or streaks of
+/// repeated edge pixels, while mirrored tissue looks like tissue. It still shows anatomy twice, so deviations should be
+/// small: a few degrees, a few hundredths.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AugmentSettings {
@@ -23,7 +23,7 @@ pub struct AugmentSettings {
     pub contrast: f64,
     /// Added to unit greys: 0 to 1.
     pub brightness: f64,
-    /// Mirrors every second image, by chance, left to right. The heart changes sides.
+    /// Mirrors images left to right with a probability of ½. The heart changes sides.
     pub flip: bool,
 }
 
@@ -43,7 +43,7 @@ impl AugmentSettings {
     /// Checks the ranges.
     ///
     /// # Errors
-    /// Names the setting that is out of its range.
+    /// A setting that is out of its range, with the range.
     pub fn validate(&self) -> Result<()> {
         let limits = [
             ("rotation_degrees", self.rotation_degrees, 180.0),
@@ -67,8 +67,8 @@ impl AugmentSettings {
 
     /// The image as unit greys, row by row, with changes drawn from the stream.
     ///
-    /// A draw takes the same seven numbers whatever is on, so that turning one change on leaves the others as they
-    /// were; with all off it takes none.
+    /// A draw takes the same seven numbers whatever is on, so that turning on one change leaves the others as they were.
+    /// With all off it takes none.
     ///
     /// # Shapes
     /// `image` has `height · width` pixels, and so has the result.
@@ -100,7 +100,7 @@ impl AugmentSettings {
 }
 
 impl Draw {
-    /// Turned, shifted, scaled and mirrored about the centre, with bilinear interpolation.
+    /// Rotated, shifted, scaled and mirrored about the centre, with bilinear interpolation.
     fn resample(&self, image: &[u8], height: usize, width: usize) -> Vec<f32> {
         let moves = self.rotation != 0.0 || self.shift != [0.0; 2] || self.magnification != 1.0;
         let mirrored = |column: usize| if self.flip { width - 1 - column } else { column };
@@ -140,7 +140,7 @@ fn bilinear(image: &[u8], height: usize, width: usize, x: f64, y: f64) -> f32 {
     ((above + (below - above) * bottom_weight) / 255.0) as f32
 }
 
-/// The pixel at `index` of a row that goes on mirrored at each end: … 1 0 | 0 1 … n−1 | n−1 n−2 …
+/// The pixel at `index` of a row that is mirrored at each end: … 1 0 | 0 1 … n−1 | n−1 n−2 …
 fn reflect(index: i64, count: usize) -> usize {
     let index = index.rem_euclid(2 * count as i64) as usize;
     if index < count { index } else { 2 * count - 1 - index }

@@ -1,4 +1,4 @@
-//! Choosing among a source's images, giving them classes, and dividing them by patient.
+//! Chooses among the images of a source, gives them classes, and splits them by patient.
 
 use std::collections::BTreeSet;
 use std::path::{Component, Path};
@@ -9,21 +9,21 @@ use sha2::{Digest, Sha256};
 use super::entries::{Entries, Entry, Part, count};
 use super::source::{Labels, Layout, SourceSettings};
 
-/// Takes the images that the settings ask for.
+/// Keeps the images that the settings ask for.
 ///
 /// # Errors
-/// A value that no image has, with those that there are; a choice by what is not known.
+/// A value that no image has, with the values that there are; a choice by what is not known of any image.
 pub fn choose(mut entries: Entries, settings: &SourceSettings) -> Result<Entries> {
     if !settings.selects() {
         return Ok(entries);
     }
     let columns = entries.columns.join("`, `");
     let known = |what: &str, any: bool| -> Result<()> {
-        let told = match entries.layout {
-            Layout::Folder | Layout::Auto => "plain folders do not tell it, DICOM files may".to_owned(),
+        let why = match entries.layout {
+            Layout::Folder | Layout::Auto => "plain folders do not give it, DICOM files may".to_owned(),
             _ => format!("the table has the columns `{columns}`"),
         };
-        ensure!(any, "images cannot be chosen by {what}: {told}");
+        ensure!(any, "images cannot be chosen by {what}: {why}");
         Ok(())
     };
     let all = &entries.all;
@@ -59,13 +59,13 @@ pub fn choose(mut entries: Entries, settings: &SourceSettings) -> Result<Entries
     let before = entries.all.len();
     entries.all.retain(taken);
     if entries.all.is_empty() {
-        bail!("none of the {before} images is what was asked for");
+        bail!("none of the {before} images matches the options that choose images");
     }
-    entries.remarks.push(format!("{} of {before} images were chosen", entries.all.len()));
+    entries.remarks.push(format!("{} of {before} images were chosen, the others left out", entries.all.len()));
     Ok(entries)
 }
 
-/// Fails at a wanted value that does not occur, naming those that do, the nearest first.
+/// Fails if a wanted value does not occur; names the values that do, the most similar first.
 fn accept<'a>(option: &str, wanted: &[String], there: impl Iterator<Item = &'a String>) -> Result<()> {
     let counts = count(there);
     for value in wanted {
@@ -104,7 +104,8 @@ pub fn classes(entries: &mut Entries, root: &Path, settings: &SourceSettings) ->
             });
             ensure!(!kept.is_empty(), "--labels finding: no image has exactly one finding or label");
             if kept.len() < before {
-                entries.remarks.push(format!("{} images without one clear class are left out", before - kept.len()));
+                let left_out = before - kept.len();
+                entries.remarks.push(format!("{left_out} of {before} images have no single class and were left out"));
             }
             kept
         }
@@ -115,12 +116,12 @@ pub fn classes(entries: &mut Entries, root: &Path, settings: &SourceSettings) ->
     Ok((names, labels))
 }
 
-/// Whether each image lies in a sub-folder that is called as one of the classes is.
+/// Whether each image lies in a sub-folder with the name of a class.
 pub fn in_folders(entries: &Entries, root: &Path, class_names: &[String]) -> bool {
     entries.all.iter().all(|entry| class_folder(entry, root).is_ok_and(|folder| class_names.contains(&folder)))
 }
 
-/// The sub-folder of an image: the first below the source, or below its train, val and test folders.
+/// The sub-folder of an image: the first below the source, or below its train, val or test folder.
 fn class_folder(entry: &Entry, root: &Path) -> Result<String> {
     let relative = entry.path.strip_prefix(root).unwrap_or(&entry.path);
     let mut folders: Vec<String> = relative
@@ -140,7 +141,7 @@ fn class_folder(entry: &Entry, root: &Path) -> Result<String> {
     })
 }
 
-/// Which part of the data each image belongs to, and how that was decided.
+/// The part of the data that each image belongs to, and how that was decided.
 pub fn split(entries: &[Entry], settings: &SourceSettings, seed: u64) -> (Vec<Part>, String) {
     let fraction = settings.validation_fraction;
     let by_patient = |entry: &Entry| {
@@ -165,14 +166,14 @@ pub fn split(entries: &[Entry], settings: &SourceSettings, seed: u64) -> (Vec<Pa
     if patients {
         return (entries.iter().map(by_patient).collect(), "by patient".to_owned());
     }
-    // Every so many-th, where nothing better is known.
+    // Images at regular intervals, where nothing better is known.
     let every = (1.0 / fraction).round().max(2.0) as usize;
     let part = |i: usize| if i % every == every - 1 { Part::Validation } else { Part::Train };
     let how = format!("every {every}th image: patients are not known, so one may be on both sides");
     ((0..entries.len()).map(part).collect(), how)
 }
 
-/// A patient's place in [0, 1): it depends on the patient and the seed alone, so that added images move nobody.
+/// A patient's place in [0, 1). It depends on the patient and the seed alone, so added images move no patient.
 fn position(patient: &str, seed: u64) -> f64 {
     let hash = Sha256::new().chain_update(seed.to_le_bytes()).chain_update(patient.as_bytes()).finalize();
     let mut first = [0; 8];
@@ -180,7 +181,7 @@ fn position(patient: &str, seed: u64) -> f64 {
     (u64::from_le_bytes(first) >> 11) as f64 / (1u64 << 53) as f64
 }
 
-/// Different patients among images, if all are known.
+/// The number of patients, if all are known.
 pub fn patients<'a>(entries: impl Iterator<Item = &'a Entry>) -> Option<usize> {
     let mut all = BTreeSet::new();
     for entry in entries {
@@ -200,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn no_patient_is_on_both_sides_and_nobody_moves() {
+    fn no_patient_is_on_both_sides_and_none_moves() {
         let (few, many) = (entries(300), entries(3000));
         let settings = SourceSettings::default();
         let (parts, how) = split(&many, &settings, 4);
@@ -211,12 +212,12 @@ mod tests {
         let (train, validation) = (of(Part::Train), of(Part::Validation));
         assert!(train.is_disjoint(&validation));
         assert!((60..140).contains(&validation.len()), "{} of 1000 patients", validation.len());
-        assert_eq!(split(&few, &settings, 4).0, parts[..300], "added images move nobody");
+        assert_eq!(split(&few, &settings, 4).0, parts[..300], "added images move no patient");
         assert_ne!(split(&few, &settings, 5).0, parts[..300], "the seed decides");
     }
 
     #[test]
-    fn the_datas_own_test_images_are_left_alone() {
+    fn test_images_of_the_data_are_left_alone() {
         let mut all = entries(300);
         for entry in &mut all {
             let test = entry.patient.as_ref().is_some_and(|patient| patient.ends_with('7'));
@@ -230,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn without_patients_every_tenth_is_held_out_and_told() {
+    fn without_patients_every_tenth_is_held_out_and_said() {
         let all: Vec<Entry> = entries(25).into_iter().map(|e| Entry { patient: None, ..e }).collect();
         let (parts, how) = split(&all, &SourceSettings::default(), 0);
         assert_eq!(parts.iter().filter(|part| **part == Part::Validation).count(), 2);

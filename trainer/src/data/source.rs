@@ -1,4 +1,4 @@
-//! Which images to take: the settings, and the options that set them.
+//! Which images to use: the settings, and the command-line options that set them.
 
 use std::path::PathBuf;
 
@@ -6,41 +6,41 @@ use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
-/// Where images come from, and which of them are taken.
+/// Where images come from, and which of them are used.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SourceSettings {
-    /// A folder of images, NIH's ChestX-ray14, or a CSV manifest; phantoms where absent.
+    /// A folder of images, NIH's ChestX-ray14, or a CSV manifest; phantoms if absent.
     pub path: Option<PathBuf>,
-    /// Validation images, in the same form; held out of `path` where absent.
+    /// Validation images, in the same form; held out of `path` if absent.
     pub validation: Option<PathBuf>,
     /// What `path` is.
     pub layout: Layout,
     /// What an image's class is.
     pub labels: Labels,
-    /// Take images with one of these findings; all where empty.
+    /// Use images with one of these findings; all if empty.
     pub findings: Vec<String>,
-    /// Take only images that have no other finding than those.
+    /// Use only images that have no other finding.
     pub only_findings: bool,
-    /// Take these view positions, such as PA and AP; all where empty.
+    /// Use these view positions, such as PA and AP; all if empty.
     pub views: Vec<String>,
-    /// Take one sex: F, M or O.
+    /// Use images of one sex: F, M or O.
     pub sex: Option<String>,
-    /// Least age in years.
+    /// Minimum age in years.
     pub min_age: Option<u32>,
-    /// Greatest age in years.
+    /// Maximum age in years.
     pub max_age: Option<u32>,
-    /// Part of the patients (of the images, where patients are unknown) that is held out for validation.
+    /// Fraction of the patients, or of the images if patients are unknown, that is held out for validation.
     pub validation_fraction: f64,
-    /// Seed of the split by patient; the run's seed where absent, as in runs of older versions.
+    /// Seed of the split by patient; the run's seed if absent, as in runs of older versions.
     pub split_seed: Option<u64>,
-    /// Images to train on, the first in name order; all where absent.
+    /// Number of images to train on, the first in name order; all if absent.
     pub max_images: Option<usize>,
     /// Leave unreadable images out instead of stopping at the first.
     pub skip_unreadable: bool,
     /// Which duplicates are left out.
     pub drop_duplicates: DropDuplicates,
-    /// Folder of prepared images; the user's cache folder where absent.
+    /// Folder of prepared images; the user's cache folder if absent.
     pub cache: Option<PathBuf>,
 }
 
@@ -71,11 +71,11 @@ impl Default for SourceSettings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Layout {
-    /// NIH where a Data_Entry_2017*.csv lies in the folder, a manifest where the path is a CSV, else a folder
+    /// NIH if the folder holds Data_Entry_2017*.csv, a manifest if the path is a CSV file, else a folder
     Auto,
     /// Every image below a folder
     Folder,
-    /// ChestX-ray14 as NIH distributes it
+    /// ChestX-ray14 as distributed by NIH
     Nih,
     /// A CSV file with a column `path`
     Manifest,
@@ -89,33 +89,33 @@ pub enum Labels {
     None,
     /// The name of its sub-folder
     Folders,
-    /// Its finding, or a manifest's label; images with several of them are left out
+    /// Its finding, or the manifest's label; images with several are left out
     Finding,
 }
 
-/// Which duplicates are left out. The first in name order stays; across the split, the validation image.
+/// Which duplicates are left out. The first in name order is kept; across the split, the validation image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum DropDuplicates {
-    /// None; they are reported
+    /// None, but all are reported
     None,
-    /// Those with the same pixels
+    /// Images with the same pixels
     Exact,
-    /// Those that look the same, too
+    /// Also images that look the same
     Near,
 }
 
 impl SourceSettings {
-    /// Checks what can be checked without reading anything.
+    /// Checks what can be checked without reading files.
     pub fn validate(&self) -> Result<()> {
-        ensure!(self.max_images != Some(0), "--max-images is 0: a number from 1, or all is accepted");
+        ensure!(self.max_images != Some(0), "--max-images is 0: a number from 1, or `all`, is accepted");
         ensure!(
             (0.0..1.0).contains(&self.validation_fraction) && self.validation_fraction > 0.0,
             "--validation-fraction is {}: a number between 0 and 1 is accepted",
             self.validation_fraction
         );
         if let (Some(min), Some(max)) = (self.min_age, self.max_age) {
-            ensure!(min <= max, "--min-age is {min} and --max-age is {max}: the first must not be above the second");
+            ensure!(min <= max, "--min-age is {min} and --max-age is {max}: the minimum must not be above the maximum");
         }
         if self.path.is_none() {
             let asked = self.validation.is_some()
@@ -124,7 +124,7 @@ impl SourceSettings {
                 || !self.views.is_empty()
                 || self.sex.is_some()
                 || self.min_age.or(self.max_age).is_some();
-            ensure!(!asked, "--validation, --labels and what chooses images need --data");
+            ensure!(!asked, "--validation, --labels and the options that choose images need --data");
         }
         Ok(())
     }
@@ -134,7 +134,7 @@ impl SourceSettings {
         self.path.is_some() && self.validation.is_none()
     }
 
-    /// Whether images are chosen by what a table says of them.
+    /// Whether images are chosen by their findings, view, sex or age.
     pub fn selects(&self) -> bool {
         !self.findings.is_empty()
             || !self.views.is_empty()
@@ -153,13 +153,13 @@ pub struct DataArgs {
     /// Validation images, in the same form [default: a tenth of the patients of --data is held out]
     #[arg(long, value_name = "PATH")]
     pub validation: Option<PathBuf>,
-    /// How those options are shared with other commands.
+    /// Options that other commands share.
     #[command(flatten)]
     pub choice: ChoiceArgs,
     /// Images to train on, the first in name order: a number, or all [default: the preset's; paper 1341]
     #[arg(long, value_name = "N", value_parser = count_or_all)]
     pub max_images: Option<CountOrAll>,
-    /// Part of the patients that is held out [default: 0.1]
+    /// Fraction of the patients that is held out [default: 0.1]
     #[arg(long, value_name = "FRACTION")]
     pub validation_fraction: Option<f64>,
 }
@@ -167,37 +167,38 @@ pub struct DataArgs {
 /// Options that choose images.
 #[derive(Clone, Debug, Default, Args)]
 pub struct ChoiceArgs {
-    /// What the images' path is [default: auto]
+    /// What the path holds [default: auto]
     #[arg(long, value_enum)]
     pub layout: Option<Layout>,
     /// What an image's class is [default: none]
     #[arg(long, value_enum)]
     pub labels: Option<Labels>,
-    /// Take images with this finding; may be given several times [default: all]
+    /// Use images with this finding; may be given several times [default: all]
     #[arg(long, value_name = "FINDING")]
     pub finding: Vec<String>,
-    /// Take only images that have no other finding than those
+    /// Use only images that have no other finding
     #[arg(long)]
     pub only_findings: bool,
-    /// Take this view position, such as PA; may be given several times [default: all]
+    /// Use this view position, such as PA; may be given several times [default: all]
     #[arg(long, value_name = "VIEW")]
     pub view: Vec<String>,
-    /// Take one sex: F, M or O [default: all]
+    /// Use images of one sex: F, M or O [default: all]
     #[arg(long, value_name = "SEX")]
     pub sex: Option<String>,
-    /// Least age in years
+    /// Minimum age in years
     #[arg(long, value_name = "YEARS")]
     pub min_age: Option<u32>,
-    /// Greatest age in years
+    /// Maximum age in years
     #[arg(long, value_name = "YEARS")]
     pub max_age: Option<u32>,
-    /// Leave unreadable images out, and count them, instead of stopping at the first
+    /// Leave out and count unreadable images instead of stopping at the first
     #[arg(long)]
     pub skip_unreadable: bool,
     /// Which duplicates to leave out [default: none; they are reported]
     #[arg(long, value_enum)]
     pub drop_duplicates: Option<DropDuplicates>,
-    /// Folder of prepared images; it may be emptied at any time [default: the user's cache folder]
+    /// Folder of prepared images, which may be emptied at any time; files that were not used for 90 days are removed
+    /// [default: the user's cache folder]
     #[arg(long, value_name = "DIR", env = "VDM_CACHE")]
     pub cache: Option<PathBuf>,
 }
@@ -205,9 +206,9 @@ pub struct ChoiceArgs {
 /// A number of images, or all there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CountOrAll {
-    /// So many.
+    /// This many.
     Count(usize),
-    /// All.
+    /// All there are.
     All,
 }
 
@@ -215,12 +216,12 @@ fn count_or_all(text: &str) -> Result<CountOrAll, String> {
     match (text, text.parse()) {
         ("all", _) => Ok(CountOrAll::All),
         (_, Ok(count)) if count > 0 => Ok(CountOrAll::Count(count)),
-        _ => Err("a number from 1, or all".to_owned()),
+        _ => Err("a number from 1, or `all`, is accepted".to_owned()),
     }
 }
 
 impl DataArgs {
-    /// Puts the options on top of settings.
+    /// Overrides settings by the options that are given.
     pub fn apply(&self, settings: &mut SourceSettings) {
         for (field, option) in [(&mut settings.path, &self.data), (&mut settings.validation, &self.validation)] {
             if option.is_some() {
@@ -240,7 +241,7 @@ impl DataArgs {
 }
 
 impl ChoiceArgs {
-    /// Puts the options on top of settings.
+    /// Overrides settings by the options that are given.
     pub fn apply(&self, settings: &mut SourceSettings) {
         fn set<T: Clone>(field: &mut T, option: &Option<T>) {
             if let Some(value) = option {

@@ -2,26 +2,26 @@
 //!
 //! For each sample the nearest training image is sought over shifts of up to 1/32 of the side (± 8 pixels at 256), by
 //! the normalised correlation of **detail**: the image less what is left of it on a grid of about 16×16, that is, the
-//! finer levels of its Laplacian pyramid. Chest X-rays are all alike on that grid (plain correlations of strangers
-//! reach 0.95); ribs, vessels and borders tell whose they are. Correlation does not see brightness and contrast.
+//! finer levels of its Laplacian pyramid. On that grid all chest X-rays are similar (plain correlations of different
+//! patients reach 0.95); ribs, vessels and borders identify the patient. Correlation ignores brightness and contrast.
 //!
 //! The search goes from coarse to fine: every training image at a side of 32–63 pixels and all shifts; the best 51 at
 //! twice that; the best 3 at 256 pixels, or at full size where that is less.
 //!
 //! A sample is judged by its **relative distance**: d = √(2 − 2ρ) to the nearest training image, divided by the mean
 //! d to the next 50. After Carlini et al., *Extracting training data from diffusion models*, USENIX Security 2023,
-//! this tells a copy from an image that is near to everything, as blurred ones are. Two tests follow, and each is
-//! made of held-out real images too, which cannot have been memorised:
+//! this separates copies from images that are close to every image, as blurred ones are. Two tests follow. Each is also
+//! made of held-out real images, which cannot have been memorised:
 //!
 //! - **Near copy**: the relative distance is at most 0.6, or the correlation itself is at least 0.95, which also
-//!   holds where the training set has the image many times over. To search all training images by correlation is the
-//!   way of Akbar, Wang and Eklund, *Beware of diffusion models for synthesizing medical images: a comparison with
+//!   holds where the training set has the image many times over. Akbar, Wang and Eklund also search all training images
+//!   by correlation: *Beware of diffusion models for synthesizing medical images: a comparison with
 //!   GANs in terms of memorizing brain MRI and chest x-ray images*, Mach. Learn.: Sci. Technol. 6 (2025).
 //! - **Closer than real**: the relative distance is below the 5th percentile of held-out images'. By construction 5 %
-//!   of real images are; of a model that copies, more. To take the measure from real images is after Dar et al.,
-//!   *Unconditional latent diffusion models memorize patient imaging data*, Nat. Biomed. Eng. (2025), who correlate
-//!   what a contrastive network sees, where here pixels are compared. The correlation itself would not do here: blur
-//!   alone raises it.
+//!   of real images are; of a model that copies, more. Dar et al. also take the threshold from real images,
+//!   *Unconditional latent diffusion models memorize patient imaging data*, Nat. Biomed. Eng. (2025), but correlate
+//!   the features of a contrastive network instead of pixels. The correlation itself cannot be used here: blur alone
+//!   raises it.
 //!
 //! Measured on 843 held-out and 3919 training X-rays at 256×256: of the held-out images the mean relative distance is
 //! 0.88. Four are near copies, at 0.50 to 0.60: to the eye, other pictures of patients who are in the training set too
@@ -30,7 +30,7 @@
 //! (0.39), 93 % of those turned by 2° (0.51), 70 % of those enlarged by 3 % (0.56), 5 % of those under blur of σ = 8
 //! (0.69), none of those mirrored (0.89).
 //!
-//! What it cannot see: copies that are mirrored, further turned, scaled or bent, very blurred ones, copied parts, and a
+//! It does not find: copies that are mirrored, further turned, scaled or bent, very blurred ones, copied parts, and a
 //! patient whom the model shows in a new picture. A rate of 0 bounds the rate of near copies (the interval says by how
 //! much); it is no proof of privacy.
 
@@ -87,7 +87,7 @@ impl Neighbour {
     }
 }
 
-/// What was found of a set of images.
+/// The audit of a set of images.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct SetAudit {
     /// Images.

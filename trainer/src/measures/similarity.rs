@@ -1,4 +1,4 @@
-//! How alike two images of one size are.
+//! Similarity of two images of one size.
 //!
 //! - PSNR = 10 log₁₀(255² / MSE), in dB.
 //! - SSIM: Wang, Bovik, Sheikh and Simoncelli, *Image quality assessment: from error visibility to structural
@@ -9,7 +9,7 @@
 //!   are halved by 2×2 means. A scale needs 11 pixels a side, so that five need 176; smaller images take as many
 //!   scales as fit, with the powers of those divided by their sum.
 //! - Diversity: MS-SSIM between two samples drawn at random (Odena, Olah and Shlens, *Conditional image synthesis with
-//!   auxiliary classifier GANs*, 2017). Above that of real pairs, samples are too much alike.
+//!   auxiliary classifier GANs*, 2017). Samples whose figure is above that of real pairs are too similar.
 
 use rayon::prelude::*;
 

@@ -3,7 +3,7 @@
 //! An image less its mean is tapered with Hann's window, against the jump from border to border; |F|² / (H·W Σ
 //! w²/(H·W)) is averaged over images, then over rings of one cycle a picture. The distance of two sets is the mean
 //! over frequencies of |log₁₀ P − log₁₀ P′|. Its counterpart with a sign, over the upper half of the frequencies and
-//! in dB, tells blur (below 0) from noise (above): Durall, Keuper and Keuper, *Watch your up-convolution: CNN based
+//! in dB, is below 0 for blur and above for noise: Durall, Keuper and Keuper, *Watch your up-convolution: CNN based
 //! generative deep neural networks are failing to reproduce spectral distributions*, CVPR 2020, compare the same
 //! curves.
 
@@ -96,7 +96,7 @@ fn log_ratios<'a>(a: &'a [f64], b: &'a [f64]) -> impl Iterator<Item = f64> + 'a 
     a.iter().zip(b).map(|(a, b)| a.max(MIN_POWER).log10() - b.max(MIN_POWER).log10())
 }
 
-/// What all images of a size share.
+/// The window, rings and transforms of images of one size.
 struct Rings {
     height: usize,
     width: usize,
