@@ -21,7 +21,7 @@ pub enum Pixels {
     Draw,
 }
 
-/// Draws images for seeds `first..first + count`, calling back after each step.
+/// Draws images for seeds `first..first + count`, calling back after each step; an error of the callback ends it.
 pub fn draw<B: Backend>(
     model: &Vdm<B>,
     options: SamplingOptions,
@@ -29,14 +29,14 @@ pub fn draw<B: Backend>(
     first: u64,
     count: usize,
     device: &B::Device,
-    mut on_step: impl FnMut(),
+    mut on_step: impl FnMut() -> Result<()>,
 ) -> Result<Vec<GreyImage>> {
     let seeds: Vec<u64> = (0..count as u64).map(|i| first.wrapping_add(i)).collect();
     let mut images = Vec::with_capacity(count);
     for seeds in seeds.chunks(BATCH) {
         let mut trajectory = Trajectory::from_noise(model, options, seeds, device)?;
         while trajectory.step(model).is_some() {
-            on_step();
+            on_step()?;
         }
         for (mean, &seed) in to_values(trajectory.decode(model))?.into_iter().zip(seeds) {
             let values = if pixels == Pixels::Draw { draw_pixels(&mean, seed) } else { mean };

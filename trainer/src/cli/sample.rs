@@ -134,6 +134,7 @@ impl Job for Sample {
         let images = draw(&loaded.model, options, pixels, args.seed, args.count, device, || {
             done += 1;
             progress.set(done, String::new);
+            Ok(())
         })?;
         drop(progress);
         write(&args, &loaded, &images)

@@ -39,7 +39,8 @@ impl Estimate {
     }
 }
 
-/// Measures every image at `times` antithetic diffusion times, and calls back with the number of images that are done.
+/// Measures every image at `times` antithetic diffusion times, and calls back with the number of images that are done. An error
+/// of the callback ends it.
 ///
 /// # Errors
 /// The networks have no encoder, or the device cannot be read.
@@ -52,7 +53,7 @@ pub fn measure<B: Backend>(
     times: usize,
     seed: u64,
     device: &B::Device,
-    mut on_progress: impl FnMut(usize),
+    mut on_progress: impl FnMut(usize) -> Result<()>,
 ) -> Result<Vec<ImageElbo>> {
     let encoder = networks.encoder.as_ref().context("the encoder is not loaded")?;
     let mut all = Vec::with_capacity(data.len());
@@ -64,7 +65,7 @@ pub fn measure<B: Backend>(
         all.extend(block_on(elbo::measure(
             networks, config, stage, encoder, &images, classes, first, times, seed, device,
         ))?);
-        on_progress(all.len());
+        on_progress(all.len())?;
     }
     Ok(all)
 }

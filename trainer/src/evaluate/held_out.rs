@@ -34,6 +34,7 @@ pub fn bound<B: Backend>(
     let mut progress = Progress::new("bound, images", 0, data.len() as u64);
     let terms = elbo::measure(&loaded.model.networks, config, Stage::Joint, data, times, seed, device, |done| {
         progress.set(done as u64, String::new);
+        Ok(())
     })?;
     drop(progress);
     let mut rows = Vec::new();

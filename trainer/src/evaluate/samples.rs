@@ -67,6 +67,7 @@ pub fn draw<B: Backend>(
     let images = generate::draw(&loaded.model, options, Pixels::Mean, first, count, device, || {
         done += 1;
         progress.set(done, String::new);
+        Ok(())
     })?;
     let seed = |i: usize| first.wrapping_add(i as u64);
     let seeds = match count {

@@ -39,7 +39,7 @@ pub fn draw_all<B: Backend>(folder: &Path, weights: &Path, validation: &Dataset,
 
     write("forward.png", forward(&loaded.model, validation, device)?, &[])?;
     write("reverse.png", reverse(&loaded.model, options, device)?, &settings)?;
-    let samples = draw(&loaded.model, options, Pixels::Mean, 0, SAMPLES, device, || {})?;
+    let samples = draw(&loaded.model, options, Pixels::Mean, 0, SAMPLES, device, || Ok(()))?;
     write("samples.png", GreyImage::grid(&samples, 4), &settings)?;
 
     let path = figures.join("losses.svg");

@@ -5,63 +5,64 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use vdm::diffusion::terms::Terms;
+use vdm::math;
 
 use crate::base::files;
 
-/// A line of `log.jsonl`: one training step. Terms are in bits a dimension, averaged over the batch.
-#[derive(Serialize)]
+/// A line of `log.jsonl`: one training step.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct StepLog {
     /// The step, from 1.
     pub step: u64,
-    /// Reconstruction loss.
-    pub reconstruction: f64,
-    /// Latent loss.
-    pub latent: f64,
-    /// Diffusion loss.
-    pub diffusion: f64,
-    /// Mean squared error.
-    pub mse: f64,
-    /// Gradient difference.
-    pub gradient_difference: f64,
-    /// -log density of the grain.
-    pub grain: f64,
-    /// Norm of the objective's gradient before clipping, in nats a pixel.
+    /// The loss, averaged over the batch: see [`terms_in_bits_per_dim`].
+    #[serde(flatten)]
+    pub terms: Terms<f64>,
+    /// Norm of the objective's gradient before clipping, in nats per pixel.
     pub gradient_norm: f64,
     /// Learning rate.
     pub learning_rate: f64,
-    /// Seconds trained so far.
+    /// Seconds trained so far, over all sessions.
     pub seconds: f64,
-    /// Images a second, since this process began to train.
+    /// Images per second, since this process began to train.
     pub images_per_second: f64,
 }
 
-/// A line of `validation.jsonl`, in bits a dimension.
+/// A line of `validation.jsonl`. A number that is not finite is written as `null` and read as NaN.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct ValidationLog {
     /// Steps taken.
     pub step: u64,
     /// What was measured: `weights`, or an average of them such as `ema-50000`.
     pub series: String,
-    /// Reconstruction loss.
-    pub reconstruction: f64,
-    /// Latent loss.
-    pub latent: f64,
-    /// Diffusion loss.
-    pub diffusion: f64,
-    /// Their sum.
+    /// The loss, averaged over images: see [`terms_in_bits_per_dim`].
+    #[serde(flatten, deserialize_with = "terms_with_nan")]
+    pub terms: Terms<f64>,
+    /// Reconstruction, latent and diffusion loss together.
+    #[serde(deserialize_with = "nan_from_null")]
     pub total: f64,
-    /// Mean squared error of the decoder's mean.
-    #[serde(default)]
-    pub mse: f64,
-    /// -log density of the grain.
-    #[serde(default)]
-    pub grain: f64,
-    /// All that is trained, as it is weighed.
-    #[serde(default)]
+    /// The training objective, in bits per dimension.
+    #[serde(default, deserialize_with = "nan_from_null")]
     pub objective: f64,
-    /// Standard error of the sum, over images.
+    /// Standard error of the total, over images.
+    #[serde(deserialize_with = "nan_from_null")]
     pub standard_error: f64,
+}
+
+/// Terms as logs have them: in bits per dimension, but for the two that are means over pixels.
+pub fn terms_in_bits_per_dim(terms: Terms<f64>, pixels: usize) -> Terms<f64> {
+    let Terms { mse, gradient_difference, .. } = terms;
+    Terms { mse, gradient_difference, ..terms.map(|nats| math::bits_per_dim(nats, pixels)) }
+}
+
+/// Reads a number; JSON has `null` in the place of one that is not finite.
+pub fn nan_from_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
+}
+
+fn terms_with_nan<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Terms<f64>, D::Error> {
+    Ok(Terms::<Option<f64>>::deserialize(deserializer)?.map(|term| term.unwrap_or(f64::NAN)))
 }
 
 impl ValidationLog {
@@ -114,6 +115,30 @@ pub fn read_validations(folder: &Path) -> Result<Vec<ValidationLog>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_validation_that_is_not_finite_reads_back() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut file = open(&folder.path().join("validation.jsonl"), 0).expect("opens");
+        let terms = Terms { diffusion: f64::NAN, latent: f64::INFINITY, reconstruction: 0.5, ..Terms::default() };
+        let nan = f64::NAN;
+        let line =
+            ValidationLog { step: 3, terms, total: nan, objective: nan, standard_error: nan, ..Default::default() };
+        write(&mut file, &line).expect("writes");
+        let [read] = &read_validations(folder.path()).expect("reads")[..] else { panic!("one line") };
+        assert_eq!((read.step, read.terms.reconstruction, read.terms.mse), (3, 0.5, 0.0));
+        assert!([read.terms.diffusion, read.terms.latent, read.total, read.objective].iter().all(|v| v.is_nan()));
+    }
+
+    #[test]
+    fn logs_have_their_terms_beside_the_step() {
+        let line = StepLog { step: 1, terms: Terms::from_array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]), ..StepLog::default() };
+        let line = serde_json::to_value(line).expect("JSON");
+        assert_eq!((&line["step"], &line["latent"], &line["grain"]), (&1.into(), &2.0.into(), &6.0.into()));
+        let old = r#"{"step":1,"series":"weights","reconstruction":1.0,"latent":2.0,"diffusion":3.0,"total":6.0,"standard_error":0.1}"#;
+        let old: ValidationLog = serde_json::from_str(old).expect("an older line");
+        assert!(old.terms.latent == 2.0 && old.terms.mse.is_nan() && old.objective == 0.0);
+    }
 
     #[test]
     fn a_log_keeps_what_the_checkpoint_knows() {

@@ -14,6 +14,7 @@ use vdm::rng::{Rng, RngStream};
 
 use super::init::{BATCH, MAX_IMAGES};
 use crate::base::files;
+use crate::base::interrupt::Interrupt;
 use crate::data::Dataset;
 use crate::run::inputs::RunData;
 
@@ -46,6 +47,7 @@ impl Scores {
         data: &Dataset,
         [copies, most]: [usize; 2],
         image: impl Fn(u64, usize) -> Vec<f32> + Sync,
+        interrupt: &Interrupt,
         device: &B::Device,
     ) -> Result<Self> {
         let networks = networks.valid();
@@ -57,6 +59,7 @@ impl Scores {
         let numbered: Vec<(u64, usize)> = (0..).zip(indices.iter().copied()).collect();
         let mut values = Vec::new();
         for chunk in numbered.chunks(BATCH) {
+            interrupt.check()?;
             let images: Vec<Vec<f32>> = chunk.par_iter().map(|&(place, index)| image(place, index)).collect();
             let images = TensorData::new(images.concat(), [chunk.len(), data.height * data.width]);
             let scores = gaussian.scores(encoder.forward(Tensor::from_data(images, device)));
@@ -124,8 +127,16 @@ fn read<B: Backend>(loss: Tensor<B, 1>) -> Result<f64> {
     Ok(value.iter::<f64>().next().unwrap_or(f64::NAN))
 }
 
-/// The network of `networks`, trained.
-pub fn train<B: AutodiffBackend>(networks: &Networks<B>, data: &RunData, device: &B::Device) -> Result<ScoreNet<B>> {
+/// The coarse network of `networks`, trained.
+///
+/// # Errors
+/// [`Interrupted`](crate::base::interrupt::Interrupted); a loss that is not finite; a device that cannot be read.
+pub fn train<B: AutodiffBackend>(
+    networks: &Networks<B>,
+    data: &RunData,
+    interrupt: &Interrupt,
+    device: &B::Device,
+) -> Result<ScoreNet<B>> {
     let mut net = networks.coarse.clone().context("the coarse network is missing")?;
     let settings = &data.settings;
     let steps = settings.training.coarse_steps;
@@ -133,9 +144,9 @@ pub fn train<B: AutodiffBackend>(networks: &Networks<B>, data: &RunData, device:
     let augmented = |place: u64, index| {
         data.image(index, &mut Rng::new(settings.seed, RngStream::Augmentation, FIRST_COPY + place))
     };
-    let scores = Scores::of(networks, &data.train, [copies, MAX_IMAGES], augmented, device)?;
+    let scores = Scores::of(networks, &data.train, [copies, MAX_IMAGES], augmented, interrupt, device)?;
     let plain = |_, index| data.validation.image(index).iter().map(|&v| to_unit(v)).collect();
-    let held_out = Scores::of(networks, &data.validation, [1, MAX_VALIDATED], plain, device)?;
+    let held_out = Scores::of(networks, &data.validation, [1, MAX_VALIDATED], plain, interrupt, device)?;
     let validated: Vec<usize> = (0..held_out.len()).collect();
     let schedule = files::block_on(networks.schedule.valid().read())?;
     let variances = networks.score_net.gaussian().context("a coarse network needs a Gaussian prediction")?.variances();
@@ -149,6 +160,7 @@ pub fn train<B: AutodiffBackend>(networks: &Networks<B>, data: &RunData, device:
     eprintln!("training the coarse network on {} images for {steps} steps", scores.len());
     let mut optimizer = AdamWConfig::new().with_beta_2(0.99).with_weight_decay(WEIGHT_DECAY).init();
     for step in 0..steps {
+        interrupt.check()?;
         let mut stream = Rng::new(settings.seed, RngStream::Coarse, step);
         let rows: Vec<usize> = (0..IMAGES).map(|_| stream.below(scores.len())).collect();
         let mean = scores.loss(&rows, &net, &fixed, settings.training.label_dropout, &mut stream);
@@ -158,11 +170,7 @@ pub fn train<B: AutodiffBackend>(networks: &Networks<B>, data: &RunData, device:
         net = optimizer.step(rate, net, gradients);
         if (step + 1) % LOG_EVERY == 0 || step + 1 == steps {
             let value = read(mean.inner())?;
-            anyhow::ensure!(
-                value.is_finite(),
-                "the coarse network's loss is no finite number after {} steps",
-                step + 1
-            );
+            anyhow::ensure!(value.is_finite(), "the coarse network's loss is not finite after {} steps", step + 1);
             // The same draws each time.
             let mut stream = Rng::new(settings.seed, RngStream::Evaluation, 0);
             let held_out = match validated.len() {

@@ -13,15 +13,16 @@ use vdm::model::Networks;
 
 use super::coarse;
 use crate::base::files::{self, WithEncoder};
+use crate::base::interrupt::{Interrupt, Interrupted};
 use crate::data::Dataset;
 use crate::measures::linear::{Components, principal_components};
 use crate::run::inputs::RunData;
 
-/// Images whose latents are measured, at most: they are held in memory.
+/// Maximum number of images whose latents are measured: they are held in memory.
 pub const MAX_IMAGES: usize = 20_000;
 /// Images encoded at once.
 pub const BATCH: usize = 64;
-/// Least variance that is left to a latent number beside the components.
+/// Minimum variance of a latent number besides the components.
 const MIN_REST: f32 = 1e-4;
 
 type CoarseRecorder = NamedMpkBytesRecorder<FullPrecisionSettings>;
@@ -29,27 +30,36 @@ type CoarseRecorder = NamedMpkBytesRecorder<FullPrecisionSettings>;
 /// What the devices of a machine measure once, for all of them.
 #[derive(Debug, Default)]
 pub struct Measured {
-    latents: OnceLock<Result<LatentStatistics, String>>,
+    latents: Once<LatentStatistics>,
     /// The trained coarse network, as a record.
-    coarse: OnceLock<Result<Vec<u8>, String>>,
+    coarse: Once<Vec<u8>>,
 }
 
-fn once<T: Clone>(cell: &OnceLock<Result<T, String>>, measure: impl FnOnce() -> Result<T>) -> Result<T> {
-    let measured = cell.get_or_init(|| measure().map_err(|error| format!("{error:#}")));
-    measured.clone().map_err(|error| anyhow!(error))
+/// A result, or the message of the error; none where an interrupt cut it short.
+type Once<T> = OnceLock<Result<T, Option<String>>>;
+
+fn once<T: Clone>(cell: &Once<T>, measure: impl FnOnce() -> Result<T>) -> Result<T> {
+    let measured = cell.get_or_init(|| {
+        measure().map_err(|error| if error.is::<Interrupted>() { None } else { Some(format!("{error:#}")) })
+    });
+    measured.clone().map_err(|error| error.map_or_else(|| Interrupted.into(), |error| anyhow!(error)))
 }
 
-/// Fresh networks, with the parts of the weights that the run starts from.
+/// Fresh networks, with the parts that the weights of `--from` have.
+///
+/// # Errors
+/// Weights that do not fit the run; [`Interrupted`]; a device that cannot be read.
 pub fn networks<B: AutodiffBackend>(
     data: &RunData,
     measured_once: &Measured,
+    interrupt: &Interrupt,
     device: &B::Device,
 ) -> Result<Networks<B>> {
     let settings = &data.settings;
     let config = &settings.model;
     let mut networks =
         Networks::<B>::new(config, settings.seed, device)?.with_mean_image(&data.train.mean_image(), device);
-    if let Some(selection) = lapped_selection::<B::InnerBackend>(config, &data.train, device)? {
+    if let Some(selection) = lapped_selection::<B::InnerBackend>(config, &data.train, interrupt, device)? {
         networks = networks.with_lapped_transform(&selection, device);
     }
     let (mut measured, mut coarse_trained) = (false, false);
@@ -74,7 +84,7 @@ pub fn networks<B: AutodiffBackend>(
             && theirs.schedule == config.schedule
             && theirs.classes == config.classes
             && theirs.latent_dim == config.latent_dim;
-        // Another encoder will come of this stage, for whose latents a ScoreNet starts anew.
+        // The autoencoder stage gives another encoder, and its latents need a fresh ScoreNet.
         if same_prior && settings.training.stage != Stage::Autoencoder {
             (networks.score_net, networks.schedule) = (from.score_net, from.schedule);
             measured = files::block_on(networks.has_latent_statistics())?;
@@ -88,15 +98,16 @@ pub fn networks<B: AutodiffBackend>(
         return Ok(networks);
     }
     if config.score_net.gaussian_rank > 0 && !measured {
-        let statistics =
-            once(&measured_once.latents, || statistics(&networks.valid(), config, &data.train, settings.seed, device))?;
+        let statistics = once(&measured_once.latents, || {
+            statistics(&networks.valid(), config, &data.train, settings.seed, interrupt, device)
+        })?;
         networks = networks.with_latent_statistics(statistics, device);
     }
     if let Some(net) = networks.coarse.clone()
         && !coarse_trained
     {
         let record = once(&measured_once.coarse, || {
-            let trained = coarse::train(&networks, data, device)?;
+            let trained = coarse::train(&networks, data, interrupt, device)?;
             CoarseRecorder::default().record(trained.into_record(), ()).context("cannot keep the coarse network")
         })?;
         let record = CoarseRecorder::default().load(record, device).context("cannot take the coarse network")?;
@@ -115,6 +126,7 @@ fn codec(config: &ModelConfig) -> impl PartialEq + use<> {
 fn lapped_selection<B: Backend>(
     config: &ModelConfig,
     data: &Dataset,
+    interrupt: &Interrupt,
     device: &B::Device,
 ) -> Result<Option<LappedSelection>> {
     let Some(grid) = config.grid() else { return Ok(None) };
@@ -125,9 +137,10 @@ fn lapped_selection<B: Backend>(
     let mean = Tensor::<B, 2>::from_data(TensorData::new(mean, [1, pixels]), device);
     let mut sum = Tensor::<B, 1>::zeros([grid.patch * grid.patch], device);
     for chunk in indices.chunks(BATCH) {
+        interrupt.check()?;
         sum = sum + sum_of_squares(data.batch::<B>(chunk, device) - mean.clone(), grid);
     }
-    let sum = sum.try_into_data().map_err(|e| anyhow::anyhow!("cannot read from the device: {e:?}"))?;
+    let sum = sum.try_into_data().map_err(|e| anyhow!("cannot read from the device: {e:?}"))?;
     let count = (indices.len() * grid.tokens()) as f64;
     let mean_squares: Vec<f64> = sum.iter::<f64>().map(|sum| sum / count).collect();
     Ok(Some(LappedSelection::of_mean_squares(&mean_squares, config.latent_dim / grid.tokens())))
@@ -139,6 +152,7 @@ fn statistics<B: Backend>(
     config: &ModelConfig,
     data: &Dataset,
     seed: u64,
+    interrupt: &Interrupt,
     device: &B::Device,
 ) -> Result<LatentStatistics> {
     let encoder = networks.encoder.as_ref().context("the encoder is missing")?;
@@ -147,8 +161,9 @@ fn statistics<B: Backend>(
     eprintln!("measuring the latents of {} images", indices.len());
     let mut latents: Vec<Vec<f32>> = Vec::with_capacity(indices.len());
     for chunk in indices.chunks(BATCH) {
+        interrupt.check()?;
         let f = encoder.forward(data.batch(chunk, device)).try_into_data();
-        let f = f.map_err(|e| anyhow::anyhow!("cannot read from the device: {e:?}"))?;
+        let f = f.map_err(|e| anyhow!("cannot read from the device: {e:?}"))?;
         let f: Vec<f32> = f.iter::<f32>().collect();
         latents.extend(f.chunks_exact(config.latent_dim).map(<[f32]>::to_vec));
     }
@@ -179,4 +194,47 @@ fn statistics<B: Backend>(
     }
     rest.iter_mut().for_each(|v| *v = v.max(MIN_REST));
     Ok(LatentStatistics { mean, components, variances, rest })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use burn::backend::Flex;
+
+    use super::super::fixture::{self, Cpu};
+    use super::*;
+
+    fn raised() -> Interrupt {
+        Interrupt::new(Some(Duration::ZERO))
+    }
+
+    #[test]
+    fn an_interrupt_stops_every_measurement_before_the_first_step() {
+        let data = fixture::data(fixture::patch_settings());
+        let (config, device) = (&data.settings.model, Default::default());
+        let fresh = Networks::<Cpu>::new(config, 0, &device).expect("builds").valid();
+        let lapped = lapped_selection::<Flex>(config, &data.train, &raised(), &device).map(|_| ());
+        let latents = statistics(&fresh, config, &data.train, 0, &raised(), &device).map(|_| ());
+        let all = networks::<Cpu>(&data, &Measured::default(), &raised(), &device).map(|_| ());
+        for stopped in [lapped, latents, all] {
+            assert!(stopped.expect_err("is stopped").is::<Interrupted>());
+        }
+        // The coarse network is in training by then.
+        let soon = Interrupt::new(Some(Duration::from_millis(200)));
+        let stopped = networks::<Cpu>(&data, &Measured::default(), &soon, &device).err();
+        assert!(stopped.expect("is stopped").is::<Interrupted>());
+    }
+
+    #[test]
+    fn what_is_measured_once_fails_alike_for_all_devices() {
+        let cell = Once::<u8>::default();
+        for _ in 0..2 {
+            assert!(once(&cell, || Err(Interrupted.into())).expect_err("is stopped").is::<Interrupted>());
+        }
+        let cell = Once::<u8>::default();
+        for _ in 0..2 {
+            assert_eq!(once(&cell, || Err(anyhow!("no memory"))).expect_err("fails").to_string(), "no memory");
+        }
+    }
 }

@@ -168,6 +168,7 @@ impl Loader {
 mod tests {
     use vdm::config::Preset;
 
+    use super::super::fixture;
     use super::*;
     use crate::data::Dataset;
     use crate::run::settings::RunSettings;
@@ -208,5 +209,19 @@ mod tests {
             }
         }
         assert_ne!(take(0..12, 1), step_batches(&data, &Share { images: 0..12, parts: 1 }, 1, 7), "stepping back");
+    }
+
+    #[test]
+    fn a_loader_goes_on_as_one_that_never_stopped() {
+        let data = Arc::new(fixture::data(fixture::settings()));
+        let share = Share { images: 0..4, parts: 2 };
+        let from = |step| Loader::start(&data, &share, 0, step).expect("starts");
+        let whole = from(0);
+        let steps: Vec<_> = (0..6).map(|_| whole.next().expect("a batch")).collect();
+        let resumed = from(3);
+        for step in &steps[3..] {
+            assert_eq!(*step, resumed.next().expect("a batch"));
+        }
+        assert_ne!(steps[3], steps[4]);
     }
 }

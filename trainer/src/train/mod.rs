@@ -3,17 +3,21 @@
 mod checkpoint;
 mod coarse;
 mod ema;
+#[cfg(test)]
+mod fixture;
 mod init;
+mod job;
 mod loader;
 mod network;
 mod optimizer;
 mod process_group;
 mod run_logger;
-
 mod session;
+mod step;
+mod validation;
 
+use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 
@@ -21,11 +25,13 @@ use anyhow::{Context, Result, anyhow};
 use burn::tensor::backend::AutodiffBackend;
 
 use crate::base::device::{self, Device, Devices, GroupJob};
-use crate::base::interrupt::Interrupt;
+use crate::base::interrupt::{Interrupt, Interrupted};
 use crate::run::folder::RunFolder;
-use crate::run::inputs::{self, RunData};
+use crate::run::inputs;
 use crate::run::settings::RunSettings;
 
+use init::Measured;
+use job::TrainJob;
 use network::Network;
 pub use network::Nodes;
 use process_group::ProcessGroup;
@@ -53,26 +59,35 @@ pub struct Options {
 /// Images, a folder or a checkpoint that cannot be used; a device or another machine that fails; a loss that is not
 /// finite.
 pub fn run(options: Options) -> Result<()> {
+    match start(options) {
+        Err(error) if error.is::<Interrupted>() => {
+            eprintln!("stopped before the first step, and nothing was saved; start again with the same options");
+            Ok(())
+        }
+        result => result,
+    }
+}
+
+/// As [`run`]; an interrupt before the first step is an error.
+fn start(options: Options) -> Result<()> {
     let Options { settings, folder, device: (device, device_name), devices, nodes, interrupt } = options;
     let data = inputs::load(settings)?;
+    // The images may have taken all of the time.
+    interrupt.check()?;
     let folder = folder.open(data.settings.preset)?;
     eprintln!("run: {} (preset {})", folder.display(), data.settings.preset.name());
     let network = nodes.connect()?;
-    let measured = init::Measured::default();
-    let job = Train { data: Arc::new(data), folder, device_name, interrupt, measured };
-    device::run_group(device, &devices, (job, network))
+    let measured = Measured::default();
+    let job = TrainJob { data: Arc::new(data), folder: folder.clone(), device_name, interrupt, measured };
+    let result = device::run_group(device, &devices, (job, network));
+    if matches!(&result, Err(error) if error.is::<Interrupted>()) {
+        // Only an empty folder is removed, so that the next run can have its name.
+        let _ = fs::remove_dir(&folder);
+    }
+    result
 }
 
-/// What all devices of this machine know.
-struct Train {
-    data: Arc<RunData>,
-    folder: PathBuf,
-    device_name: String,
-    interrupt: Interrupt,
-    measured: init::Measured,
-}
-
-impl GroupJob for (Train, Option<Network>) {
+impl GroupJob for (TrainJob, Option<Network>) {
     fn run<B: AutodiffBackend>(self, devices: Vec<B::Device>) -> Result<()> {
         let (job, network) = self;
         let job = Arc::new(job);
@@ -100,8 +115,31 @@ impl GroupJob for (Train, Option<Network>) {
     }
 }
 
-fn train<B: AutodiffBackend>(job: &Train, group: ProcessGroup, device: &B::Device) -> Result<()> {
+fn train<B: AutodiffBackend>(job: &TrainJob, group: ProcessGroup, device: &B::Device) -> Result<()> {
     let mut session = Session::<B>::start(job, group, device)?;
     let finished = session.run()?;
     session.end(finished)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_run_that_is_stopped_before_its_first_step_leaves_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let out = folder.path().join("run");
+        let options = Options {
+            settings: fixture::settings(),
+            folder: RunFolder::New(Some(out.clone())),
+            device: (Device::Cpu, "CPU".to_owned()),
+            devices: Devices::Count(1),
+            nodes: Nodes { nodes: None, node: 0, meet_at: None },
+            interrupt: Interrupt::new(Some(Duration::ZERO)),
+        };
+        run(options).expect("stops");
+        assert!(!out.exists());
+    }
 }

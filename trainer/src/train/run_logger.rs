@@ -1,4 +1,4 @@
-//! What a run shows and keeps of itself: logs, samples, the terminal, and at the end figures and a report.
+//! What a run shows and logs: log files, samples, TensorBoard, the terminal, and at the end figures and a report.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -7,6 +7,7 @@ use anyhow::{Context, Result, anyhow};
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 use serde::Serialize;
 use vdm::diffusion::schedule::NoiseSchedule;
+use vdm::diffusion::terms::Terms;
 use vdm::image::{GreyImage, to_unit};
 use vdm::model::{Condition, Networks, Vdm};
 use vdm::sampler::{Sampler, SamplingOptions};
@@ -14,12 +15,13 @@ use vdm::sampler::{Sampler, SamplingOptions};
 use super::checkpoint::Best;
 use crate::base::about::SOFTWARE;
 use crate::base::files::{self, block_on};
+use crate::base::interrupt::Interrupt;
 use crate::data::Dataset;
 use crate::generate::{Pixels, draw};
 use crate::output::figures;
 use crate::output::html;
 use crate::output::tensorboard;
-use crate::output::terminal::{Facts, StepView, View};
+use crate::output::terminal::{Facts, View};
 use crate::run::environment::Environment;
 use crate::run::inputs::RunData;
 use crate::run::log::{self, StepLog, ValidationLog};
@@ -31,7 +33,7 @@ const SAMPLE_STEPS: usize = 25;
 /// Times at which γ(t) is logged, from 0 to 1.
 const SCHEDULE_POINTS: usize = 65;
 
-/// The logger of a run, written by the device that leads.
+/// Writes the logs of a run, on rank zero.
 pub struct RunLogger {
     folder: PathBuf,
     settings: RunSettings,
@@ -49,7 +51,7 @@ struct ScheduleLog {
 }
 
 impl RunLogger {
-    /// Opens the logger of a run that stands after `step`.
+    /// Opens the logs of a run, which go on after `step`.
     pub fn open(folder: &Path, data: &RunData, device: &str, step: u64) -> Result<Self> {
         let settings = &data.settings;
         Environment::collect(device).write(folder)?;
@@ -80,7 +82,7 @@ impl RunLogger {
         Ok(Self { folder: folder.to_owned(), settings: settings.clone(), steps, validations, schedules, board, view })
     }
 
-    /// Forgets what came after `step`.
+    /// Drops what was logged after `step`.
     pub fn rollback(&mut self, step: u64) -> Result<()> {
         self.steps = log::open(&self.folder.join("log.jsonl"), step)?;
         self.validations = log::open(&self.folder.join("validation.jsonl"), step)?;
@@ -92,34 +94,28 @@ impl RunLogger {
     /// Logs a step.
     pub fn step(&mut self, line: &StepLog) -> Result<()> {
         log::write(&mut self.steps, line)?;
+        let Terms { reconstruction, latent, diffusion, .. } = line.terms;
         for (tag, value) in [
-            ("train/reconstruction", line.reconstruction),
-            ("train/latent", line.latent),
-            ("train/diffusion", line.diffusion),
+            ("train/reconstruction", reconstruction),
+            ("train/latent", latent),
+            ("train/diffusion", diffusion),
             ("train/gradient_norm", line.gradient_norm),
             ("train/learning_rate", line.learning_rate),
             ("train/images_per_second", line.images_per_second),
         ] {
             self.board.scalar(line.step, tag, value as f32)?;
         }
-        self.view.step(&StepView {
-            step: line.step,
-            reconstruction: line.reconstruction,
-            latent: line.latent,
-            diffusion: line.diffusion,
-            gradient_norm: line.gradient_norm,
-            learning_rate: line.learning_rate,
-            images_per_second: line.images_per_second,
-        });
+        self.view.step(line);
         Ok(())
     }
 
     /// Logs a validation.
     pub fn validation(&mut self, v: &ValidationLog) -> Result<()> {
         log::write(&mut self.validations, v)?;
-        let ValidationLog { series, .. } = v;
+        let series = &v.series;
+        let Terms { reconstruction, latent, diffusion, .. } = v.terms;
         for (term, value) in
-            [("reconstruction", v.reconstruction), ("latent", v.latent), ("diffusion", v.diffusion), ("total", v.total)]
+            [("reconstruction", reconstruction), ("latent", latent), ("diffusion", diffusion), ("total", v.total)]
         {
             self.board.scalar(v.step, &format!("validation/{series}/{term}"), value as f32)?;
         }
@@ -136,11 +132,20 @@ impl RunLogger {
     }
 
     /// Draws a grid of samples, always of the same seeds.
-    pub fn samples<B: Backend>(&mut self, step: u64, networks: Networks<B>, device: &B::Device) -> Result<()> {
+    ///
+    /// # Errors
+    /// [`Interrupted`](crate::base::interrupt::Interrupted); samples that are not finite, or cannot be written.
+    pub fn samples<B: Backend>(
+        &mut self,
+        step: u64,
+        networks: Networks<B>,
+        interrupt: &Interrupt,
+        device: &B::Device,
+    ) -> Result<()> {
         let model = block_on(Vdm::new(self.settings.model.clone(), self.settings.sampling, networks))?;
         let sampler = Sampler::default();
         let options = SamplingOptions { sampler, steps: SAMPLE_STEPS, condition: Condition::default() };
-        let images = draw(&model, options, Pixels::Mean, 0, SAMPLES, device, || {})?;
+        let images = draw(&model, options, Pixels::Mean, 0, SAMPLES, device, || Ok(interrupt.check()?))?;
         let (steps, seeds) = (SAMPLE_STEPS.to_string(), format!("0-{}", SAMPLES - 1));
         let origin = self.origin(step, &[("sampler", sampler.name()), ("steps", &steps), ("seeds", &seeds)]);
         let grid = GreyImage::grid(&images, 4).labelled();
@@ -198,17 +203,17 @@ impl RunLogger {
         }
     }
 
-    /// Says something.
+    /// Shows a message.
     pub fn say(&mut self, text: &str) {
         self.view.message(text);
     }
 
-    /// Says what goes on beside training; an empty text ends it.
+    /// Shows what is done besides training, such as "validating"; an empty text ends it.
     pub fn activity(&mut self, what: &str) {
         self.view.activity(what);
     }
 
-    /// Ends the logger of a run that will go on later.
+    /// Closes the logs of a run that can be resumed.
     pub fn close(self) -> Result<()> {
         let Self { folder, view, mut board, .. } = self;
         view.finish();

@@ -2,40 +2,33 @@
 
 use std::time::Instant;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use burn::module::AutodiffModule;
-use burn::optim::{GradientsAccumulator, GradientsParams};
-use burn::tensor::{DType, Tensor, backend::AutodiffBackend, backend::Backend};
-use vdm::config::{ComputePrecision, Stage, TrainingConfig};
-use vdm::diffusion::terms::Terms;
-use vdm::elbo::ImageElbo;
-use vdm::math;
-use vdm::model::Networks;
-use vdm::objective::{clip_global_norm, complete_gradients, gradients};
+use burn::tensor::{DType, Tensor, backend::AutodiffBackend};
+use vdm::config::{ComputePrecision, TrainingConfig};
 use vdm::weights::Provenance;
 
-use super::Train;
-use super::checkpoint::{self, Best, Checkpoint, TrainerState};
+use super::checkpoint::{self, Best, Checkpoint, Due, TrainerState};
 use super::ema::Ema;
 use super::init;
+use super::job::TrainJob;
 use super::loader::{Loader, Share};
 use super::optimizer::NetworksOptimizer;
 use super::process_group::ProcessGroup;
 use super::run_logger::RunLogger;
+use super::step::{self, Step, read};
+use super::validation;
 use crate::base::files;
-use crate::evaluate::elbo::{self, Estimate};
-use crate::run::log::{StepLog, ValidationLog};
+use crate::base::interrupt::Interrupted;
+use crate::run::log::{StepLog, terms_in_bits_per_dim};
 use crate::run::settings::{OnNotFinite, RunSettings};
 
 /// Rollbacks after which a run that is not finite again stops.
 const MAX_ROLLBACKS: u64 = 3;
-/// Steps without an overflow after which float16's loss scale is doubled (Micikevicius et al. 2018).
-const STEPS_TO_GROW: u64 = 2000;
-const LARGEST_SCALE: f64 = 65536.0;
 
 /// One device's share of a run, in one process.
 pub struct Session<'a, B: AutodiffBackend> {
-    job: &'a Train,
+    job: &'a TrainJob,
     settings: &'a RunSettings,
     training: &'a TrainingConfig,
     group: ProcessGroup,
@@ -43,30 +36,63 @@ pub struct Session<'a, B: AutodiffBackend> {
     device: &'a B::Device,
     state: Checkpoint<B>,
     loader: Loader,
-    /// What is shown and kept, on the device that leads.
+    /// What is shown and kept, on rank zero.
     logger: Option<RunLogger>,
-    started: Instant,
-    seconds_before: f64,
-    /// The step that stood when `started` was.
-    first: u64,
+    clock: Clock,
+    /// The step of the last checkpoint.
     saved: Option<u64>,
 }
 
-/// What became of a step.
-enum Step {
-    /// It was taken, without being looked at.
-    Taken,
-    /// It was taken and logged.
-    Logged(StepLog),
-    /// A part of it overflowed float16: it was left out.
-    LeftOut,
-    /// It gave no finite numbers.
-    NotFinite,
+/// The time trained.
+struct Clock {
+    /// Seconds of the sessions before, and of this one up to `started`.
+    seconds_before: f64,
+    started: Instant,
+    /// The steps taken when it was started.
+    first_step: u64,
+}
+
+impl Clock {
+    fn start(seconds_before: f64, first_step: u64) -> Self {
+        Self { seconds_before, started: Instant::now(), first_step }
+    }
+
+    /// Seconds trained, over all sessions.
+    fn seconds(&self) -> f64 {
+        self.seconds_before + self.started.elapsed().as_secs_f64()
+    }
+
+    fn steps_per_second(&self, step: u64) -> f64 {
+        (step - self.first_step) as f64 / self.started.elapsed().as_secs_f64()
+    }
 }
 
 impl<'a, B: AutodiffBackend> Session<'a, B> {
-    /// Reads the checkpoint, or starts afresh, and meets the other devices.
-    pub fn start(job: &'a Train, group: ProcessGroup, device: &'a B::Device) -> Result<Self> {
+    /// Reads the checkpoint, or makes fresh networks, and joins the other devices.
+    ///
+    /// # Errors
+    /// Settings that the checkpoint, the device or the number of devices does not fit;
+    /// [`Interrupted`] before the first step.
+    pub fn start(job: &'a TrainJob, group: ProcessGroup, device: &'a B::Device) -> Result<Self> {
+        let mut session = Self::restore(job, group, device)?;
+        // Only now: a run that cannot start leaves nothing behind.
+        if session.group.is_first_of_machine() {
+            checkpoint::clear_leftovers(&job.folder)?;
+            session.settings.write(&job.folder)?;
+        }
+        if session.group.is_rank_zero() {
+            let step = session.step();
+            if step > 0 {
+                eprintln!("resuming after step {step} of {}", session.training.steps);
+            }
+            session.logger = Some(RunLogger::open(&job.folder, &job.data, &job.device_name, step)?);
+        }
+        session.agree()?;
+        Ok(session)
+    }
+
+    /// As [`start`](Self::start), but writes nothing.
+    fn restore(job: &'a TrainJob, group: ProcessGroup, device: &'a B::Device) -> Result<Self> {
         let settings = &job.data.settings;
         let training = &settings.training;
         let share = group.share(training.batch, training.accumulation)?;
@@ -82,21 +108,8 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         );
         let state = Self::load(job, device)?;
         group.join::<B::InnerBackend>(device)?;
-        // Only now, since a run that cannot start leaves nothing behind.
-        if group.is_first_of_machine() {
-            checkpoint::clear_leftovers(&job.folder)?;
-            settings.write(&job.folder)?;
-        }
         let step = state.trainer.step;
-        let logger = if group.is_rank_zero() {
-            if step > 0 {
-                eprintln!("resuming after step {step} of {}", training.steps);
-            }
-            Some(RunLogger::open(&job.folder, &job.data, &job.device_name, step)?)
-        } else {
-            None
-        };
-        let session = Self {
+        Ok(Self {
             job,
             settings,
             training,
@@ -104,28 +117,25 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
             group,
             share,
             device,
-            logger,
-            started: Instant::now(),
-            seconds_before: state.trainer.seconds,
-            first: step,
+            logger: None,
+            clock: Clock::start(state.trainer.seconds, step),
             saved: (step > 0).then_some(step),
             state,
-        };
-        session.agree()?;
-        Ok(session)
+        })
     }
 
     /// The last checkpoint, or fresh networks.
-    fn load(job: &Train, device: &B::Device) -> Result<Checkpoint<B>> {
+    fn load(job: &TrainJob, device: &B::Device) -> Result<Checkpoint<B>> {
         let settings = &job.data.settings;
         let training = &settings.training;
         let optimizer = NetworksOptimizer::new(training);
-        let mut state = match checkpoint::load(&job.folder, &training.ema_half_lives, optimizer.clone(), device)? {
+        let half_lives = &training.ema_half_lives;
+        let mut state = match checkpoint::load(&job.folder, &settings.model, half_lives, optimizer.clone(), device)? {
             Some(state) => state,
             None => {
-                let networks = init::networks(&job.data, &job.measured, device)?;
-                let average = |&half_life: &u64| Ema { half_life, networks: networks.valid() };
-                let emas = training.ema_half_lives.iter().map(average).collect();
+                let networks = init::networks(&job.data, &job.measured, &job.interrupt, device)?;
+                let ema = |&half_life: &u64| Ema { half_life, networks: networks.valid() };
+                let emas = half_lives.iter().map(ema).collect();
                 Checkpoint { trainer: TrainerState::default(), emas, networks, optimizer }
             }
         };
@@ -133,7 +143,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         Ok(state)
     }
 
-    /// Fails unless all machines stand at the same step with the same images.
+    /// Fails unless all machines have the same images and are at the same step.
     fn agree(&self) -> Result<()> {
         if self.group.is_alone() {
             return Ok(());
@@ -159,159 +169,75 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         self.state.trainer.step
     }
 
-    /// Trains until the last step (true), or until any device is told to stop.
+    /// Trains until the last step (true), or until any device is interrupted.
     pub fn run(&mut self) -> Result<bool> {
+        if self.state.trainer.due != Due::default() {
+            // An interrupt left it undone. The checkpoint is saved anew so that it is not done twice.
+            let stop = self.measure_due(false)?;
+            self.save()?;
+            if stop {
+                return Ok(false);
+            }
+        }
         while self.step() < self.training.steps {
             let next = self.step() + 1;
             let cadence = &self.settings.run;
             let last = next == self.training.steps;
-            let due = |every: u64| next.is_multiple_of(every);
-            let kept = cadence.keep_every.is_some_and(due);
-            let (validates, samples) = (due(cadence.validate_every) || last, due(cadence.sample_every) || last);
-            let saves = (due(cadence.checkpoint_every) || kept) && !last;
-            let reads_back = due(cadence.log_every) || validates || samples || saves;
+            let is_due = |every: u64| next.is_multiple_of(every);
+            let kept = cadence.keep_every.is_some_and(is_due) && !last;
+            let due = Due {
+                validation: is_due(cadence.validate_every) || last,
+                samples: is_due(cadence.sample_every) || last,
+            };
+            let saves = (is_due(cadence.checkpoint_every) && !last) || kept;
+            let reads_back = is_due(cadence.log_every) || due != Due::default() || saves;
 
-            let (step, stop) = self.train_step(reads_back)?;
+            let parts = self.loader.next()?;
+            let interrupted = self.job.interrupt.is_raised();
+            let (state, settings, group) = (&mut self.state, self.settings, &self.group);
+            let (step, stop) = step::take(state, parts, settings, group, reads_back, interrupted, self.device)?;
             match step {
                 Step::Taken => {}
-                Step::Logged(line) => {
+                Step::ReadBack { terms, gradient_norm } => {
+                    let line = StepLog {
+                        step: next,
+                        terms: terms_in_bits_per_dim(terms, settings.model.pixels()),
+                        gradient_norm,
+                        learning_rate: self.training.learning_rate_at(next),
+                        seconds: self.clock.seconds(),
+                        images_per_second: self.clock.steps_per_second(next) * self.training.batch as f64,
+                    };
                     if let Some(logger) = &mut self.logger {
                         logger.step(&line)?;
                     }
                 }
-                Step::LeftOut => {
+                Step::Skipped => {
                     let scale = self.state.trainer.loss_scale;
-                    self.say(&format!("step {next}: a gradient overflowed float16; the loss scale is {scale} now"));
+                    self.say(&format!("step {next}: a gradient overflowed float16; the loss scale is now {scale}"));
                 }
                 Step::NotFinite => {
                     self.rollback(next)?;
                     continue;
                 }
             }
-            if validates {
-                self.validate()?;
-            }
-            if samples && let Some(logger) = &mut self.logger {
-                let networks = self.state.emas.last().map_or(self.state.networks.valid(), |a| a.networks.clone());
-                let networks = networks.with_compute(ComputePrecision::F32);
-                if !self.training.stage.has_diffusion() {
-                    logger.reconstructions::<B::InnerBackend>(
-                        next,
-                        networks,
-                        &self.job.data.validation,
-                        self.device,
-                    )?;
-                } else {
-                    logger.samples::<B::InnerBackend>(next, networks, self.device)?;
-                }
-            }
-            if stop {
-                return Ok(last);
-            }
+            self.state.trainer.due = due;
+            let stop = self.measure_due(stop)?;
             if saves {
                 self.save()?;
-                if kept && self.group.is_first_of_machine() {
-                    checkpoint::keep(&self.job.folder, next)?;
-                }
+            }
+            if kept && self.group.is_first_of_machine() {
+                checkpoint::keep(&self.job.folder, next)?;
+            }
+            if stop {
+                return Ok(last && self.state.trainer.due == Due::default());
             }
         }
         Ok(true)
     }
 
-    /// One optimizer step, and whether any device was told to stop. It is waited for only if it is looked at.
-    fn train_step(&mut self, reads_back: bool) -> Result<(Step, bool)> {
-        let (config, training) = (&self.settings.model, self.training);
-        let scale = self.state.trainer.loss_scale;
-        let images = training.batch;
-        let networks = &self.state.networks;
-        let encoder = networks.encoder.as_ref().context("the encoder is missing")?;
-        let mut accumulator = GradientsAccumulator::new();
-        let mut sums = Tensor::<B::InnerBackend, 1>::zeros([TERMS], self.device);
-        let with_start = reads_back || training.stage != Stage::Diffusion;
-        for part in self.loader.next()? {
-            let part = part.on_device(with_start, self.device);
-            let part = gradients(networks, encoder, config, training, scale, reads_back, part);
-            accumulator.accumulate(networks, part.gradients);
-            sums = sums + sum_of_terms(part.terms, part.weighted_diffusion);
-        }
-        let vote = Tensor::from_floats([if self.job.interrupt.is_raised() { 1.0f32 } else { 0.0 }], self.device);
-        let numbers = Tensor::cat(vec![sums, vote], 0);
-        let (mut grads, sums) = self.group.sum_gradients(accumulator.grads(), numbers, &networks.valid())?;
-
-        let mean_diffusion = sums.clone().narrow(0, WEIGHTED_DIFFUSION, 1) / images as f64;
-        complete_gradients(&mut grads, networks, training.diffusion_steps, images, scale, mean_diffusion);
-        let pixels = config.pixels() as f64;
-        let norm = clip_global_norm::<B, _>(&mut grads, networks, training.clip_norm * pixels, self.device);
-
-        // float16 must not be updated by what overflowed, so that each of its steps is looked at.
-        if !reads_back && training.precision != ComputePrecision::F16 {
-            self.update(grads);
-            return Ok((Step::Taken, false));
-        }
-        let values = read(Tensor::cat(vec![sums, norm], 0))?;
-        let stop = values[TERMS] > 0.0;
-        let norm = values[TERMS + 1] / pixels;
-        if !values.iter().all(|value| value.is_finite()) {
-            let terms_are_finite = values[..TERMS].iter().all(|value| value.is_finite());
-            if training.precision == ComputePrecision::F16 && terms_are_finite && scale > 1e-3 {
-                self.state.trainer.loss_scale /= 2.0;
-                self.state.trainer.good_steps = 0;
-                // The step counts: its images are not taken again.
-                self.state.trainer.step += 1;
-                return Ok((Step::LeftOut, stop));
-            }
-            return Ok((Step::NotFinite, stop));
-        }
-        self.update(grads);
-        if training.precision == ComputePrecision::F16 {
-            self.state.trainer.good_steps += 1;
-            if self.state.trainer.good_steps.is_multiple_of(STEPS_TO_GROW) && scale < LARGEST_SCALE {
-                self.state.trainer.loss_scale *= 2.0;
-            }
-            if !reads_back {
-                return Ok((Step::Taken, stop));
-            }
-        }
-        let mean = |i: usize| values[i] / images as f64;
-        let bits = |i: usize| math::bits_per_dim(mean(i), config.pixels());
-        let seconds = self.seconds_before + self.started.elapsed().as_secs_f64();
-        Ok((
-            Step::Logged(StepLog {
-                step: self.step(),
-                reconstruction: bits(0),
-                latent: bits(1),
-                diffusion: bits(2),
-                mse: mean(3),
-                gradient_difference: mean(4),
-                grain: bits(5),
-                gradient_norm: norm,
-                learning_rate: training.learning_rate_at(self.step()),
-                seconds,
-                images_per_second: ((self.step() - self.first) * images as u64) as f64
-                    / self.started.elapsed().as_secs_f64(),
-            }),
-            stop,
-        ))
-    }
-
-    /// Moves the weights and their emas.
-    fn update(&mut self, grads: GradientsParams) {
-        let step = self.step() + 1;
-        let rate = self.training.learning_rate_at(step);
-        self.state.networks = self.state.optimizer.step(rate, self.state.networks.clone(), grads);
-        self.state.trainer.step = step;
-        if !self.state.emas.is_empty() {
-            let networks = self.state.networks.valid();
-            for average in &mut self.state.emas {
-                let decay = self.training.ema_decay(average.half_life, step * self.training.batch as u64);
-                average.update(&networks, decay);
-            }
-        }
-    }
-
-    /// Goes back to the last checkpoint, to take another way from there, or gives up.
+    /// Goes back to the last checkpoint, to go on from there with other images and noise, or gives up.
     fn rollback(&mut self, step: u64) -> Result<()> {
-        let what = format!("the loss or its gradient is not a finite number at step {step}");
+        let what = format!("the loss or its gradient is not finite at step {step}");
         if self.settings.run.on_not_finite == OnNotFinite::Stop {
             bail!(
                 "{what}: the checkpoint before it stays; a lower --learning-rate may help, or \
@@ -322,41 +248,74 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         if retries > MAX_ROLLBACKS {
             bail!("{what}, after {MAX_ROLLBACKS} rollbacks: a lower --learning-rate may help");
         }
-        let seconds = self.seconds_before + self.started.elapsed().as_secs_f64();
+        let seconds = self.clock.seconds();
         self.state = Self::load(self.job, self.device)?;
         self.state.trainer.retries = retries;
-        (self.seconds_before, self.started) = (seconds, Instant::now());
         let back = self.step();
-        self.first = back;
+        self.clock = Clock::start(seconds, back);
         self.loader = Loader::start(&self.job.data, &self.share, retries, back)?;
         if let Some(logger) = &mut self.logger {
             logger.rollback(back)?;
         }
         self.say(&format!(
-            "{what}: back to step {back}, with other images and noise (time {retries} of {MAX_ROLLBACKS})"
+            "{what}: back to step {back}, with other images and noise (rollback {retries} of {MAX_ROLLBACKS})"
         ));
         Ok(())
     }
 
-    /// Measures the validation images with the weights and their emas, and keeps the best so far.
-    fn validate(&mut self) -> Result<()> {
-        let Some(logger) = &mut self.logger else { return Ok(()) };
-        logger.activity("validating");
-        let weights = self.state.networks.valid().with_compute(ComputePrecision::F32);
-        let mut series = vec![("weights".to_owned(), weights)];
-        for average in &self.state.emas {
-            series.push((average.name(), average.networks.clone().with_compute(ComputePrecision::F32)));
+    /// Validates and draws samples where that is due, unless the run stops: then it stays due. Returns whether the run
+    /// stops, on all devices alike.
+    fn measure_due(&mut self, stop: bool) -> Result<bool> {
+        if stop || self.state.trainer.due == Due::default() {
+            return Ok(stop);
         }
-        let schedule = files::block_on(series[0].1.schedule.read())?;
-        for (name, networks) in series {
-            let line = self.measure(&name, &networks)?;
-            let objective = line.objective;
-            if self.state.trainer.best.as_ref().is_none_or(|best| objective < best.objective) {
-                self.state.trainer.best = Some(Best { step: line.step, series: name, objective });
+        let measured = if self.group.is_rank_zero() { self.measure() } else { Ok(()) };
+        let interrupted = match measured {
+            Err(error) if error.is::<Interrupted>() => true,
+            measured => {
+                measured?;
+                self.state.trainer.due = Due::default();
+                false
+            }
+        };
+        if self.group.is_alone() {
+            return Ok(interrupted);
+        }
+        let vote = [if interrupted { 1.0f32 } else { 0.0 }];
+        let votes = self.group.sum(Tensor::<B::InnerBackend, 1>::from_floats(vote, self.device))?;
+        Ok(read(votes)?.iter().any(|&votes| votes > 0.0))
+    }
+
+    fn measure(&mut self) -> Result<()> {
+        if self.state.trainer.due.validation {
+            self.validate()?;
+            self.state.trainer.due.validation = false;
+        }
+        if self.state.trainer.due.samples {
+            self.draw_samples()?;
+        }
+        Ok(())
+    }
+
+    /// Validates the weights and their averages, and keeps the best so far.
+    fn validate(&mut self) -> Result<()> {
+        self.activity("validating");
+        let series = validation::series(&self.state);
+        // All of them before the first is logged, so that an interrupt leaves none in the log.
+        let lines = series.iter().map(|series| validation::measure(self.job, self.step(), series, self.device));
+        let lines = lines.collect::<Result<Vec<_>>>()?;
+        let schedule = files::block_on(series[0].networks.schedule.read())?;
+        for (series, line) in series.into_iter().zip(lines) {
+            let (step, objective) = (line.step, line.objective);
+            if self.state.trainer.improves(objective) {
                 let path = checkpoint::weights_path(&self.job.folder, self.settings.preset.name());
                 let precision = self.settings.weights.precision;
                 let (model, sampling) = (&self.settings.model, &self.settings.sampling);
-                files::write_model(&path, &networks, model, sampling, &self.provenance(), precision)?;
+                let (networks, provenance) = (&series.networks, self.provenance());
+                files::write_model(&path, networks, model, sampling, &provenance, precision)?;
+                self.state.trainer.best = Some(Best { step, series: series.name, objective });
+            } else if !objective.is_finite() {
+                self.say(&format!("the validation of step {step} ({}) is not finite", series.name));
             }
             if let Some(logger) = &mut self.logger {
                 logger.validation(&line)?;
@@ -364,43 +323,22 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         }
         if let Some(logger) = &mut self.logger {
             logger.schedule(self.state.trainer.step, &schedule)?;
-            logger.activity("");
         }
+        self.activity("");
         Ok(())
     }
 
-    fn measure(&self, name: &str, networks: &Networks<B::InnerBackend>) -> Result<ValidationLog> {
-        let (config, data) = (&self.settings.model, &self.job.data.validation);
-        let stage = self.training.stage;
-        let terms = elbo::measure(networks, config, stage, data, 1, self.settings.seed, self.device, |_| {})?;
-        let pixels = config.pixels();
-        let bits =
-            |of: fn(&ImageElbo) -> f64| Estimate::of(&terms.iter().map(of).collect::<Vec<_>>()).in_bits_per_dim(pixels);
-        let total = bits(|t| t.terms.total());
-        let weights = &self.training.objective;
-        let mean = |of: fn(&ImageElbo) -> f64| Estimate::of(&terms.iter().map(of).collect::<Vec<_>>()).mean;
-        // As bits a dimension, so that a mean over pixels counts once a pixel.
-        let auxiliary =
-            weights.mse * mean(|t| t.terms.mse) + weights.gradient_difference * mean(|t| t.terms.gradient_difference);
-        let grain = bits(|t| t.terms.grain).mean;
-        let (reconstruction, latent, diffusion) =
-            (bits(|t| t.terms.reconstruction).mean, bits(|t| t.terms.latent).mean, bits(|t| t.terms.diffusion).mean);
-        let objective = reconstruction
-            + weights.kl_weight * (latent + diffusion)
-            + auxiliary / std::f64::consts::LN_2
-            + weights.grain * grain;
-        Ok(ValidationLog {
-            step: self.step(),
-            series: name.to_owned(),
-            reconstruction,
-            latent,
-            diffusion,
-            mse: mean(|t| t.terms.mse),
-            grain,
-            objective,
-            total: total.mean,
-            standard_error: total.standard_error,
-        })
+    /// Draws samples, or reconstructions where no ScoreNet is trained.
+    fn draw_samples(&mut self) -> Result<()> {
+        let Some(logger) = &mut self.logger else { return Ok(()) };
+        let networks = self.state.emas.last().map_or_else(|| self.state.networks.valid(), |ema| ema.networks.clone());
+        let networks = networks.with_compute(ComputePrecision::F32);
+        let step = self.state.trainer.step;
+        if self.training.stage.has_diffusion() {
+            logger.samples::<B::InnerBackend>(step, networks, &self.job.interrupt, self.device)
+        } else {
+            logger.reconstructions::<B::InnerBackend>(step, networks, &self.job.data.validation, self.device)
+        }
     }
 
     fn provenance(&self) -> Provenance {
@@ -413,9 +351,15 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         }
     }
 
-    /// Saves a checkpoint, where this device is the one of its machine that does.
+    fn activity(&mut self, what: &str) {
+        if let Some(logger) = &mut self.logger {
+            logger.activity(what);
+        }
+    }
+
+    /// Saves a checkpoint, on the first device of each machine.
     fn save(&mut self) -> Result<()> {
-        self.state.trainer.seconds = self.seconds_before + self.started.elapsed().as_secs_f64();
+        self.state.trainer.seconds = self.clock.seconds();
         if self.group.is_first_of_machine() {
             let last_good = match self.saved {
                 Some(step) => format!("the checkpoint of step {step} stays"),
@@ -440,24 +384,162 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
             eprintln!("stopped at step {step}; go on with --resume --out {}", self.job.folder.display());
             return Ok(());
         }
-        let best = self.state.trainer.best.as_ref().context("no validation was made")?;
+        let none = || "no validation was finite: there are no best weights, only the last checkpoint";
+        let best = self.state.trainer.best.as_ref().with_context(none)?;
         let path = checkpoint::weights_path(&self.job.folder, self.settings.preset.name());
         logger.finish::<B::InnerBackend>(best, &path, &self.job.data.validation, self.device)
     }
 }
 
-/// The numbers that are summed over a batch.
-const TERMS: usize = 7;
-/// The place of the diffusion loss among them, as the objective weighs it.
-const WEIGHTED_DIFFUSION: usize = 6;
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+    use std::time::Duration;
 
-/// The terms summed over images, `[TERMS]`.
-fn sum_of_terms<B: Backend>(terms: Terms<Tensor<B, 1>>, weighted_diffusion: Tensor<B, 1>) -> Tensor<B, 1> {
-    let all = terms.into_array().into_iter().chain([weighted_diffusion]);
-    Tensor::cat(all.map(Tensor::sum).collect(), 0)
-}
+    use burn::module::{Module, ModuleMapper, Param};
+    use burn::tensor::backend::Backend;
 
-fn read<B: Backend>(values: Tensor<B, 1>) -> Result<Vec<f64>> {
-    let data = values.try_into_data().map_err(|error| anyhow!("cannot read from the device: {error:?}"))?;
-    Ok(data.iter::<f64>().collect())
+    use super::super::fixture::{self, Cpu, bits};
+    use super::*;
+    use crate::base::interrupt::Interrupt;
+
+    fn settings() -> RunSettings {
+        let mut settings = fixture::settings();
+        settings.training.steps = 6;
+        settings.run.validate_every = 3;
+        settings.run.on_not_finite = OnNotFinite::Rollback;
+        settings
+    }
+
+    fn job(settings: RunSettings, folder: &Path, interrupt: Interrupt) -> TrainJob {
+        TrainJob {
+            data: Arc::new(fixture::data(settings)),
+            folder: folder.to_owned(),
+            device_name: "CPU".to_owned(),
+            interrupt,
+            measured: init::Measured::default(),
+        }
+    }
+
+    /// An interrupt that stops a session after one step.
+    fn raised() -> Interrupt {
+        Interrupt::new(Some(Duration::ZERO))
+    }
+
+    /// A session without logs.
+    fn session(job: &TrainJob) -> Session<'_, Cpu> {
+        Session::restore(job, ProcessGroup::of(1, None).remove(0), Box::leak(Box::default())).expect("starts")
+    }
+
+    fn poison(session: &mut Session<'_, Cpu>) {
+        struct Poison;
+        impl<B: Backend> ModuleMapper<B> for Poison {
+            fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
+                let (id, value, mapper) = param.consume();
+                Param::from_mapped_value(id, value * f32::NAN, mapper)
+            }
+        }
+        session.state.networks = session.state.networks.clone().map(&mut Poison);
+    }
+
+    #[test]
+    fn a_run_that_is_stopped_after_every_step_ends_as_one_that_is_not() {
+        let folders = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+        let whole = job(settings(), folders[0].path(), Interrupt::default());
+        let mut whole = session(&whole);
+        assert!(whole.run().expect("trains"));
+
+        for step in 1..=3 {
+            let job = job(settings(), folders[1].path(), raised());
+            let mut session = session(&job);
+            assert!(!session.run().expect("trains"), "it is stopped");
+            assert_eq!(session.step(), step);
+            session.save().expect("saves");
+        }
+        let job = job(settings(), folders[1].path(), Interrupt::default());
+        let mut resumed = session(&job);
+        assert_eq!(resumed.state.trainer.due, Due { validation: true, samples: false }, "step 3 is to be validated");
+        assert!(resumed.run().expect("trains"));
+
+        let (whole, resumed) = (whole.state, resumed.state);
+        assert_eq!(bits(&whole.networks), bits(&resumed.networks));
+        assert_eq!(bits(&whole.emas[0].networks), bits(&resumed.emas[0].networks));
+        assert_eq!(TrainerState { seconds: 0.0, ..whole.trainer }, TrainerState { seconds: 0.0, ..resumed.trainer });
+    }
+
+    #[test]
+    fn a_loss_that_is_not_finite_rolls_back_to_other_images_but_the_same_deadline() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut settings = settings();
+        settings.training.steps = 100_000;
+        settings.run.validate_every = 100_000;
+        let job = job(settings, folder.path(), Interrupt::new(Some(Duration::from_millis(300))));
+        let mut session = session(&job);
+        assert!(!session.run().expect("trains"), "the time is up");
+        session.save().expect("saves");
+        let stopped_at = session.step();
+        let (trained, seconds) = (bits(&session.state.networks), session.clock.seconds());
+        poison(&mut session);
+        assert!(!session.run().expect("trains"), "the time is still up");
+        assert_eq!((session.step(), session.state.trainer.retries), (stopped_at + 1, 1));
+        assert!(session.clock.seconds() > seconds);
+
+        // The same step without a rollback takes other images.
+        let mut other = self::session(&job);
+        assert_eq!(bits(&other.state.networks), trained);
+        assert!(!other.run().expect("trains"));
+        assert_ne!(bits(&other.state.networks), bits(&session.state.networks));
+    }
+
+    #[test]
+    fn rollbacks_come_to_an_end() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut settings = settings();
+        settings.training.learning_rate = 1e32;
+        settings.run.checkpoint_every = 1;
+        let exploding = job(settings.clone(), folder.path(), Interrupt::default());
+        let error = session(&exploding).run().expect_err("is not finite from the second step on");
+        assert!(error.to_string().contains("not finite at step 2, after 3 rollbacks"), "{error}");
+        settings.run.on_not_finite = OnNotFinite::Stop;
+        let exploding = job(settings, folder.path(), Interrupt::default());
+        let error = session(&exploding).run().expect_err("stops");
+        assert!(error.to_string().contains("run.on_not_finite=rollback"), "{error}");
+    }
+
+    #[test]
+    fn a_validation_that_is_not_finite_is_never_the_best() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut settings = settings();
+        settings.training.ema_half_lives.clear();
+        let job = job(settings, folder.path(), Interrupt::default());
+        let mut session = session(&job);
+        session.state.trainer.due.validation = true;
+        poison(&mut session);
+        assert!(!session.measure_due(false).expect("validates"));
+        assert_eq!((&session.state.trainer.best, session.state.trainer.due), (&None, Due::default()));
+        assert!(!folder.path().join("quick.safetensors").exists());
+    }
+
+    #[test]
+    fn an_interrupt_leaves_a_validation_due() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let job = job(settings(), folder.path(), raised());
+        let mut session = session(&job);
+        let due = Due { validation: true, samples: true };
+        session.state.trainer.due = due;
+        assert!(session.measure_due(false).expect("is stopped"));
+        assert_eq!((session.state.trainer.due, &session.state.trainer.best), (due, &None));
+    }
+
+    #[test]
+    fn checkpoints_are_kept_as_often_as_asked_for() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut settings = settings();
+        settings.run.keep_every = Some(2);
+        let job = job(settings, folder.path(), Interrupt::default());
+        assert!(session(&job).run().expect("trains"));
+        let kept = |step: u64| folder.path().join(format!("checkpoint-step-{step:08}")).exists();
+        assert_eq!([1, 2, 3, 4, 5].map(kept), [false, true, false, true, false]);
+    }
 }

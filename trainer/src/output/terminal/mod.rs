@@ -17,9 +17,9 @@ use std::time::{Duration, Instant};
 
 use self::paint::Painter;
 use self::screen::Colours;
+pub use self::state::Facts;
 use self::state::State;
-pub use self::state::{Facts, StepView};
-use crate::run::log::ValidationLog;
+use crate::run::log::{StepLog, ValidationLog};
 
 /// The least time between two frames.
 const FRAME: Duration = Duration::from_millis(100);
@@ -76,7 +76,7 @@ impl View {
     }
 
     /// Takes a training step. It costs next to nothing where no frame is due.
-    pub fn step(&mut self, step: &StepView) {
+    pub fn step(&mut self, step: &StepLog) {
         self.state.take_step(step);
         match &self.shown {
             Shown::Live { .. } => self.draw(false),

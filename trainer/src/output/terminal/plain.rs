@@ -13,9 +13,9 @@ pub fn step_line(state: &State) -> Option<String> {
         "training {}/{} reconstruction {:.4} latent {:.1e} diffusion {:.5} bits/dim, {:.0} images/s, {}, {left} left",
         state.step,
         state.total_steps,
-        last.reconstruction,
-        last.latent,
-        last.diffusion,
+        last.terms.reconstruction,
+        last.terms.latent,
+        last.terms.diffusion,
         last.images_per_second,
         in_words(state.memory.current),
     ))
@@ -27,9 +27,9 @@ pub fn validation_line(v: &ValidationLog) -> String {
         "step {}: validation{} reconstruction {:.5} latent {:.2e} diffusion {:.6} total {:.5} ± {:.5}",
         v.step,
         of(v),
-        v.reconstruction,
-        v.latent,
-        v.diffusion,
+        v.terms.reconstruction,
+        v.terms.latent,
+        v.terms.diffusion,
         v.total,
         v.standard_error
     )

@@ -6,11 +6,12 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::symbols::Marker;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Axis, Chart, Dataset, GraphType, LineGauge, Paragraph, Widget};
+use vdm::diffusion::terms::Terms;
 
 use super::memory::in_words;
-use super::state::{State, StepView};
+use super::state::State;
 use crate::output::text::duration;
-use crate::run::log::ValidationLog;
+use crate::run::log::{StepLog, ValidationLog};
 
 /// Styles of what means something.
 #[derive(Clone, Copy)]
@@ -154,18 +155,19 @@ fn table<'a>(state: &State, colours: Colours) -> Vec<Line<'a>> {
     lines
 }
 
-fn values_of<'a>(step: &StepView) -> Span<'a> {
-    Span::raw(values(step.reconstruction, step.latent, step.diffusion, step.total()))
+fn values_of<'a>(step: &StepLog) -> Span<'a> {
+    Span::raw(values(&step.terms, step.terms.total()))
 }
 
-fn values(reconstruction: f64, latent: f64, diffusion: f64, total: f64) -> String {
+fn values(terms: &Terms<f64>, total: f64) -> String {
+    let Terms { reconstruction, latent, diffusion, .. } = terms;
     format!("{reconstruction:>14.4}{latent:>10.1e}{diffusion:>11.5}{total:>9.4}")
 }
 
 fn validation_row<'a>(name: &str, v: &ValidationLog, colours: Colours) -> Line<'a> {
     Line::from(vec![
         Span::styled(format!("{name:<16.16}"), colours.validation),
-        Span::raw(values(v.reconstruction, v.latent, v.diffusion, v.total)),
+        Span::raw(values(&v.terms, v.total)),
         Span::styled(format!(" ± {:.4} at {}", v.standard_error, v.step), colours.label),
     ])
 }
@@ -176,7 +178,7 @@ fn terms<'a>(state: &State, colours: Colours) -> Vec<Line<'a>> {
     if let Some(last) = &state.last {
         lines.push(Line::from(vec![
             Span::styled("training ", colours.training),
-            Span::raw(format!("{:.4} bits/dim", last.total())),
+            Span::raw(format!("{:.4} bits/dim", last.terms.total())),
         ]));
     }
     if let (Some(validation), Some(best)) = (state.validations.first(), &state.best) {

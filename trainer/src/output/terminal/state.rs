@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use vdm::axis::Thinned;
 
 use super::memory::Memory;
-use crate::run::log::ValidationLog;
+use crate::run::log::{StepLog, ValidationLog};
 
 /// What does not change during a run.
 #[derive(Clone, Debug, Default)]
@@ -22,38 +22,12 @@ pub struct Facts {
     pub batch: usize,
 }
 
-/// A training step, in bits a dimension where not said otherwise.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct StepView {
-    /// The step, from 1.
-    pub step: u64,
-    /// Reconstruction loss.
-    pub reconstruction: f64,
-    /// Latent loss.
-    pub latent: f64,
-    /// Diffusion loss.
-    pub diffusion: f64,
-    /// Norm of the gradient before clipping, in nats a pixel.
-    pub gradient_norm: f64,
-    /// Learning rate.
-    pub learning_rate: f64,
-    /// Images a second.
-    pub images_per_second: f64,
-}
-
-impl StepView {
-    /// Sum of the three terms: the bound.
-    pub fn total(&self) -> f64 {
-        self.reconstruction + self.latent + self.diffusion
-    }
-}
-
 /// What the view knows of the run.
 pub struct State {
     pub facts: Facts,
     pub total_steps: u64,
     pub step: u64,
-    pub last: Option<StepView>,
+    pub last: Option<StepLog>,
     /// The last validation of each series, in the order in which they first came.
     pub validations: Vec<ValidationLog>,
     /// The validation of the lowest total, of whichever series.
@@ -86,17 +60,18 @@ impl State {
         }
     }
 
-    pub fn take_step(&mut self, step: &StepView) {
+    pub fn take_step(&mut self, step: &StepLog) {
         self.step = step.step;
         self.last = Some(*step);
-        self.training_totals.push(step.step, step.total());
+        self.training_totals.push(step.step, step.terms.total());
     }
 
     pub fn take_validation(&mut self, validation: ValidationLog) {
         if self.validations.first().is_none_or(|first| first.series == validation.series) {
             self.validation_totals.push(validation.step, validation.total);
         }
-        if self.best.as_ref().is_none_or(|best| validation.total < best.total) {
+        let best = self.best.as_ref().map_or(f64::INFINITY, |best| best.total);
+        if validation.total < best {
             self.best = Some(validation.clone());
         }
         match self.validations.iter_mut().find(|known| known.series == validation.series) {

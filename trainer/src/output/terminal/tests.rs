@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ratatui::buffer::Buffer;
+use vdm::diffusion::terms::Terms;
 
 use super::*;
 
@@ -17,15 +18,19 @@ fn facts() -> Facts {
     }
 }
 
-fn step(step: u64) -> StepView {
-    StepView {
+fn step(step: u64) -> StepLog {
+    StepLog {
         step,
-        reconstruction: 0.8123 - 1e-4 * step as f64,
-        latent: 1.2e-6,
-        diffusion: 0.001_23,
+        terms: Terms {
+            reconstruction: 0.8123 - 1e-4 * step as f64,
+            latent: 1.2e-6,
+            diffusion: 0.001_23,
+            ..Terms::default()
+        },
         gradient_norm: 0.0456,
         learning_rate: 7.6e-4,
         images_per_second: 1320.0,
+        ..StepLog::default()
     }
 }
 
@@ -33,9 +38,7 @@ fn validation(step: u64, series: &str, total: f64) -> ValidationLog {
     ValidationLog {
         step,
         series: series.to_owned(),
-        reconstruction: total - 0.001,
-        latent: 1e-6,
-        diffusion: 0.001,
+        terms: Terms { reconstruction: total - 0.001, latent: 1e-6, diffusion: 0.001, ..Terms::default() },
         total,
         standard_error: 0.0042,
         ..ValidationLog::default()
@@ -132,8 +135,10 @@ fn without_colours_there_is_no_colour() {
 #[test]
 fn numbers_that_are_none_do_no_harm() {
     let mut state = State::new(10, 0, facts());
-    state.take_step(&StepView { step: 1, reconstruction: f64::NAN, images_per_second: f64::INFINITY, ..step(1) });
+    let terms = Terms { reconstruction: f64::NAN, ..step(1).terms };
+    state.take_step(&StepLog { terms, images_per_second: f64::INFINITY, ..step(1) });
     state.take_validation(validation(1, "weights", f64::NAN));
+    assert!(state.best.is_none(), "what is not finite is never best");
     let shown = text(&screen::render(&state, 80, 24, Colours::USUAL));
     assert!(shown.contains("NaN"), "{shown}");
 }
