@@ -1,4 +1,4 @@
-//! The page's address: which view, which backend, which language, and which image.
+//! The address of the page: view, backend, language and image.
 
 use strum::{EnumString, IntoStaticStr, VariantArray};
 use vdm::sampler::Sampler;
@@ -28,9 +28,9 @@ pub enum View {
     Between,
     /// Two samplers side by side.
     Race,
-    /// The weights, the site's and one's own.
+    /// The weights, of the site and of the user.
     Weights,
-    /// How it works, and whom it concerns.
+    /// How it works, and its ethics.
     About,
 }
 
@@ -46,14 +46,14 @@ impl View {
     }
 }
 
-/// What an address asks for.
+/// The content of an address.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Address {
     /// The backend.
     pub backend: BackendPreference,
     /// The language.
     pub lang: Option<Lang>,
-    /// Whether the page runs by itself.
+    /// Whether the page is in kiosk mode.
     pub kiosk: bool,
     /// An image.
     pub link: Option<Link>,
@@ -64,9 +64,9 @@ pub struct Address {
 pub struct Link {
     /// How to make it.
     pub settings: Settings,
-    /// How many, from its seed on.
+    /// The number of images, with seeds from that of the settings on.
     pub count: u32,
-    /// The start of the hash of the weights that drew it.
+    /// The start of the hash of the weights that made it.
     pub weights: Option<String>,
 }
 
@@ -90,7 +90,7 @@ impl Address {
         }
     }
 
-    /// The part of an address from `?` on; empty where there is nothing to say.
+    /// The part of an address from `?` on; empty by default.
     pub fn search(&self) -> String {
         let mut pairs: Vec<String> = Vec::new();
         match self.backend {
@@ -106,7 +106,7 @@ impl Address {
 }
 
 impl Link {
-    /// A link to images that `weights`, called by their whole hash, have drawn.
+    /// A link to images of the weights with this hash.
     pub fn new(settings: Settings, count: u32, weights: &str) -> Self {
         let weights = weights.get(..HASH_DIGITS).map(str::to_owned);
         Self { settings, count, weights }
@@ -116,7 +116,7 @@ impl Link {
         let default = Settings::default();
         let class = value("class").and_then(|class| class.parse().ok());
         let settings = Settings {
-            // Without a seed there is no image.
+            // Without a seed there is no link.
             seed: value("seed")?.parse().ok()?,
             sampler: value("sampler").and_then(|name| name.parse::<Sampler>().ok()).unwrap_or_default(),
             steps: value("steps")
@@ -149,7 +149,7 @@ impl Link {
         pairs
     }
 
-    /// The form that makes it.
+    /// The form of these images.
     pub fn form(&self) -> Form {
         Form {
             seed: self.settings.seed.to_string(),
@@ -177,7 +177,7 @@ mod tests {
                 Address { backend: BackendPreference::Cpu, lang: Some(Lang::Fr), kiosk: true, link: Some(link) };
             let mut read = Address::parse(&address.search());
             if class.is_none() {
-                // Guidance counts for a class only, and is not told without one.
+                // Guidance is part of a link only with a class.
                 assert_eq!(read.link.as_ref().map(|link| link.settings.guidance), Some(0.0));
                 read.link.iter_mut().for_each(|link| link.settings.guidance = 2.5);
             }

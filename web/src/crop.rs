@@ -1,6 +1,6 @@
-//! How a picture of any size becomes one of the model's.
+//! How a picture of any size takes the size of the model's.
 
-/// The largest file that is opened as a picture.
+/// The maximum size of a picture's file.
 pub const MAX_PICTURE_BYTES: u64 = 64_000_000;
 
 /// A part of a picture, in its pixels.
@@ -38,7 +38,7 @@ pub fn cover(from: (u32, u32), to: (u32, u32)) -> Option<Part> {
 pub fn luma(rgba: &[u8]) -> Vec<u8> {
     let grey = |pixel: &[u8]| {
         let [red, green, blue, opacity] = [0, 1, 2, 3].map(|i| f64::from(pixel[i]));
-        // Grey stays the grey that it was: the weights add up to 1.
+        // Grey stays the same: the weights sum to 1.
         ((0.2126 * red + 0.7152 * green + 0.0722 * blue) * opacity / 255.0).round() as u8
     };
     rgba.chunks_exact(4).map(grey).collect()

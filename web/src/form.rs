@@ -1,11 +1,11 @@
-//! The form that settings are typed into, and how its text becomes settings.
+//! The form for settings, and how its text becomes settings.
 
 use vdm::sampler::Sampler;
 
 use crate::protocol::ModelInfo;
 use crate::settings::{GUIDANCE, MAX_STEPS, Settings};
 
-/// The form as it is typed.
+/// The form, as typed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Form {
     /// The seed's text.
@@ -50,7 +50,7 @@ pub enum Field {
 }
 
 impl Form {
-    /// The settings, or every field that is not acceptable.
+    /// The settings, or every field with an unacceptable text.
     pub fn read(&self, model: Option<&ModelInfo>) -> Result<Settings, Vec<Field>> {
         let classes = model.map_or(0, ModelInfo::classes);
         let seed = self.seed.trim().parse::<u64>().ok();
@@ -61,7 +61,7 @@ impl Form {
             number => number.parse::<u32>().ok().filter(|&class| class < classes).map(Some),
         };
         let guidance = self.guidance.trim().parse::<f64>().ok().filter(|weight| GUIDANCE.contains(weight));
-        // Without a class, the field is not there to be corrected.
+        // Without a class, the field is hidden and cannot be corrected.
         let guidance = if class == Some(None) { guidance.or(Some(0.0)) } else { guidance };
         match (seed, steps, class, guidance) {
             (Some(seed), Some(steps), Some(class), Some(guidance)) => {

@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
 
-/// What a future gives. Meanwhile `tick` runs over and over; its first error ends the waiting.
+/// The value of a future. Meanwhile `tick` runs repeatedly, and its first error ends the waiting.
 ///
 /// ```
 /// # use std::pin::pin;

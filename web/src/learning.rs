@@ -1,4 +1,4 @@
-//! What the learning views show, as numbers: the noise at a time, the bound in bits, who won a race.
+//! The numbers of the learning views: the noise at a time, the bound in bits, the winner of a race.
 
 use vdm::diffusion::schedule::NoiseSchedule;
 use vdm::diffusion::terms::Terms;
@@ -12,10 +12,10 @@ use crate::settings::{MAX_STEPS, Settings};
 
 /// Steps of the example images.
 const EXAMPLE_STEPS: u32 = 25;
-/// Seeds of the examples of weights that name none.
+/// Seeds of the example images of weights that name none.
 const EXAMPLE_SEEDS: [u64; 3] = [1, 2, 3];
 
-/// How much noise there is at a time.
+/// Signal and noise at a time.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NoiseAt {
     /// γ(t) = −ln SNR.
@@ -46,7 +46,7 @@ pub struct Bits {
 }
 
 impl Bits {
-    /// From nats of an image of so many pixels.
+    /// From nats of an image with this number of pixels.
     pub fn new(elbo: &ImageElbo, pixels: usize) -> Self {
         let bits = |nats| bits_per_dim(nats, pixels.max(1));
         Self { terms: elbo.terms.map(bits), floor: bits(elbo.entropy_floor) }
@@ -63,24 +63,24 @@ impl Bits {
     }
 }
 
-/// A part of a whole in per cent, from 0 to 100.
+/// A part of a whole as a percentage, from 0 to 100.
 pub fn percent(part: f64, whole: f64) -> f64 {
     if whole > 0.0 { (100.0 * part / whole).clamp(0.0, 100.0) } else { 0.0 }
 }
 
-/// A number as one reads it: `mantissa` with so many decimals, times ten to the `exponent` where there is one.
+/// A readable number: `mantissa` with `decimals`, times ten to the power of `exponent`, if there is one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Figure {
     /// The digits.
     pub mantissa: f64,
-    /// How many of them stand after the point.
+    /// The number of decimals.
     pub decimals: usize,
-    /// The power of ten; none for a number that is written out.
+    /// The power of ten, if it is needed.
     pub exponent: Option<i32>,
 }
 
 impl Figure {
-    /// Written out with so many decimals where they show two digits at least, else by a power of ten.
+    /// With this number of decimals if they show at least two digits, else with a power of ten.
     pub fn new(value: f64, decimals: usize) -> Self {
         let size = value.abs();
         let plain = size == 0.0 || !size.is_finite();
@@ -89,26 +89,26 @@ impl Figure {
         }
         let exponent = size.log10().floor() as i32;
         let mantissa = (value / 10f64.powi(exponent) * 10.0).round() / 10.0;
-        // 9.96 is 10.0 by now.
+        // 9.96 is rounded to 10.0.
         let (mantissa, exponent) =
             if mantissa.abs() >= 10.0 { (mantissa / 10.0, exponent + 1) } else { (mantissa, exponent) };
         Self { mantissa, decimals: 1, exponent: Some(exponent) }
     }
 }
 
-/// The lane that was faster, and how many times; none where neither was, by less than a twentieth.
+/// The faster lane and the ratio of times; none below a difference of a twentieth.
 pub fn faster(left_ms: f64, right_ms: f64) -> Option<(Slot, f64)> {
     let times = left_ms.max(right_ms) / left_ms.min(right_ms).max(1e-3);
     let winner = if left_ms < right_ms { Slot::RaceLeft } else { Slot::RaceRight };
     (times >= 1.05).then_some((winner, times))
 }
 
-/// A seed as it is typed.
+/// A seed, as typed.
 pub fn seed(text: &str) -> Option<u64> {
     text.trim().parse().ok()
 }
 
-/// A number of steps as it is typed.
+/// A number of steps, as typed.
 pub fn steps(text: &str) -> Option<u32> {
     text.trim().parse().ok().filter(|steps| (1..=MAX_STEPS).contains(steps))
 }
@@ -120,14 +120,14 @@ pub fn examples(entry: Option<&ModelEntry>) -> Vec<Subject> {
     seeds.map(|&seed| Subject::Sample(Settings { seed, steps: EXAMPLE_STEPS, ..Settings::default() })).collect()
 }
 
-/// The image of this number that was generated last, once it is whole.
+/// This image of the last run of the first view, once it is complete.
 pub fn last_image(session: &Session, image: usize) -> Option<Subject> {
     let panel = session.panel(Slot::Generate).filter(|panel| panel.origin.is_some())?;
     let seed = *panel.run.seeds.get(image).or(panel.run.seeds.first())?;
     Some(Subject::Sample(Settings { seed, ..panel.run.settings.clone() }))
 }
 
-/// The time that the images in the making are at.
+/// The time of the images that are being made.
 pub fn running_time(session: &Session) -> Option<f64> {
     let slot = Slot::ALL.into_iter().find(|&slot| session.filling(slot).is_some())?;
     session.panel(slot).map(|panel| panel.t)

@@ -1,4 +1,4 @@
-//! The demo in the browser, as two WebAssembly programs that exchange typed messages: a small page that is up at once,
+//! The demo in the browser, as two WebAssembly programs that exchange typed messages: a small page that opens at once,
 //! and a worker that owns the model and the GPU.
 //!
 //! # Reading order
@@ -8,11 +8,11 @@
 //! - [`interrupt`]: waiting that can be interrupted
 //! - [`crop`] and [`plot`]: what views compute, from numbers alone
 //! - [`manifest`] (which weights the site has), [`settings`] (how an image is made)
-//! - [`protocol`]: what page and worker say to each other
-//! - [`form`]: what is typed, and how it becomes settings
-//! - [`session`]: every state that the page can be in, and what leads from one to the next
-//! - [`text`]: every word that the page shows
-//! - [`address`] (what a link says), [`learning`] (the numbers of the learning views)
+//! - [`protocol`]: the messages between page and worker
+//! - [`form`]: how typed text becomes settings
+//! - [`session`]: the states of the page, and the transitions between them
+//! - [`text`]: the texts of the page, in each language
+//! - [`address`] (the content of a link), [`learning`] (the numbers of the learning views)
 //! - [`engine`]: the model on a device, generic over the backend
 //! - `worker` (owns the engine), `page` (Leptos components over the session)
 //!
@@ -37,7 +37,7 @@ mod page;
 #[cfg(target_arch = "wasm32")]
 mod worker;
 
-/// Shows the page: the whole of the program `page`.
+/// The program `page`.
 pub fn run_page() {
     #[cfg(target_arch = "wasm32")]
     page::start();
@@ -45,7 +45,7 @@ pub fn run_page() {
     explain();
 }
 
-/// Answers the page's requests: the whole of the program `worker`.
+/// The program `worker`.
 pub fn run_worker() {
     #[cfg(target_arch = "wasm32")]
     worker::start();

@@ -1,4 +1,4 @@
-//! `weights/manifest.json`: which weights the site has, and what each file must be.
+//! `weights/manifest.json`: the weights of the site, with the size and hash of each file.
 //!
 //! ```
 //! let manifest = web::manifest::Manifest::parse(r#"{
@@ -18,10 +18,10 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The version that is read.
+/// The version that this program reads.
 pub const MANIFEST_VERSION: u32 = 1;
 
-/// The largest file that is fetched: a browser's tab has 4 GB at most.
+/// The maximum size of a file: a tab of a browser has 4 GB at most.
 pub const MAX_FILE_BYTES: u64 = 1 << 30;
 
 /// The weights of a site.
@@ -30,7 +30,7 @@ pub const MAX_FILE_BYTES: u64 = 1 << 30;
 pub struct Manifest {
     /// [`MANIFEST_VERSION`].
     pub version: u32,
-    /// The name of the model that the page opens with.
+    /// The name of the model with which the page opens.
     pub default: String,
     /// Every model, at least one.
     pub models: Vec<ModelEntry>,
@@ -40,19 +40,19 @@ pub struct Manifest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelEntry {
-    /// The name that addresses and files use, unique.
+    /// The unique name in addresses and files.
     pub name: String,
-    /// The name that people read.
+    /// The name for people.
     pub title: String,
     /// The model card, a file beside the manifest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub card: Option<String>,
-    /// Seeds of images worth showing, for the page's examples.
+    /// Seeds of the example images.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub examples: Vec<u64>,
-    /// What sampling needs.
+    /// The file for sampling.
     pub sampling: WeightsFile,
-    /// The encoder, fetched only when something needs it.
+    /// The encoder, fetched when it is needed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encoder: Option<WeightsFile>,
 }
@@ -92,7 +92,7 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// Checks what the types leave open.
+    /// Checks what the types do not.
     ///
     /// # Errors
     /// The first thing wrong, with what is accepted.
@@ -123,9 +123,9 @@ impl Manifest {
         files.map(|file| file.sha256.clone()).collect()
     }
 
-    /// The model that the page opens with.
+    /// The model with which the page opens.
     pub fn default_model(&self) -> &ModelEntry {
-        // `validate` has seen that it is there.
+        // `validate` has checked that it is there.
         self.models.iter().find(|model| model.name == self.default).unwrap_or(&self.models[0])
     }
 }
@@ -144,7 +144,7 @@ impl WeightsFile {
     }
 }
 
-/// A name beside the manifest: no way leads out of its folder, or to another origin.
+/// A name beside the manifest, which cannot lead out of its folder or to another origin.
 fn plain_file_name(name: &str) -> Result<(), ManifestError> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {

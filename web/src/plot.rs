@@ -15,9 +15,9 @@ use vdm::axis::Axis;
 /// The area of a plot and the margins around it, in the plot's units.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Frame {
-    /// Of the whole.
+    /// Of the whole plot.
     pub width: f64,
-    /// Of the whole.
+    /// Of the whole plot.
     pub height: f64,
     /// Margin.
     pub left: f64,
@@ -53,7 +53,7 @@ impl Frame {
     }
 }
 
-/// To a hundredth of a unit: finer than any screen, and short.
+/// To a hundredth of a unit, which is finer than a screen and short.
 fn round(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
 }

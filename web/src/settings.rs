@@ -1,20 +1,20 @@
-//! How an image is made, and what the page offers to choose.
+//! How an image is made, and the choices that the page offers.
 
 use serde::{Deserialize, Serialize};
 use vdm::model::Condition;
 use vdm::sampler::{Sampler, SamplingOptions};
 
-/// The most steps that the page offers.
+/// The maximum number of steps.
 pub const MAX_STEPS: u32 = 1000;
-/// Numbers of images that the page offers to make at once.
+/// The numbers of images to choose from.
 pub const COUNTS: [u32; 4] = [1, 4, 9, 16];
-/// Guidance that the page offers.
+/// The range of the guidance.
 pub const GUIDANCE: std::ops::RangeInclusive<f64> = 0.0..=10.0;
 
 /// How to make an image.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
-    /// The seed names the image.
+    /// The seed identifies the image.
     pub seed: u64,
     /// Network evaluations from noise to image.
     pub steps: u32,
@@ -33,7 +33,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// As the sampler takes them.
+    /// The options of the sampler.
     pub fn sampling_options(&self) -> SamplingOptions {
         SamplingOptions {
             sampler: self.sampler,
@@ -45,7 +45,7 @@ impl Settings {
         }
     }
 
-    /// As a saved picture's metadata has them: all that is needed to make it again.
+    /// The metadata of a saved picture: all that is needed to make it again.
     pub fn describe(&self) -> Vec<(String, String)> {
         let mut entries = vec![
             ("seed".to_owned(), self.seed.to_string()),

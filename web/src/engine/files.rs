@@ -1,4 +1,4 @@
-//! Files that a run leaves: every frame of them carries the label, and the metadata says the same.
+//! Files to save: every frame carries the label, and so does the metadata.
 
 use vdm::image::{EncodingError, GreyImage, Origin, to_apng};
 
@@ -8,7 +8,7 @@ pub(super) const ANIMATION_FRAMES: usize = 48;
 pub(super) const STRIP_FRAMES: usize = 8;
 
 const FRAME_MS: u16 = 80;
-/// An animation of a run rests on its last frame for this many.
+/// How many times an animation of a run repeats its last frame.
 const REST_FRAMES: usize = 20;
 const FLIPBOOK_FRAME_MS: u16 = 150;
 
@@ -17,7 +17,7 @@ pub(super) fn grid(pictures: &[GreyImage], columns: usize, origin: &Origin) -> R
     GreyImage::grid(pictures, columns).labelled().to_png(origin)
 }
 
-/// Pictures one after the other, there and back.
+/// Pictures forth and back.
 pub(super) fn flipbook(pictures: &[GreyImage], origin: &Origin) -> Result<Vec<u8>, EncodingError> {
     let inner = pictures.len().saturating_sub(2);
     let back = pictures.iter().rev().skip(1).take(inner);

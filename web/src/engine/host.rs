@@ -1,14 +1,14 @@
-//! What the caller of an engine brings, and why a job may end early.
+//! The caller's side of a job, and why a job may end early.
 
 use crate::protocol::{Picture, Problem};
 
-/// What the caller brings to a job.
+/// The caller's side of a job.
 pub trait Host {
     /// Milliseconds since the job began, without its pauses.
     fn elapsed_ms(&self) -> f64;
-    /// Hears of a step, with pictures where it is shown.
+    /// Reports a step.
     fn on_step(&self, step: StepTaken);
-    /// Gives way to whatever else wants to run, waits while the job is paused, and says whether it goes on.
+    /// Lets other tasks run, waits while the job is paused, and returns whether the job goes on.
     fn goes_on(&self) -> impl Future<Output = bool>;
 }
 
@@ -21,13 +21,13 @@ pub struct StepTaken {
     pub of: u32,
     /// The time that the latent is at.
     pub t: f64,
-    /// What the model believes the images to be; empty at a step that is not shown.
+    /// The model's predictions of the images; empty at a step that is not shown.
     pub pictures: Vec<Picture>,
-    /// The latent, decoded, where there is one image.
+    /// The decoded latent, if there is one image.
     pub noisy: Option<Picture>,
 }
 
-/// Why a job gives nothing: it was cancelled, or it cannot be done.
+/// Why a job has no result.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Halt {
     /// It was cancelled.

@@ -1,4 +1,4 @@
-//! A model on a device, and what goes to the device and comes back.
+//! A model on a device, and transfers to and from the device.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -39,7 +39,7 @@ impl<B: Backend> Engine<B> {
         Ok(Self { model, encoder: RefCell::default(), device, header, recording, subject })
     }
 
-    /// Builds the encoder of its file; `sampling_sha256` is the hash of the sampling file.
+    /// Builds the encoder of a file; `sampling_sha256` is the hash of the sampling file.
     ///
     /// # Errors
     /// The file does not fit, or belongs to other weights.
@@ -54,7 +54,7 @@ impl<B: Backend> Engine<B> {
         self.encoder.borrow().is_some()
     }
 
-    /// What the file says of itself.
+    /// The header of the file.
     pub fn header(&self) -> &Header {
         &self.header
     }
@@ -84,7 +84,7 @@ impl<B: Backend> Engine<B> {
         Tensor::from_data(TensorData::new(values, [rows, columns]), &self.device)
     }
 
-    /// Pictures of clean latents, with the grain of one seed each.
+    /// Pictures of clean latents, each with the grain of its seed.
     pub(super) async fn decode_rows(&self, latents: &[Vec<f32>], seeds: &[u64]) -> Result<Vec<Picture>, Problem> {
         let f = self.tensor(latents.concat(), latents.len());
         self.read(self.model.decode_with_grain(f, seeds)).await

@@ -1,15 +1,15 @@
-//! A run as its latents: its moments, or as many of them as memory allows, can be decoded again.
+//! The latents of a run, from which its moments, or as many as memory allows, are decoded again.
 
 use vdm::math::alpha_squared;
 
 use crate::protocol::{Problem, Run};
 
-/// The most bytes of latents that are kept: all of a run, but for hundreds of steps of many images of large latents.
+/// Bytes of latents that are kept. That is all of a run, except hundreds of steps of many images with large latents.
 const MAX_BYTES: u64 = 128 << 20;
 
-/// How many steps lie between the moments that are kept of a run.
+/// Steps between the moments that are kept of a run.
 pub(super) fn stride(steps: usize, rows: usize, dim: usize) -> usize {
-    // A latent and its prediction a moment.
+    // Each moment has a latent and its prediction.
     let bytes = [steps + 1, rows, dim, 2 * size_of::<f32>()].map(|count| count as u64).iter().product::<u64>();
     bytes.div_ceil(MAX_BYTES).max(1) as usize
 }
@@ -23,11 +23,11 @@ pub(super) struct Recording {
     pub(super) seeds: Vec<u64>,
     /// The steps whose latents are kept, from 0 to the last.
     pub(super) kept: Vec<usize>,
-    /// The times of these.
+    /// The times of the kept steps.
     pub(super) times: Vec<f64>,
-    /// γ at these times.
+    /// γ at the times of the kept steps.
     pub(super) gammas: Vec<f64>,
-    /// Numbers of a latent.
+    /// The size of a latent.
     pub(super) dim: usize,
     /// z_t, `[moments, rows, dim]`.
     pub(super) z: Vec<f32>,
@@ -36,7 +36,7 @@ pub(super) struct Recording {
 }
 
 impl Recording {
-    /// The place of the last moment among those that are kept.
+    /// The index of the last kept moment.
     pub(super) fn last(&self) -> usize {
         self.kept.len() - 1
     }
@@ -51,14 +51,14 @@ impl Recording {
         &self.z[start..start + self.dim]
     }
 
-    /// z_t / α_t, which decodes to what the latent looks like; at the end, to the image.
+    /// z_t / α_t, which decodes to the noisy picture and, at the end, to the image.
     pub(super) fn noisy(&self, row: usize, moment: usize) -> Vec<f32> {
         let alpha = alpha_squared(self.gammas[moment]).sqrt();
         // As `Trajectory::decode` divides: in single precision.
         self.latent(row, moment).iter().map(|&v| v / alpha as f32).collect()
     }
 
-    /// f̂, predicted from the latent of this moment; at the end there is no prediction, but the image.
+    /// f̂, predicted from the latent of this moment; at the end, the image itself.
     pub(super) fn predicted(&self, row: usize, moment: usize) -> Vec<f32> {
         if moment >= self.last() {
             return self.noisy(row, moment);
@@ -67,7 +67,7 @@ impl Recording {
         self.f_hat[start..start + self.dim].to_vec()
     }
 
-    /// Row and kept moment that a request for a step is answered by: the nearest.
+    /// The row of an image, and the kept moment nearest to a step.
     pub(super) fn place(&self, image: u32, index: u32) -> Result<(usize, usize), Problem> {
         let (row, step) = (image as usize, index as usize);
         let steps = self.kept[self.last()];

@@ -1,4 +1,4 @@
-//! The reverse process, step by step, shown as it goes and recorded.
+//! The reverse process, step by step, shown and recorded.
 
 use std::rc::Rc;
 
@@ -12,9 +12,9 @@ use super::model::Engine;
 use super::record::{Recording, stride};
 use crate::protocol::{Outcome, Picture, Problem, Run, Start, Subject};
 
-/// The most images that one run makes.
+/// The maximum number of images of a run.
 const MAX_IMAGES: usize = 64;
-/// Latents are read back in blocks of so many numbers: each reading makes a GPU's queue run dry.
+/// Numbers of a block of latents that is read back at once. Each transfer waits until the GPU's queue is empty.
 const BLOCK: usize = 1 << 20;
 
 /// Chooses the steps that are shown: each one where a picture costs little, else so many that about half of the time
@@ -26,7 +26,7 @@ pub(super) struct PreviewPace {
 }
 
 impl PreviewPace {
-    /// A picture that costs less is always worth it: it is there within two frames of a display.
+    /// A picture that costs less is always shown: it takes no more than two frames of a display.
     const CHEAP_MS: f64 = 33.0;
 
     pub(super) fn wants(&self, now_ms: f64) -> bool {
@@ -38,7 +38,7 @@ impl PreviewPace {
     }
 }
 
-/// Latents on their way from the device to the host.
+/// Latents that are transferred from the device to the host in blocks.
 struct Reel<B: Backend> {
     pending: Vec<Tensor<B, 2>>,
     read: Vec<f32>,
@@ -71,7 +71,7 @@ impl<B: Backend> Engine<B> {
         Ok(Outcome::Pictures(self.decode_rows(&last, &recording.seeds).await?))
     }
 
-    /// The recording of a run: the last one, or made now, without showing it.
+    /// The recording of a run: the last one, or a new one that is not shown.
     pub(super) async fn recorded(&self, run: &Run, host: &impl Host) -> Result<Rc<Recording>, Halt> {
         if let Some(recording) = &*self.recording.borrow()
             && recording.run == *run
@@ -83,7 +83,7 @@ impl<B: Backend> Engine<B> {
 
     async fn record<H: Host>(&self, run: &Run, shown: Option<&H>, host: &H) -> Result<Rc<Recording>, Halt> {
         let clean = match &run.start {
-            // A subject that is a sample is recorded first; that run starts from noise, and so on no subject.
+            // A subject that is a sample is recorded first. That run starts from noise, so that this goes no deeper.
             Start::Subject { subject, .. } => Some(Box::pin(self.clean_latent(subject, host)).await?),
             Start::Noise | Start::Between { .. } => None,
         };
@@ -130,7 +130,7 @@ impl<B: Backend> Engine<B> {
         Ok(recording)
     }
 
-    /// f of a subject: encoded, or where its sample ends.
+    /// The clean latent f of a subject: encoded, or the end of its sample.
     pub(super) async fn clean_latent(&self, subject: &Subject, host: &impl Host) -> Result<Rc<Vec<f32>>, Halt> {
         if let Some((known, f)) = &*self.subject.borrow()
             && known == subject
@@ -155,7 +155,7 @@ impl<B: Backend> Engine<B> {
         Ok(f)
     }
 
-    /// What the model believes the images to be, and of a single one the latent, decoded.
+    /// The model's predictions of the images and, for a single image, the decoded latent.
     async fn preview(
         &self,
         trajectory: &Trajectory<B>,
@@ -174,7 +174,7 @@ impl<B: Backend> Engine<B> {
         Ok((pictures, noisy))
     }
 
-    /// A run at its start; `clean` is its subject's latent, where it has one.
+    /// The start of a run; `clean` is the latent of its subject, if it has one.
     pub(super) fn start(&self, run: &Run, clean: Option<&[f32]>) -> Result<Trajectory<B>, Problem> {
         if !(1..=MAX_IMAGES).contains(&run.count()) || run.seeds.is_empty() {
             let detail = format!("{} images: 1 to {MAX_IMAGES} are accepted", run.count());

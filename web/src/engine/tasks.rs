@@ -1,4 +1,4 @@
-//! What an engine does for each task.
+//! The work of an engine for each task.
 
 use burn::tensor::backend::Backend;
 use vdm::axis::evenly;
@@ -16,10 +16,10 @@ use crate::protocol::{Diffused, Moment, Outcome, Picture, Problem, Run, Save, Su
 use crate::settings::Settings;
 
 impl<B: Backend> Engine<B> {
-    /// Takes a step and draws its pictures, so that the kernels are compiled before somebody waits for them.
+    /// Takes a step and decodes it, so that the kernels are compiled before the first run.
     ///
     /// # Errors
-    /// The device fails, or gives something that is not a number.
+    /// The device fails, or a value is not finite.
     pub async fn warm_up(&self) -> Result<(), Problem> {
         let settings = Settings { steps: 1, ..Settings::default() };
         let mut trajectory = self.start(&Run::from_noise(settings, 1), None)?;
@@ -27,7 +27,7 @@ impl<B: Backend> Engine<B> {
         self.read(trajectory.decode(&self.model)).await.map(drop)
     }
 
-    /// Does a task; [`Task::Switch`] is not an engine's.
+    /// Does a task, except [`Task::Switch`].
     ///
     /// # Errors
     /// The host ends the job; settings do not fit the model; the encoder is missing; the device fails.
@@ -116,7 +116,7 @@ impl<B: Backend> Engine<B> {
         Ok(Outcome::Bound(measured))
     }
 
-    /// The page waits for it in one piece: a few runs must do.
+    /// The page cannot interrupt it: it takes a few runs only.
     async fn speed(&self, host: &impl Host) -> Result<Outcome, Halt> {
         const RUNS: usize = 5;
         let speed = cost::measure(&self.model, RUNS, || host.elapsed_ms() / 1e3, &self.device).await;
@@ -143,7 +143,7 @@ impl<B: Backend> Engine<B> {
         Ok(Outcome::File(bytes.map_err(|error| Problem::Encoding { detail: error.to_string() })?))
     }
 
-    /// Latent and prediction of an image of a run, decoded at moments at even distances.
+    /// Latent and prediction of an image of a run, decoded at evenly spaced moments.
     async fn film(
         &self,
         run: &Run,

@@ -16,7 +16,7 @@ use super::*;
 use crate::protocol::{Moment, Outcome, Picture, Problem, Run, Save, Start, Subject, Task};
 use crate::settings::Settings;
 
-/// A future that waits for nothing, as all of them are on the CPU.
+/// The value of a future that is ready at once, as all are on the CPU.
 fn now<T>(future: impl Future<Output = T>) -> T {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => value,
@@ -38,7 +38,7 @@ fn engine() -> Engine<Flex> {
     engine
 }
 
-/// A clock that advances by 1 ms whenever it is asked, and a stop after some steps.
+/// A clock that advances by 1 ms at each reading, and a stop after some steps.
 struct TestHost {
     clock_ms: Cell<f64>,
     stop_after: usize,
@@ -113,7 +113,7 @@ fn every_sampler_ends_in_one_image_a_seed() {
         assert!(made.iter().all(|p| (p.width, p.height, p.pixels.len()) == (64, 64, 64 * 64)));
         assert_eq!(pictures(&engine, &run), made, "a seed is an image");
         let alone = pictures(&engine, &Run::from_noise(Settings { sampler, ..settings(8, 5) }, 1));
-        // Another batch size may add in another order.
+        // Another batch size may sum in another order.
         assert!(alone[0].rms_difference(&made[1]).is_some_and(|rms| rms < 0.5), "whatever is made beside it");
     }
 }
@@ -171,7 +171,7 @@ fn a_subject_is_noised_and_comes_back() {
     assert_eq!(early.clean, made, "the clean latent of a sample is where it ends");
     assert_eq!(at(&sample, 1.0).clean, made);
     assert_ne!(at(&sample, 1.0).latent, early.latent);
-    // A picture of one's own goes through the encoder.
+    // A user's picture goes through the encoder.
     let image = Subject::Image { name: "own.png".into(), picture: made.clone() };
     assert_eq!(at(&image, 0.3).noisy.pixels.len(), 64 * 64);
     // From t = 0.5 it takes half of the steps.
@@ -263,7 +263,7 @@ fn files_are_labelled_and_animated() {
     for (save, frames) in [
         (Save::Grid { pictures: vec![picture; 4], columns: 2 }, None),
         (Save::Strip { run: run.clone(), image: 0 }, None),
-        // Each moment, and a rest at the end.
+        // Each moment, and repetitions of the last.
         (Save::Animation { run, image: 0 }, Some(6 + 20)),
         (Save::Flipbook { pictures: flipbook }, Some(4)),
     ] {
@@ -290,6 +290,6 @@ fn dear_pictures_take_about_half_of_the_time() {
             in_pictures_ms += 100.0;
         }
     }
-    // Ten steps of 10 ms to each picture of 100 ms; the first picture comes early.
+    // Ten steps of 10 ms for each picture of 100 ms; the first picture comes early.
     assert!((in_pictures_ms / clock_ms - 0.5_f64).abs() < 0.01);
 }

@@ -25,7 +25,7 @@ use crate::protocol::Problem;
 use crate::session::{Phase, Session};
 use crate::text::{Lang, Words};
 
-/// The whole page. It is rendered anew in another language; what it shows lives outside of it.
+/// The page. A change of language renders it again; its state lives outside of it.
 #[component]
 pub(super) fn App(controller: Controller, state: PageState) -> impl IntoView {
     let session = controller.session;
@@ -63,17 +63,17 @@ pub(super) fn App(controller: Controller, state: PageState) -> impl IntoView {
     }
 }
 
-/// Shows the view that the address names, and tells the browser title and language.
+/// Shows the view of the address, and sets the title and language of the document.
 fn follow_address(state: PageState) {
     let listener = EventListener::new(&window(), "hashchange", move |_| {
         let view = View::from_hash(&browser::hash());
         if state.view.get_untracked() != view {
             state.view.set(view);
-            // A keyboard or a screen reader goes on where the new content starts.
+            // Keyboard and screen reader continue at the new content.
             browser::focus("view-heading");
         }
     });
-    // For as long as the page is there.
+    // It lives as long as the page.
     listener.forget();
     Effect::new(move |_| {
         let lang = state.lang.get();
@@ -99,7 +99,7 @@ fn view_name(words: &Words, view: View) -> &'static str {
     }
 }
 
-/// Everything but the show for a stand.
+/// The page outside of kiosk mode.
 #[component]
 fn Page(controller: Controller, state: PageState) -> impl IntoView {
     let words = words();
@@ -108,7 +108,7 @@ fn Page(controller: Controller, state: PageState) -> impl IntoView {
             class="skip"
             href="#main"
             on:click=|event| {
-                // The fragment names the view.
+                // The fragment of the address is the view.
                 event.prevent_default();
                 browser::focus("view-heading");
             }
@@ -125,7 +125,7 @@ fn Page(controller: Controller, state: PageState) -> impl IntoView {
             </p>
         </header>
         <Navigation state />
-        // In sight wherever one has scrolled to: what goes on, and what has come of it.
+        // Visible at every scroll position: the present work, and its results.
         <div class="news">
             <JobBar controller state />
             <Update state />
@@ -181,7 +181,7 @@ fn Language(state: PageState) -> impl IntoView {
         if let Some(lang) = Lang::from_tag(&event_target_value(&event)) {
             lang::remember(lang);
             state.lang.set(lang);
-            // The page is rendered anew.
+            // The page is rendered again.
             browser::focus("lang");
         }
     };

@@ -1,4 +1,4 @@
-//! Small services of the browser. What it refuses is left undone: none of this is worth a failure.
+//! Small services of the browser. If it refuses one, nothing happens: none is essential.
 
 use gloo_timers::future::TimeoutFuture;
 use leptos::prelude::*;
@@ -7,19 +7,19 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{HtmlElement, Storage};
 
-/// A word that the page has kept in this browser.
+/// A text that the page has stored in this browser.
 pub(super) fn stored(key: &str) -> Option<String> {
     storage()?.get_item(key).ok()?
 }
 
-/// Keeps a word in this browser.
+/// Stores a text in this browser.
 pub(super) fn store(key: &str, value: &str) {
     if let Some(storage) = storage() {
         drop(storage.set_item(key, value));
     }
 }
 
-/// Forgets every word.
+/// Removes every stored text.
 pub(super) fn forget_words() {
     if let Some(storage) = storage() {
         drop(storage.clear());
@@ -40,7 +40,7 @@ pub(super) fn hash() -> String {
     window().location().hash().unwrap_or_default()
 }
 
-/// Shows another address for the same page, from `?` on.
+/// Replaces the page's address from `?` on, without loading it.
 pub(super) fn replace_address(search: &str) {
     let location = window().location();
     let address = [&*location.pathname().unwrap_or_default(), search, &*hash()].concat();
@@ -49,21 +49,21 @@ pub(super) fn replace_address(search: &str) {
     }
 }
 
-/// The whole address of the page with another part from `?` on, and without a fragment.
+/// The complete address of the page with another part from `?` on and without a fragment.
 pub(super) fn address_with(search: &str) -> String {
     let location = window().location();
     [&*location.origin().unwrap_or_default(), &*location.pathname().unwrap_or_default(), search].concat()
 }
 
-/// Puts words on the clipboard; says whether it worked.
+/// Copies a text to the clipboard; returns whether it worked.
 pub(super) async fn copy(words: &str) -> bool {
-    // In an insecure context there is no clipboard, whatever the types say.
+    // In an insecure context there is no clipboard, although the types promise it.
     let navigator = window().navigator();
     let there = js_sys::Reflect::get(&navigator, &"clipboard".into()).is_ok_and(|clipboard| clipboard.is_object());
     there && JsFuture::from(navigator.clipboard().write_text(words)).await.is_ok()
 }
 
-/// Gives the focus to an element, once what is being rendered is there.
+/// Focuses an element once the page is rendered.
 pub(super) fn focus(id: &'static str) {
     spawn_local(async move {
         TimeoutFuture::new(0).await;
@@ -74,7 +74,7 @@ pub(super) fn focus(id: &'static str) {
     });
 }
 
-/// Whether the user wants little motion.
+/// Whether the user prefers reduced motion.
 pub(super) fn reduced_motion() -> bool {
     let query = window().match_media("(prefers-reduced-motion: reduce)");
     query.ok().flatten().is_some_and(|query| query.matches())

@@ -1,4 +1,4 @@
-//! Parts that several views are made of.
+//! Components that several views use.
 
 use gloo_timers::future::TimeoutFuture;
 use leptos::html;
@@ -11,27 +11,27 @@ use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, ImageData};
 use super::browser;
 use crate::protocol::Picture;
 
-/// The size of a canvas before there is a picture.
+/// The side of a canvas without a picture.
 const SIDE: u32 = 256;
-/// Pixels of a tile, with the gap to the next.
+/// Pixels of a tile, with the gap beside it.
 const TILE: usize = 8;
 /// How long a button says that it has copied.
 const COPIED_MS: u32 = 2_000;
-/// What counts as far from zero: z is standard normal at t = 1.
+/// The value with full opacity: z is standard normal at t = 1.
 const FAR: f32 = 3.0;
 
-/// A grey picture, in a dark frame. A synthetic one carries the visible label, also where the canvas is saved.
+/// A grey picture in a dark frame. A synthetic one has the visible label, which stays when the canvas is saved.
 #[component]
 pub(super) fn PictureCanvas(
     #[prop(into)] picture: Signal<Option<Picture>>,
-    /// For those who cannot see it.
+    /// The accessible name.
     #[prop(into)]
     label: Signal<String>,
     #[prop(into)] testid: String,
-    /// Whether it is made by the model.
+    /// Whether the model made it.
     #[prop(default = true)]
     synthetic: bool,
-    /// Whether the picture is whole.
+    /// Whether the picture is complete.
     #[prop(optional, into)]
     finished: Option<Signal<bool>>,
 ) -> impl IntoView {
@@ -66,7 +66,7 @@ pub(super) fn PictureCanvas(
 #[component]
 pub(super) fn LatentTiles(
     #[prop(into)] latent: Signal<Option<Vec<f32>>>,
-    /// For those who cannot see it.
+    /// The accessible name.
     #[prop(into)]
     label: Signal<String>,
     #[prop(into)] testid: String,
@@ -106,18 +106,18 @@ pub(super) fn Captioned(#[prop(into)] caption: Signal<String>, children: Childre
     }
 }
 
-/// A button. Disabled ones stay focusable: nobody loses the place when a job ends.
+/// A button. A disabled one stays focusable, so that the focus is not lost when a job starts or ends.
 #[component]
 pub(super) fn Action(
     #[prop(into)] label: Signal<String>,
     #[prop(into)] testid: String,
-    /// Whether it does something now.
+    /// Whether it is enabled.
     #[prop(default = Signal::derive(|| true), into)]
     possible: Signal<bool>,
-    /// Whether it is down, for a switch.
+    /// Whether it is pressed, for a toggle.
     #[prop(optional, into)]
     pressed: Option<Signal<bool>>,
-    /// Whether it is the one to see first.
+    /// Whether it is the main button.
     #[prop(optional)]
     primary: bool,
     #[prop(into)] on_click: Callback<()>,
@@ -140,7 +140,7 @@ pub(super) fn Action(
     }
 }
 
-/// A button that puts a text on the clipboard, and says for a moment that it has.
+/// A button that copies a text to the clipboard, and says so for a moment.
 #[component]
 pub(super) fn CopyButton(
     label: &'static str,
@@ -163,19 +163,19 @@ pub(super) fn CopyButton(
     view! { <Action label=Signal::derive(label) testid on_click=copy /> }
 }
 
-/// A labelled input with a hint, and with what is accepted where its text is not.
+/// A labelled input with a hint, or with what it accepts while its text is not accepted.
 #[component]
 pub(super) fn TextField(
-    /// Its id, and what tests find it by.
+    /// The id, also for tests.
     #[prop(into)]
     id: String,
     label: &'static str,
     #[prop(default = "")] hint: &'static str,
     #[prop(default = "numeric")] inputmode: &'static str,
-    /// Makes it a number's input, which browsers give a stepper; seeds are too long for one.
+    /// Makes it an input for numbers, with a stepper. Seeds are too long for one.
     #[prop(optional)]
     number_range: Option<(u32, u32)>,
-    /// What is accepted, while the text is not.
+    /// What it accepts, while the text is not accepted.
     #[prop(default = Signal::derive(|| None), into)]
     wrong: Signal<Option<String>>,
     #[prop(into)] value: Signal<String>,
@@ -205,10 +205,10 @@ pub(super) fn TextField(
     }
 }
 
-/// A labelled slider, with its value in words.
+/// A labelled slider, with its value as text.
 #[component]
 pub(super) fn Slider(
-    /// Its id, and what tests find it by.
+    /// The id, also for tests.
     #[prop(into)]
     id: String,
     #[prop(into)] label: Signal<String>,
@@ -216,11 +216,11 @@ pub(super) fn Slider(
     #[prop(default = 0.0)] min: f64,
     #[prop(default = 1.0)] step: f64,
     #[prop(into)] value: Signal<f64>,
-    /// The value in words, beside the label and for a screen reader.
+    /// The value as text, beside the label and for a screen reader.
     #[prop(into)]
     value_text: Signal<String>,
     #[prop(into)] on_input: Callback<f64>,
-    /// Whether it can be moved now.
+    /// Whether it is enabled.
     #[prop(default = Signal::derive(|| true), into)]
     possible: Signal<bool>,
 ) -> impl IntoView {
@@ -232,7 +232,7 @@ pub(super) fn Slider(
                 id=id.clone()
                 data-testid=id
                 type="range"
-                // The limits come before the value, which they bound.
+                // The limits come first, because they clamp the value.
                 prop:min=min.to_string()
                 prop:max=move || max.get().to_string()
                 prop:step=step.to_string()
@@ -254,10 +254,10 @@ pub(super) fn Slider(
     }
 }
 
-/// A labelled choice among values, each with its words.
+/// A labelled choice among values, each with its text.
 #[component]
 pub(super) fn Select(
-    /// Its id, and what tests find it by.
+    /// The id, also for tests.
     #[prop(into)]
     id: String,
     label: &'static str,
@@ -279,7 +279,7 @@ pub(super) fn Select(
     }
 }
 
-/// A term and what it is, in a list of definitions.
+/// A term with its value, in a list of definitions.
 #[component]
 pub(super) fn Fact(
     label: &'static str,
@@ -294,13 +294,13 @@ pub(super) fn Fact(
     }
 }
 
-/// A heading that takes the focus when its view is opened, so that a keyboard or a screen reader goes on there.
+/// The heading of a view. It takes the focus when the view opens, for keyboard and screen reader.
 #[component]
 pub(super) fn ViewHeading(text: &'static str) -> impl IntoView {
     view! { <h2 id="view-heading" tabindex="-1">{text}</h2> }
 }
 
-/// Ten digits at most: short enough to be read out to a neighbour.
+/// A seed of at most ten digits, short enough to be read aloud.
 pub(super) fn random_seed() -> u32 {
     (js_sys::Math::random() * 4_294_967_296.0) as u32
 }
@@ -318,7 +318,7 @@ fn draw_tiles(canvas: &HtmlCanvasElement, latent: &[f32]) -> Result<(), JsValue>
     let mut rgba = vec![0; width * height * 4];
     for (i, &value) in latent.iter().enumerate() {
         let [red, green, blue] = if value < 0.0 { [38, 118, 214] } else { [224, 112, 20] };
-        // The root keeps small numbers in sight.
+        // The square root keeps small numbers visible.
         let opacity = (value.abs() / FAR).sqrt().clamp(0.08, 1.0) * 255.0;
         for y in 0..TILE - 1 {
             let row = (i / columns * TILE + y) * width + i % columns * TILE;

@@ -1,4 +1,4 @@
-//! Carries out the session's commands: the worker, the network, the browser.
+//! Carries out the commands of the session.
 
 use gloo_file::{Blob, ObjectUrl};
 use gloo_net::http::Request as HttpRequest;
@@ -14,21 +14,21 @@ use crate::protocol::{Problem, Response};
 use crate::session::{Command, Event, PATIENCE_SECONDS, Session};
 use crate::worker::Diffusion;
 
-/// What Trunk names the worker's start, after the binary.
+/// Trunk's name of the worker's loader, after the binary.
 const WORKER_LOADER: &str = "worker_loader.js";
-/// All that the worker's start needs.
+/// The files of the worker.
 const WORKER_FILES: [&str; 3] = [WORKER_LOADER, "worker.js", "worker_bg.wasm"];
-/// After so long without a word, the page looks whether the worker's files are there.
+/// After this time without a message, the page checks whether the worker's files are there.
 const SUSPECT_AFTER_MS: u32 = 4_000;
-/// After so long without a word, it says so.
+/// After this time without a message, the worker has failed.
 const SILENT_AFTER_MS: u32 = 45_000;
-/// A browser needs an object's address for a moment after the click that saves it.
+/// How long a browser may need the address of a saved object after the click.
 const KEEP_URL_MS: u32 = 60_000;
 
-/// The session, and what it commands.
+/// The session, and the worker that it commands.
 #[derive(Clone, Copy)]
 pub(super) struct Controller {
-    /// What the components render.
+    /// The state that the components render.
     pub(super) session: RwSignal<Session>,
     worker: StoredValue<Option<WorkerBridge<Diffusion>>, LocalStorage>,
 }
@@ -38,7 +38,7 @@ impl Controller {
         Self { session: RwSignal::new(session), worker: StoredValue::new_local(None) }
     }
 
-    /// Takes the session to its next state, and does what follows.
+    /// Applies an event to the session, and carries out its commands.
     pub(super) fn dispatch(self, event: Event) {
         let commands = self.session.try_update(|session| session.apply(event)).unwrap_or_default();
         for command in commands {
@@ -49,7 +49,7 @@ impl Controller {
     fn run(self, command: Command) {
         match command {
             Command::StartWorker { generation } => {
-                // Dropping the old one's bridge ends it.
+                // The old worker ends when its bridge is dropped.
                 self.worker.set_value(None);
                 let worker = Diffusion::spawner()
                     .callback(move |response| self.dispatch(Event::Worker(generation, response)))
@@ -71,7 +71,7 @@ impl Controller {
                 self.dispatch(Event::Overdue(job));
             }),
             Command::SaveFile { name, bytes } => save_file(&name, &bytes),
-            // A browser that refuses to reload leaves the message, and its own button.
+            // If the browser refuses to reload, the message stays.
             Command::ReloadPage => drop(window().location().reload()),
         }
     }
@@ -80,7 +80,7 @@ impl Controller {
         self.session.with_untracked(|session| format!("{}manifest.json", session.weights_url()))
     }
 
-    /// A worker that cannot be fetched or started says nothing: ask why, and do not wait for ever.
+    /// Finds out why a worker sends no message. One that cannot be fetched or started is silent.
     async fn await_greeting(self, generation: u32) {
         TimeoutFuture::new(SUSPECT_AFTER_MS).await;
         for file in WORKER_FILES {
@@ -110,7 +110,7 @@ impl Controller {
 }
 
 async fn fetch_manifest(url: String, fresh: bool) -> Result<Manifest, Problem> {
-    // The list is small, and says whether a kept copy of the large files is still the right one.
+    // The list is small, and tells whether stored copies of the large files are current.
     let cache = if fresh { RequestCache::Reload } else { RequestCache::NoCache };
     let refuse = |detail: String| Problem::Manifest { detail };
     let response = HttpRequest::get(&url).cache(cache).send().await.map_err(|error| refuse(error.to_string()))?;

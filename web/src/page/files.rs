@@ -1,4 +1,4 @@
-//! Weights of the user's own: files that are chosen or dropped, and that never leave the browser.
+//! The user's own weights: files that are chosen or dropped, and never leave the browser.
 
 use gloo_events::{EventListener, EventListenerOptions};
 use leptos::prelude::*;
@@ -11,7 +11,7 @@ use crate::manifest::MAX_FILE_BYTES;
 use crate::protocol::{FileRequest, Problem, Source};
 use crate::session::{Choice, Event};
 
-/// Takes files that are dropped anywhere on the page, and what waits until nothing else runs.
+/// Accepts files dropped on the page, and switches to waiting weights once nothing else runs.
 pub(super) fn accept_drops(controller: Controller, state: PageState) {
     let listen = |name: &'static str, heed: fn(&DragEvent, Controller, PageState)| {
         let options = EventListenerOptions::enable_prevent_default();
@@ -23,12 +23,12 @@ pub(super) fn accept_drops(controller: Controller, state: PageState) {
                 heed(event, controller, state);
             }
         });
-        // For as long as the page is there.
+        // It lives as long as the page.
         listener.forget();
     };
     listen("dragover", |_, _, state| state.dragging.set(true));
     listen("dragleave", |event, _, state| {
-        // From one element to the next is not out of the window.
+        // Only leaving the window has no related target.
         if event.related_target().is_none() {
             state.dragging.set(false);
         }
@@ -41,7 +41,7 @@ pub(super) fn accept_drops(controller: Controller, state: PageState) {
     });
 
     let session = controller.session;
-    // A model in use is kept until nothing runs; where there is none, there is nothing to wait for.
+    // The model in use is kept until nothing runs. Without a model, there is nothing to wait for.
     let free = Memo::new(move |_| session.with(|session| session.is_idle() || session.model.is_none()));
     Effect::new(move |_| {
         if free.get()
@@ -65,7 +65,7 @@ pub(super) fn take(files: &FileList, controller: Controller, state: PageState) {
         let problem = Problem::TooLarge { file: file.name(), bytes: file.size() as u64, max: MAX_FILE_BYTES };
         return controller.dispatch(Event::Refuse(problem));
     }
-    // The addresses stay valid for as long as the page is there: a worker that is started anew asks for them again.
+    // The addresses stay valid as long as the page lives: a new worker fetches them again.
     let files: Vec<FileRequest> = files
         .iter()
         .filter_map(|file| {

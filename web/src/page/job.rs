@@ -1,4 +1,4 @@
-//! What is going on, in every view: in words, as a bar, and with a way to stop it.
+//! The present work, in every view: a sentence, a progress bar and Cancel.
 
 use leptos::prelude::*;
 
@@ -11,7 +11,7 @@ use crate::protocol::Problem;
 use crate::session::{Event, Notice, Phase, Session, Slot};
 use crate::text::messages;
 
-/// The images that a view is about.
+/// The images of a view.
 fn slot(view: View) -> Option<Slot> {
     match view {
         View::Generate => Some(Slot::Generate),
@@ -44,17 +44,17 @@ pub(super) fn JobBar(controller: Controller, state: PageState) -> impl IntoView 
     }
 }
 
-/// How much of the present work is done; without a value where nobody knows.
+/// The progress of the present work; without a value if it is unknown.
 #[component]
 pub(super) fn Bar(session: RwSignal<Session>) -> impl IntoView {
     let value = Memo::new(move |_| session.with(Session::progress));
     let busy = Memo::new(move |_| session.with(|session| matches!(session.state_name(), "loading" | "busy")));
-    // Without a value, the bar of a page at rest would say that something goes on.
+    // A bar without a value is animated: an idle page has the value 0.
     let shown = move || value.get().or((!busy.get()).then_some(0.0)).map(|value| format!("{value:.4}"));
     view! { <progress max="1" value=shown aria-label=words().common.progress data-testid="progress"></progress> }
 }
 
-/// The words for those who listen: seldom, and without being asked.
+/// Announcements for a screen reader.
 #[component]
 pub(super) fn Announcer(controller: Controller, state: PageState) -> impl IntoView {
     let (words, session) = (words(), controller.session);
@@ -67,7 +67,7 @@ pub(super) fn Announcer(controller: Controller, state: PageState) -> impl IntoVi
     }
 }
 
-/// Something to tell beside what is going on, until it is closed.
+/// The notice, until it is closed.
 #[component]
 pub(super) fn NoticeBar(controller: Controller) -> impl IntoView {
     let (words, session) = (words(), controller.session);
@@ -91,7 +91,7 @@ pub(super) fn NoticeBar(controller: Controller) -> impl IntoView {
     }
 }
 
-/// What went wrong, and the way on.
+/// The failure, and how to recover.
 #[component]
 pub(super) fn Failure(controller: Controller) -> impl IntoView {
     let (words, session) = (words(), controller.session);

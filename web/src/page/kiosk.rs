@@ -1,4 +1,4 @@
-//! The show for a stand: one image after the other, by itself.
+//! The kiosk mode for a stand: it makes one image after the other by itself.
 
 use std::time::Duration;
 
@@ -18,18 +18,18 @@ use crate::session::{Event, Phase, Session, Slot};
 use crate::settings::Settings;
 use crate::text::messages;
 
-/// How long a step is shown at least: an image takes some seconds, however fast the machine is.
+/// Minimum time of a step: an image takes some seconds even on a fast machine.
 const STEP: Duration = Duration::from_millis(140);
-/// How long a whole image stays.
+/// How long a complete image stays.
 const HOLD: Duration = Duration::from_secs(6);
-/// How long a failure stays before the show goes on.
+/// How long a failure stays before it recovers.
 const MEND: Duration = Duration::from_secs(12);
 /// A step that takes longer than this hangs.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Steps an image.
+/// Steps per image.
 const STEPS: u32 = 25;
 
-/// A large picture, what happens in a sentence, the warning.
+/// A large picture, a sentence about it, and the warning.
 #[component]
 pub(super) fn Kiosk(controller: Controller, state: PageState) -> impl IntoView {
     let (words, session) = (words(), controller.session);
@@ -81,7 +81,7 @@ pub(super) fn Kiosk(controller: Controller, state: PageState) -> impl IntoView {
     }
 }
 
-/// Goes on for as long as the component is there, which disposes of `running`.
+/// Runs until the component is removed, which disposes of `running`.
 async fn show(controller: Controller, running: StoredValue<()>) {
     let session = controller.session;
     let begin = move || {
@@ -126,6 +126,6 @@ async fn show(controller: Controller, running: StoredValue<()>) {
             }
         }
     }
-    // What was begun step by step ends by itself.
+    // The run that was started step by step ends by itself.
     controller.dispatch(Event::Resume);
 }

@@ -26,7 +26,7 @@ use self::state::PageState;
 use crate::address::{Address, View};
 use crate::session::{Event, Session};
 
-/// Shows the page, in place of the words that stand there until it runs.
+/// Replaces the static text of `index.html` by the page.
 pub(crate) fn start() {
     let document = document();
     let root: Option<HtmlElement> = document.get_element_by_id("app").and_then(|root| root.dyn_into().ok());

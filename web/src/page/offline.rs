@@ -1,4 +1,4 @@
-//! The service worker, which makes the page work without a network, and what this browser keeps for it.
+//! The service worker, which makes the page work without a network, and its storage.
 
 use gloo_events::EventListener;
 use leptos::prelude::*;
@@ -12,14 +12,14 @@ use super::controller::Controller;
 use super::state::PageState;
 use crate::session::Phase;
 
-/// Beside the page.
+/// The service worker's file, beside the page.
 const SERVICE_WORKER: &str = "sw.js";
-/// What a newer service worker that waits understands.
+/// The message that activates a waiting service worker.
 const SKIP_WAITING: &str = "skip-waiting";
-/// What the names of the site's caches start with.
+/// The prefix of the names of the site's caches.
 const CACHES: &str = "medical-vdm-";
 
-/// Registers the service worker once the model is there: on a first visit, the model comes first.
+/// Registers the service worker once the model is loaded, which comes first.
 pub(super) fn register(controller: Controller, state: PageState) {
     let session = controller.session;
     let loaded = Memo::new(move |_| session.with(|session| !matches!(session.phase, Phase::Loading(_))));
@@ -44,7 +44,7 @@ async fn try_register(state: PageState) -> Result<(), JsValue> {
         JsFuture::from(container.register(SERVICE_WORKER)).await?.unchecked_into();
     let look = {
         let registration = registration.clone();
-        // The first one of all has nothing to replace.
+        // The first service worker replaces nothing.
         move || state.update.set(registration.waiting().is_some() && container.controller().is_some())
     };
     look();
@@ -55,12 +55,12 @@ async fn try_register(state: PageState) -> Result<(), JsValue> {
             EventListener::new(&installing, "statechange", move |_| look()).forget();
         }
     });
-    // For as long as the page is there.
+    // It lives as long as the page.
     found.forget();
     Ok(())
 }
 
-/// Lets the newer version take over, and loads the page again as soon as it has.
+/// Activates the newer version, and loads the page again.
 pub(super) fn use_update() {
     let Some(container) = container() else { return };
     spawn_local(async move {
@@ -74,10 +74,10 @@ pub(super) fn use_update() {
     });
 }
 
-/// Bytes that this site keeps here; none where the browser does not say.
+/// Bytes that this site stores in the browser; none if the browser does not tell.
 pub(super) async fn used() -> Option<u64> {
     let navigator = window().navigator();
-    // In an insecure context it is not there, whatever the types say.
+    // It is missing in an insecure context, although the types promise it.
     let storage = js_sys::Reflect::get(&navigator, &"storage".into()).ok()?;
     if !storage.is_object() {
         return None;
@@ -86,7 +86,7 @@ pub(super) async fn used() -> Option<u64> {
     Some(estimate.get_usage()? as u64)
 }
 
-/// Removes all that this site keeps here.
+/// Removes all that this site has stored.
 pub(super) async fn empty() {
     browser::forget_words();
     if let Ok(caches) = window().caches()
@@ -107,7 +107,7 @@ pub(super) async fn empty() {
     }
 }
 
-/// The way to service workers; none where the browser or an insecure context has none.
+/// The browser's service workers; none in an insecure context.
 fn container() -> Option<ServiceWorkerContainer> {
     let navigator = window().navigator();
     let there = js_sys::Reflect::get(&navigator, &"serviceWorker".into()).is_ok_and(|container| container.is_object());

@@ -1,4 +1,4 @@
-//! Links: the page's address names the image on it, and opens to it.
+//! Links: the page's address is that of its image, and opens with it.
 
 use leptos::prelude::*;
 
@@ -9,7 +9,7 @@ use crate::address::{Address, Link};
 use crate::protocol::{Run, Start};
 use crate::session::{Event, Notice, Session, Slot};
 
-/// Makes the image that the address names as soon as a model is there, and keeps the address up to date.
+/// Makes the image of the address once a model is loaded, and keeps the address up to date.
 pub(super) fn open_links(controller: Controller, state: PageState) {
     let session = controller.session;
     let ready = Memo::new(move |_| session.with(Session::is_idle));
@@ -25,7 +25,7 @@ pub(super) fn open_links(controller: Controller, state: PageState) {
                 let run = Run::from_noise(settings, link.count);
                 let told = session.with_untracked(|session| session.notice.clone());
                 controller.dispatch(Event::Run { slot: Slot::Generate, run, stepwise: false });
-                // A run clears what was told before it; that the link is of other weights concerns this very run.
+                // A run clears the notice. That the link is of other weights concerns this run: it stays.
                 if matches!(told, Some(Notice::OtherWeights { .. })) {
                     session.update(|session| session.notice = told);
                 }
@@ -43,24 +43,24 @@ pub(super) fn open_links(controller: Controller, state: PageState) {
     });
 }
 
-/// A link to what stands in the first view, once it is whole.
+/// A link to the images of the first view, once they are complete.
 pub(super) fn link(session: &Session) -> Option<Link> {
     let (panel, model) = (session.panel(Slot::Generate)?, session.model.as_ref()?);
     let Run { start: Start::Noise, seeds, settings } = &panel.run else { return None };
     panel.origin.is_some().then(|| Link::new(settings.clone(), seeds.len() as u32, &model.sha256))
 }
 
-/// The present address from `?` on, with another image.
+/// The present address from `?` on, with other images.
 pub(super) fn search(link: Option<Link>) -> String {
     Address { link, ..Address::parse(&browser::search()) }.search()
 }
 
-/// What to hand to somebody else: the image, and not how this page happens to run.
+/// The address to share: with the images, without the backend or the language of this page.
 pub(super) fn url(link: Link) -> String {
     browser::address_with(&Address { link: Some(link), ..Address::default() }.search())
 }
 
-/// Shows in the address whether the page runs by itself.
+/// Shows in the address whether the page is in kiosk mode.
 pub(super) fn show_kiosk(kiosk: bool) {
     let address = Address { kiosk, ..Address::parse(&browser::search()) };
     browser::replace_address(&address.search());

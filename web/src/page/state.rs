@@ -17,34 +17,34 @@ pub(super) struct PageState {
     pub(super) lang: RwSignal<Lang>,
     /// The view.
     pub(super) view: RwSignal<View>,
-    /// Whether the page runs by itself, for a stand.
+    /// Whether the page is in kiosk mode.
     pub(super) kiosk: RwSignal<bool>,
-    /// What to make.
+    /// The form of the first view.
     pub(super) form: RwSignal<Form>,
     /// Whether each image gets a seed of its own.
     pub(super) new_seed: RwSignal<bool>,
-    /// The fields of the form that cannot be used.
+    /// The fields of the form with an unacceptable text.
     pub(super) wrong: RwSignal<Vec<Field>>,
-    /// The image of several that time travel is at.
+    /// The image of time travel, among several.
     pub(super) image: RwSignal<u32>,
-    /// The moment that time travel asks for.
+    /// The moment of time travel.
     pub(super) moment: RwSignal<u32>,
-    /// The image that the page's address names, until it is made.
+    /// The image of the page's address, until it is made.
     pub(super) link: RwSignal<Option<Link>>,
-    /// Weights to use as soon as nothing else runs.
+    /// Weights to switch to as soon as nothing else runs.
     pub(super) waiting: RwSignal<Option<Choice>>,
-    /// Whether files hover above the page.
+    /// Whether files are being dragged over the page.
     pub(super) dragging: RwSignal<bool>,
-    /// Whether a newer version of the site is there.
+    /// Whether a newer version of the site is available.
     pub(super) update: RwSignal<bool>,
-    /// What else may explain a fault, for diagnostics.
+    /// Remarks for diagnostics that may explain a failure.
     pub(super) remarks: RwSignal<Vec<String>>,
-    /// What the five views that one learns from keep.
+    /// The state of the learning views.
     pub(super) learning: LearningState,
 }
 
 impl PageState {
-    /// The page as it opens.
+    /// The state when the page opens.
     pub(super) fn new(lang: Lang, view: View, kiosk: bool, link: Option<Link>) -> Self {
         let form = link.as_ref().map(Link::form).unwrap_or_default();
         Self {
@@ -69,19 +69,19 @@ impl PageState {
 /// Signals of the learning views.
 #[derive(Clone, Copy)]
 pub(super) struct LearningState {
-    /// The image that is taken to noise, or measured; none before one is chosen.
+    /// The image that is noised or measured; none before one is chosen.
     pub(super) subject: RwSignal<Option<Subject>>,
-    /// The time that it is taken to.
+    /// The time to which it is noised.
     pub(super) t: RwSignal<f64>,
     /// The seed of its noise, as typed.
     pub(super) noise_seed: RwSignal<String>,
-    /// The time that the schedule is read at.
+    /// The time of the schedule's mark.
     pub(super) schedule_t: RwSignal<f64>,
     /// The seed to start from, as typed.
     pub(super) from: RwSignal<String>,
     /// The seed to end at, as typed.
     pub(super) to: RwSignal<String>,
-    /// Pictures on the way, with both ends.
+    /// Minimum number of pictures, with both ends.
     pub(super) frames: RwSignal<u32>,
     /// The seed of a race, as typed.
     pub(super) race_seed: RwSignal<String>,
@@ -91,7 +91,7 @@ pub(super) struct LearningState {
     pub(super) right: RwSignal<Lane>,
 }
 
-/// How one run of a race goes.
+/// The settings of one run of a race.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Lane {
     /// The sampler.
@@ -101,7 +101,7 @@ pub(super) struct Lane {
 }
 
 impl LearningState {
-    /// As the page opens.
+    /// The state when the page opens.
     pub(super) fn new() -> Self {
         let lane = |sampler, steps: &str| RwSignal::new(Lane { sampler, steps: steps.to_owned() });
         Self {

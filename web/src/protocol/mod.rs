@@ -1,8 +1,8 @@
-//! What page and worker say to each other.
+//! The messages between page and worker.
 //!
-//! The page sends a [`Request`], the worker any number of [`Response`]s. A job is a [`Task`] with a number; jobs run one
-//! after the other, in the order in which they came. A task says all that its answer depends on, so that any worker can
-//! answer it: what a worker remembers of earlier jobs saves time and nothing else.
+//! The page sends a [`Request`], the worker any number of [`Response`]s. A job is a [`Task`] with a number. Jobs run one
+//! after the other, in order. A task holds all that its result depends on, so that any worker can do it: what a worker
+//! keeps of earlier jobs only saves time.
 
 mod model;
 mod problem;
@@ -20,42 +20,25 @@ pub const PROTOCOL_VERSION: u32 = 4;
 
 /// From the page to the worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the fields' names say what they are")]
 pub enum Request {
-    /// Choose a backend, fetch weights, check and load them: answered by [`Response::Progress`],
-    /// [`Response::Preparing`] and [`Response::Loaded`].
-    Load {
-        /// The weights.
-        source: Source,
-        /// The backend to use.
-        preference: BackendPreference,
-        /// Hashes of files that stay in the browser's store; none for all.
-        keep: Option<Vec<String>>,
-    },
-    /// Do this: answered by [`Response::Step`]s, then [`Response::Done`], [`Response::Stopped`] or
-    /// [`Response::Failed`].
-    Start {
-        /// The page's number for this job; its answers carry it.
-        job: u32,
-        /// What to do.
-        task: Task,
-        /// Wait before the first step.
-        paused: bool,
-    },
-    /// Direct a job; without effect once it has ended.
-    Control {
-        /// The job.
-        job: u32,
-        /// How.
-        control: Control,
-    },
+    /// Choose a backend, fetch weights, check and load them. Then delete files from the browser's store, except those
+    /// with a hash in `keep`, if it is given. The answers are [`Response::Progress`], [`Response::Preparing`] and
+    /// [`Response::Loaded`].
+    Load { source: Source, preference: BackendPreference, keep: Option<Vec<String>> },
+    /// Do this task; `paused` waits before the first step. The answers are [`Response::Step`]s, then
+    /// [`Response::Done`], [`Response::Stopped`] or [`Response::Failed`], each with the number of the job.
+    Start { job: u32, task: Task, paused: bool },
+    /// Control a job; without effect once it has ended.
+    Control { job: u32, control: Control },
 }
 
-/// How a job is directed.
+/// A control of a running job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Control {
-    /// End after the step that it is at.
+    /// End a download at once, or a run after the present step.
     Cancel,
-    /// Wait after the step that it is at.
+    /// Wait after the present step.
     Pause,
     /// Go on.
     Resume,
@@ -63,28 +46,20 @@ pub enum Control {
     Step,
 }
 
-/// From the worker to the page.
+/// From the worker to the page. Times in milliseconds count from the start of the job, without its pauses.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the fields' names say what they are")]
 pub enum Response {
     /// The first message: the worker runs.
-    Hello {
-        /// Its [`PROTOCOL_VERSION`].
-        protocol: u32,
-    },
-    /// Bytes of a file arrived: of the weights while they load, of the encoder during a job.
-    Progress {
-        /// So far.
-        received: u64,
-        /// In all.
-        total: u64,
-    },
-    /// The weights are here; they are being checked, and kernels compiled.
+    Hello { protocol: u32 },
+    /// Bytes of a file arrived, of a model's first load or of a job.
+    Progress { received: u64, total: u64 },
+    /// The file is complete. It is being checked and loaded, and kernels compiled.
     Preparing,
     /// Ready for jobs.
     Loaded(Box<ModelInfo>),
     /// A step was taken.
     Step {
-        /// The job.
         job: u32,
         /// Number of the step, from 1.
         step: u32,
@@ -92,34 +67,16 @@ pub enum Response {
         of: u32,
         /// The time that the latent is at.
         t: f64,
-        /// Since the job began, without its pauses.
         elapsed_ms: f64,
-        /// What the model believes the images to be; empty at a step that is not shown.
+        /// The model's predictions of the images; empty at a step that is not shown.
         pictures: Vec<Picture>,
-        /// The latent itself, decoded, where the job makes one image.
+        /// The decoded latent, if the job makes one image.
         noisy: Option<Picture>,
     },
-    /// The job is finished.
-    Done {
-        /// The job.
-        job: u32,
-        /// Since it began, without its pauses.
-        elapsed_ms: f64,
-        /// What it gives.
-        outcome: Outcome,
-    },
-    /// The job was ended early.
-    Stopped {
-        /// The job.
-        job: u32,
-        /// Steps that were taken.
-        step: u32,
-    },
-    /// A job cannot be done, or the worker cannot go on.
-    Failed {
-        /// The job; none if the weights cannot be loaded or the worker ends.
-        job: Option<u32>,
-        /// Why.
-        problem: Problem,
-    },
+    /// The job is complete.
+    Done { job: u32, elapsed_ms: f64, outcome: Outcome },
+    /// The job was cancelled after so many steps.
+    Stopped { job: u32, step: u32 },
+    /// The job failed; without a job, loading failed or the worker ends.
+    Failed { job: Option<u32>, problem: Problem },
 }

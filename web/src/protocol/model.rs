@@ -5,13 +5,13 @@ use vdm::config::ModelConfig;
 use vdm::diffusion::schedule::NoiseSchedule;
 use vdm::weights::Provenance;
 
-/// Which backend is asked for.
+/// The backend to use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BackendPreference {
-    /// WebGPU where it works, else the CPU.
+    /// WebGPU if it works, else the CPU.
     #[default]
     Auto,
-    /// The CPU, because the address says so.
+    /// The CPU, because the address or the user says so.
     Cpu,
     /// WebGPU or an error, because the address says so.
     WebGpu,
@@ -20,7 +20,7 @@ pub enum BackendPreference {
 }
 
 impl BackendPreference {
-    /// The preference in an address: `?backend=cpu`, `?backend=webgpu`, all else is [`Auto`](Self::Auto).
+    /// The preference in an address: `?backend=cpu` or `?backend=webgpu`; all else is [`Auto`](Self::Auto).
     pub fn from_address(value: Option<&str>) -> Self {
         match value {
             Some("cpu") => BackendPreference::Cpu,
@@ -30,12 +30,12 @@ impl BackendPreference {
     }
 }
 
-/// Where the model runs, and why there.
+/// Where the model runs, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Backend {
-    /// Where.
+    /// Where it runs.
     pub kind: BackendKind,
-    /// Why.
+    /// Why it was chosen.
     pub reason: BackendReason,
 }
 
@@ -60,82 +60,77 @@ impl BackendKind {
 
 /// Why a backend was chosen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the fields' names say what they are")]
 pub enum BackendReason {
-    /// WebGPU works here.
-    GpuFound {
-        /// What the browser says of it; may be empty.
-        adapter: String,
-    },
-    /// The address asks for it.
+    /// WebGPU works. `adapter` is its name, which may be empty.
+    GpuFound { adapter: String },
+    /// The address or the user asks for it.
     Requested,
     /// The browser has no WebGPU.
     NoWebGpu,
     /// The browser has WebGPU, and no adapter for it.
     NoAdapter,
-    /// The adapter has no `timestamp-query`, which the GPU library cannot do without.
+    /// The adapter has no `timestamp-query`, which the GPU library needs.
     NoTimestampQuery,
-    /// The browser failed to say what it has.
-    ProbeFailed {
-        /// Its words.
-        detail: String,
-    },
+    /// The browser failed to answer.
+    ProbeFailed { detail: String },
     /// The GPU failed before.
     GpuFailed,
 }
 
-/// What the page shows of a loaded model.
+/// A loaded model, as the page shows it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModelInfo {
-    /// The file.
+    /// The name of the file.
     pub file: String,
     /// Its SHA-256.
     pub sha256: String,
-    /// Its size.
+    /// Its size in bytes.
     pub bytes: u64,
-    /// Numbers in it.
+    /// The number of parameters in it.
     pub parameters: u64,
-    /// The sizes of the networks, as the file has them.
+    /// The configuration in the file.
     pub config: ModelConfig,
-    /// Where it comes from, as the file says.
+    /// The provenance in the file.
     pub provenance: Provenance,
     /// γ(t), as numbers.
     pub schedule: NoiseSchedule,
     /// Whether an encoder is there or can be fetched.
     pub has_encoder: bool,
-    /// Whether the file came from the browser's own store.
+    /// Whether the file came from the browser's store.
     pub from_store: bool,
-    /// Where it runs.
+    /// The backend it runs on.
     pub backend: Backend,
 }
 
 impl ModelInfo {
-    /// How many classes it knows.
+    /// The number of classes.
     pub fn classes(&self) -> u32 {
         self.config.classes as u32
     }
 
-    /// Whether a link's hash, which may be shortened to its start, names these weights.
+    /// Whether a link's hash, of which the start is enough, is that of these weights.
     pub fn has_hash(&self, hash: &str) -> bool {
         hash.len() >= SHORTEST_HASH && self.sha256.starts_with(hash)
     }
 }
 
-/// So many digits of a hash tell weights apart.
+/// Digits of a hash that identify weights.
 const SHORTEST_HASH: usize = 8;
 
 /// Where weights come from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
-    /// Files to fetch now: a sampling file, perhaps its encoder's; or an encoder's file for the weights that are loaded.
+    /// Files to fetch now: a sampling file, and the encoder's where the user gives both.
     pub files: Vec<FileRequest>,
-    /// The encoder, to be fetched when something needs it.
+    /// The encoder, which is fetched when a task needs it.
     pub encoder: Option<FileRequest>,
 }
 
 /// A file of weights.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileRequest {
-    /// The whole address.
+    /// The complete address.
     pub url: String,
     /// Its name, for messages.
     pub name: String,
@@ -143,7 +138,7 @@ pub struct FileRequest {
     pub bytes: u64,
     /// The SHA-256 that it must have, in lower-case hexadecimal; none for a user's own file.
     pub sha256: Option<String>,
-    /// Ask the server even where the browser has kept a copy: the copy may be what was wrong.
+    /// Bypass the browser's cache, whose copy may be damaged.
     pub fresh: bool,
 }
 

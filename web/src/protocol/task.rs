@@ -1,4 +1,4 @@
-//! What the page asks for, and what it is given.
+//! The tasks of the worker, and their outcomes.
 
 use serde::{Deserialize, Serialize};
 use vdm::cost::Speed;
@@ -8,48 +8,24 @@ use vdm::image::{GreyImage, Origin};
 use super::model::{ModelInfo, Source};
 use crate::settings::Settings;
 
-/// What to do.
+/// Something for the worker to do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the fields' names say what they are")]
 pub enum Task {
     /// Make images: gives [`Outcome::Pictures`].
     Run(Run),
-    /// One moment of a run: gives [`Outcome::Moment`].
-    Moment {
-        /// The run.
-        run: Run,
-        /// Which of its images.
-        image: u32,
-        /// Steps taken by then, from 0 to all of them.
-        index: u32,
-    },
-    /// Take a subject to time t: gives [`Outcome::Diffused`].
-    Diffuse {
-        /// What.
-        subject: Subject,
-        /// Where to, in [0, 1].
-        t: f64,
-        /// Seed of the noise.
-        seed: u64,
-    },
-    /// Measure the bound of a subject: gives [`Outcome::Bound`].
-    Measure {
-        /// Of what.
-        subject: Subject,
-        /// Diffusion times, antithetic.
-        times: u32,
-        /// Seed of the noise.
-        seed: u64,
-    },
+    /// Show one image of a run after `index` steps: gives [`Outcome::Moment`].
+    Moment { run: Run, image: u32, index: u32 },
+    /// Take a subject to time t ∈ [0, 1], with noise from `seed`: gives [`Outcome::Diffused`].
+    Diffuse { subject: Subject, t: f64, seed: u64 },
+    /// Measure the bound of a subject at so many antithetic diffusion times, with noise from `seed`: gives
+    /// [`Outcome::Bound`].
+    Measure { subject: Subject, times: u32, seed: u64 },
     /// Measure how long the model takes: gives [`Outcome::Speed`].
     Speed,
-    /// Make a file that marks itself as synthetic: gives [`Outcome::File`].
-    Save {
-        /// What it shows.
-        save: Save,
-        /// What its metadata says.
-        origin: Origin,
-    },
-    /// Use other weights: gives [`Outcome::Loaded`]. Where they do not fit, those that are loaded stay.
+    /// Make a file that marks itself as synthetic, with `origin` as its metadata: gives [`Outcome::File`].
+    Save { save: Save, origin: Origin },
+    /// Use other weights: gives [`Outcome::Loaded`]. If this fails or is cancelled, the present ones stay in use.
     Switch(Source),
 }
 
@@ -71,43 +47,34 @@ impl Task {
 /// Images to make, all at once.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Run {
-    /// From what.
+    /// The start of the run.
     pub start: Start,
-    /// One image a seed.
+    /// The seed of each image.
     pub seeds: Vec<u64>,
-    /// How; [`Settings::seed`] is the first seed.
+    /// The settings, with the first seed.
     pub settings: Settings,
 }
 
-/// What a run starts from.
+/// The start of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the fields' names say what they are")]
 pub enum Start {
     /// z_1, drawn from each seed.
     Noise,
-    /// Points between the noise of the first seed and that of another one.
-    Between {
-        /// The other one.
-        to: u64,
-        /// How many, with both ends.
-        frames: u32,
-    },
-    /// A subject with noise from each seed.
-    Subject {
-        /// What.
-        subject: Subject,
-        /// The time that it is taken to, above 0.
-        t: f64,
-    },
+    /// `frames` points between the noise of the first seed and that of the seed `to`, with both ends.
+    Between { to: u64, frames: u32 },
+    /// A subject at time t > 0, with noise from each seed.
+    Subject { subject: Subject, t: f64 },
 }
 
 impl Run {
-    /// Images from noise, one for each of `count` seeds from that of the settings on.
+    /// Images from noise, one for each of `count` seeds, which begin at that of the settings.
     pub fn from_noise(settings: Settings, count: u32) -> Self {
         let seeds = (0..u64::from(count.max(1))).map(|i| settings.seed.wrapping_add(i)).collect();
         Self { start: Start::Noise, seeds, settings }
     }
 
-    /// How many images it makes.
+    /// The number of images.
     pub fn count(&self) -> usize {
         match &self.start {
             Start::Between { frames, .. } => *frames as usize,
@@ -115,7 +82,7 @@ impl Run {
         }
     }
 
-    /// How many steps it takes.
+    /// The number of steps.
     pub fn steps(&self) -> u32 {
         match &self.start {
             // As `Trajectory::from_latent` counts them.
@@ -129,7 +96,7 @@ impl Run {
         matches!(&self.start, Start::Subject { subject, .. } if subject.needs_encoder())
     }
 
-    /// As a file's metadata has it: all that is needed to make it again.
+    /// The metadata of a file: all that is needed to make it again.
     pub fn describe(&self) -> Vec<(String, String)> {
         let mut entries = self.settings.describe();
         match &self.start {
@@ -150,18 +117,14 @@ impl Run {
     }
 }
 
-/// An image that something is done to.
+/// An image that is noised or measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the fields' names say what they are")]
 pub enum Subject {
     /// The sample that these settings make.
     Sample(Settings),
-    /// A picture of the model's size, such as a user's own: it needs the encoder.
-    Image {
-        /// What it is called.
-        name: String,
-        /// Its pixels.
-        picture: Picture,
-    },
+    /// A picture of the model's size, such as a user's own. It needs the encoder.
+    Image { name: String, picture: Picture },
 }
 
 impl Subject {
@@ -178,48 +141,31 @@ impl Subject {
         }
     }
 
-    /// In a word.
+    /// Its name in metadata.
     pub fn name(&self) -> String {
         match self {
             Subject::Sample(settings) => format!("seed {}", settings.seed),
-            // The name of somebody's file need not travel with what is made from it.
+            // The name of a user's file does not belong into what is made from it.
             Subject::Image { .. } => "an image of the user's".into(),
         }
     }
 }
 
-/// What a file shows.
+/// The content of a file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the fields' names say what they are")]
 pub enum Save {
     /// Pictures side by side, as PNG.
-    Grid {
-        /// The pictures.
-        pictures: Vec<Picture>,
-        /// How many in a row.
-        columns: u32,
-    },
-    /// One image of a run on its way, latent and prediction side by side, as an animated PNG.
-    Animation {
-        /// The run.
-        run: Run,
-        /// Which of its images.
-        image: u32,
-    },
-    /// One image of a run on its way, latent above prediction, as PNG.
-    Strip {
-        /// The run.
-        run: Run,
-        /// Which of its images.
-        image: u32,
-    },
-    /// Pictures one after the other, there and back, as an animated PNG.
-    Flipbook {
-        /// The pictures.
-        pictures: Vec<Picture>,
-    },
+    Grid { pictures: Vec<Picture>, columns: u32 },
+    /// One image of a run from noise to the end, latent and prediction side by side, as an animated PNG.
+    Animation { run: Run, image: u32 },
+    /// One image of a run from noise to the end, latent above prediction, as PNG.
+    Strip { run: Run, image: u32 },
+    /// Pictures forth and back, as an animated PNG.
+    Flipbook { pictures: Vec<Picture> },
 }
 
-/// What a job gives.
+/// The result of a job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Outcome {
     /// Images.
@@ -228,11 +174,11 @@ pub enum Outcome {
     Moment(Moment),
     /// A subject at time t.
     Diffused(Diffused),
-    /// The bound's terms.
+    /// The terms of the bound.
     Bound(ImageElbo),
     /// How long the model takes.
     Speed(Speed),
-    /// A file's content.
+    /// The content of a file.
     File(#[serde(with = "serde_bytes")] Vec<u8>),
     /// Other weights are in use.
     Loaded(Box<ModelInfo>),
@@ -241,7 +187,7 @@ pub enum Outcome {
 /// A moment of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Moment {
-    /// Steps taken by then.
+    /// Steps taken.
     pub index: u32,
     /// The time that the latent is at.
     pub t: f64,
@@ -251,7 +197,7 @@ pub struct Moment {
     pub latent: Vec<f32>,
     /// z_t / α_t, decoded.
     pub noisy: Picture,
-    /// f̂, the clean latent that the model predicts from z_t, decoded; at the end, the image.
+    /// f̂, the clean latent that the model predicts from z_t, decoded. At the end it is the image.
     pub predicted: Picture,
 }
 
@@ -279,12 +225,12 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// Pixels as a canvas takes them: red, green, blue, opacity.
+    /// The pixels as red, green, blue and opacity.
     pub fn to_rgba(&self) -> Vec<u8> {
         self.pixels.iter().flat_map(|&v| [v, v, v, 255]).collect()
     }
 
-    /// Root mean square of the differences from another picture, in grey levels; none where the sizes differ.
+    /// Root mean square of the differences from another picture, in grey levels; none if the sizes differ.
     pub fn rms_difference(&self, other: &Picture) -> Option<f64> {
         if (self.width, self.height) != (other.width, other.height) || self.pixels.is_empty() {
             return None;

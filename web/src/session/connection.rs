@@ -24,7 +24,7 @@ impl Session {
                 self.preference = BackendPreference::Cpu;
                 self.restart()
             }
-            // Only a model of the user's own fails like this before any is there: the site's leads on.
+            // `Dismiss` here means that a user's own model failed before any was loaded: go on with the site's.
             Recovery::Retry | Recovery::Dismiss => {
                 if matches!(self.choice, Choice::Own(_)) {
                     self.choice = Choice::Site(None);
@@ -36,7 +36,7 @@ impl Session {
         }
     }
 
-    /// Takes a failure of the worker as a whole.
+    /// Handles a failure of the whole worker.
     pub(super) fn fail(&mut self, problem: Problem) -> Vec<Command> {
         let tries_gpu = matches!(self.preference, BackendPreference::Auto | BackendPreference::WebGpu);
         let on_gpu = self.model.as_ref().is_none_or(|model| model.backend.kind == BackendKind::WebGpu);
@@ -56,7 +56,7 @@ impl Session {
         Vec::new()
     }
 
-    /// Starts a fresh worker and loads the model into it.
+    /// Starts a new worker and loads the model into it.
     pub(super) fn restart(&mut self) -> Vec<Command> {
         self.generation += 1;
         self.greeted = false;
@@ -77,7 +77,7 @@ impl Session {
         vec![Command::Send(Request::Load { source, preference: self.preference, keep })]
     }
 
-    /// What is to be fetched for a choice; none before the list of weights is there.
+    /// The files of a choice; none before the list of weights is fetched.
     pub(super) fn source(&self, choice: &Choice) -> Option<Source> {
         let name = match choice {
             Choice::Own(source) => return Some(source.clone()),

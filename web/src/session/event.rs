@@ -1,110 +1,70 @@
-//! What happens to the page, and what is to be done about it.
+//! What happens to the page, and what the page must then do.
 
 use super::parts::{Choice, Export, Slot};
 use crate::manifest::Manifest;
 use crate::protocol::{Problem, Request, Response, Run, Subject};
 
-/// How long a cancelled job may go on.
+/// A cancelled job must end within this time. While it downloads, bytes must come within this time.
 pub const PATIENCE_SECONDS: u32 = 10;
 
-/// What happens to the page.
+/// Something happens to the page.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "the fields' names say what they are")]
 pub enum Event {
     /// The page opens.
     Open,
-    /// The list of weights was fetched, for the worker of this generation, or could not be.
+    /// The list of weights was fetched, or could not be, for the worker of this generation.
     Manifest(u32, Result<Manifest, Problem>),
-    /// A worker says something.
+    /// The worker of this generation sends a message.
     Worker(u32, Response),
-    /// The user wants images in a slot.
-    Run {
-        /// Where.
-        slot: Slot,
-        /// Which.
-        run: Run,
-        /// Step by step, rather than in one go.
-        stepwise: bool,
-    },
-    /// The user wants two runs, one after the other.
-    Race {
-        /// The first.
-        left: Run,
-        /// The second.
-        right: Run,
-    },
-    /// The user looks at a moment of a slot's run.
-    Moment {
-        /// Where.
-        slot: Slot,
-        /// Which of its images.
-        image: u32,
-        /// Steps taken by then.
-        index: u32,
-    },
-    /// The user takes a subject to time t.
-    Diffuse {
-        /// What.
-        subject: Subject,
-        /// Where to, in [0, 1].
-        t: f64,
-        /// Seed of the noise.
-        seed: u64,
-    },
-    /// The user wants the bound of a subject.
+    /// The user makes images in a slot; `stepwise` waits before each step.
+    Run { slot: Slot, run: Run, stepwise: bool },
+    /// The user starts two runs, one after the other.
+    Race { left: Run, right: Run },
+    /// The user looks at one image of a slot's run after `index` steps.
+    Moment { slot: Slot, image: u32, index: u32 },
+    /// The user takes a subject to time t ∈ [0, 1]. `seed` is that of the noise.
+    Diffuse { subject: Subject, t: f64, seed: u64 },
+    /// The user measures the bound of a subject.
     Measure(Subject),
-    /// The user wants to know how long the model takes here.
+    /// The user measures how long the model takes on this device.
     MeasureSpeed,
-    /// The user wants to keep something of a slot.
+    /// The user saves something of a slot.
     Save(Slot, Export),
-    /// The user wants no more of what runs.
+    /// The user cancels the job.
     Cancel,
-    /// The user wants it to wait.
+    /// The user pauses the job.
     Pause,
-    /// The user wants it to go on.
+    /// The user resumes the job.
     Resume,
-    /// The user wants one step.
+    /// The user takes one step.
     Step,
-    /// This job should have ended some time ago.
+    /// The time that [`Command::ExpectEnd`] gave this job is over.
     Overdue(u32),
-    /// The user wants to go on after a failure.
+    /// The user recovers from a failure.
     Recover,
-    /// The user wants this model, of the site or of their own.
+    /// The user chooses a model, of the site or of their own.
     Use(Choice),
-    /// Something of the user's cannot be used.
+    /// A file of the user's cannot be used.
     Refuse(Problem),
-    /// The user has read the notice.
+    /// The user closes the notice.
     CloseNotice,
 }
 
-/// What is to be done about it.
+/// Something that the page must do.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "the fields' names say what they are")]
 pub enum Command {
-    /// Discard the worker, if there is one, and start another.
-    StartWorker {
-        /// Its generation.
-        generation: u32,
-    },
-    /// Fetch the list of weights.
-    FetchManifest {
-        /// The generation to answer with.
-        generation: u32,
-        /// Ask the server even where the browser has kept a copy.
-        fresh: bool,
-    },
+    /// Stop the worker, if there is one, and start another.
+    StartWorker { generation: u32 },
+    /// Fetch the list of weights and answer with this generation; `fresh` bypasses the browser's cache.
+    FetchManifest { generation: u32, fresh: bool },
     /// Send this to the worker.
     Send(Request),
-    /// Come back with [`Event::Overdue`] for this job after [`PATIENCE_SECONDS`].
-    ExpectEnd {
-        /// The job that was cancelled.
-        job: u32,
-    },
-    /// Hand a file to the browser to keep.
-    SaveFile {
-        /// Its name.
-        name: String,
-        /// Its content.
-        bytes: Vec<u8>,
-    },
+    /// Answer with [`Event::Overdue`] for this cancelled job after [`PATIENCE_SECONDS`].
+    ExpectEnd { job: u32 },
+    /// Save a file by the browser.
+    SaveFile { name: String, bytes: Vec<u8> },
     /// Load the page again.
     ReloadPage,
 }

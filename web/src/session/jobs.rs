@@ -1,4 +1,4 @@
-//! What the worker is asked to do, one job after the other, and what becomes of its answers.
+//! The jobs of the worker, one after the other, and their results.
 
 use vdm::image::Origin;
 
@@ -9,11 +9,11 @@ use crate::protocol::{
     BackendKind, Control, ModelInfo, Outcome, Problem, Recovery, Request, Response, Run, Save, Task,
 };
 
-/// Diffusion times that the bound is measured at.
+/// Diffusion times at which the bound is measured.
 pub(super) const MEASURE_TIMES: u32 = 16;
 
 impl Session {
-    /// Does what the user asks for; without effect where it cannot be done now.
+    /// Does what the user asks for; without effect if it cannot be done now.
     pub(super) fn on_user_event(&mut self, event: Event) -> Vec<Command> {
         match event {
             Event::Cancel if self.can_cancel() => self.cancel(),
@@ -65,7 +65,7 @@ impl Session {
     fn plan(&mut self, kind: JobKind, task: Task, paused: bool) -> Vec<Command> {
         let plan = Plan { kind, task, paused };
         match &self.job {
-            // Something quick is on its way: it ends by itself.
+            // A quick job runs: the last place of the slider follows it.
             Some(_) if plan.kind.is_quick() => {
                 self.next_quick = Some(plan);
                 Vec::new()
@@ -95,7 +95,7 @@ impl Session {
         vec![Command::Send(request)]
     }
 
-    /// The images on the screen stay until the first of the new ones are there.
+    /// The images on the screen stay until the first new ones arrive.
     fn begin(&mut self, slot: Slot, run: &Run) {
         let old = self.panels[slot as usize].take();
         let pictures = old.map(|panel| panel.pictures).filter(|pictures| pictures.len() == run.count());
@@ -164,7 +164,7 @@ impl Session {
                 self.notice = Some(Notice::Failed(problem));
                 self.start_next()
             }
-            // The encoder could not be fetched: the model that is there goes on.
+            // The encoder could not be fetched: the model stays in use.
             Response::Failed { problem, .. }
                 if self.job.as_ref().is_some_and(|job| job.plan.task.needs_encoder()) && !problem.may_be_the_gpu() =>
             {
@@ -212,7 +212,7 @@ impl Session {
                 if let Some(choice) = self.wanted.take() {
                     self.choice = choice;
                 }
-                // What other weights drew cannot be looked into with these.
+                // Results of other weights do not fit these.
                 let same = self.model.as_ref().is_some_and(|old| old.sha256 == model.sha256);
                 if !same {
                     self.panels = Default::default();
@@ -221,7 +221,7 @@ impl Session {
                 self.notice = Some(Notice::Switched { name: model.provenance.name.clone() });
                 self.model = Some(*model);
             }
-            // A worker that answers something else than it was asked is of another version.
+            // An outcome of another kind comes from a worker of another version.
             _ => return self.fail(Problem::VersionMismatch),
         }
         Vec::new()

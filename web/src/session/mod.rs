@@ -1,4 +1,4 @@
-//! Every state that the page can be in, and what leads from one to the next.
+//! The states of the page, and the transitions between them.
 //!
 //! [`Session::apply`] takes an [`Event`] and answers with [`Command`]s, which `page::controller` carries out.
 
@@ -16,7 +16,7 @@ pub use self::state::Session;
 use crate::protocol::{PROTOCOL_VERSION, Problem, Response};
 
 impl Session {
-    /// Goes on to the next state.
+    /// Moves to the next state.
     pub fn apply(&mut self, event: Event) -> Vec<Command> {
         match event {
             Event::Open => self.restart(),
@@ -40,7 +40,7 @@ impl Session {
                 Vec::new()
             }
             Event::Use(choice) if self.model.is_none() => {
-                // Nothing to fall back to: what cannot be used is told as a failure, with a way on.
+                // There is no model to fall back to: files that cannot be used are a failure to recover from.
                 self.choice = choice;
                 self.restart()
             }
@@ -55,7 +55,7 @@ impl Session {
                 if protocol != PROTOCOL_VERSION {
                     return self.fail(Problem::VersionMismatch);
                 }
-                // Late, but there: the request to load waits for it.
+                // The worker is late. The request to load waits for it.
                 if matches!(self.phase, Phase::Failed(Problem::WorkerSilent { .. })) {
                     self.phase = Phase::Loading(Loading::Starting);
                 }
@@ -73,7 +73,7 @@ impl Session {
                 self.adopt(*model);
                 self.fresh = false;
                 self.phase = Phase::Ready;
-                // What a failure of the GPU interrupted stands first among the plans.
+                // A job that a failure of the GPU interrupted comes first.
                 self.start_next()
             }
             Response::Failed { job: None, problem } => self.fail(problem),

@@ -1,4 +1,4 @@
-//! What the page shows: plain data that components render.
+//! The parts of the state: plain data that components render.
 
 use vdm::elbo::ImageElbo;
 use vdm::image::Origin;
@@ -8,26 +8,22 @@ use crate::protocol::{Diffused, Moment, Picture, Problem, Run, Source, Subject, 
 /// The page's connection to a model.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Phase {
-    /// Getting ready.
+    /// The model is being loaded.
     Loading(Loading),
     /// A model is there.
     Ready,
-    /// Nothing goes on before the user decides.
+    /// Loading failed, or the worker did. The user decides how to go on.
     Failed(Problem),
 }
 
-/// How far loading is.
+/// The progress of loading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields' names say what they are")]
 pub enum Loading {
-    /// The worker and the list of weights are on their way.
+    /// The worker starts, and the list of weights is fetched.
     Starting,
-    /// The weights are on their way.
-    Weights {
-        /// Bytes so far.
-        received: u64,
-        /// Bytes in all.
-        total: u64,
-    },
+    /// The weights are being fetched; both numbers are bytes.
+    Weights { received: u64, total: u64 },
     /// The weights are being checked, and kernels compiled.
     Preparing,
 }
@@ -37,7 +33,7 @@ pub enum Loading {
 pub enum Slot {
     /// Images from noise.
     Generate,
-    /// A subject, denoised from some time on.
+    /// A subject, denoised.
     Denoise,
     /// Images between two seeds.
     Between,
@@ -52,45 +48,43 @@ impl Slot {
     pub const ALL: [Slot; 5] = [Slot::Generate, Slot::Denoise, Slot::Between, Slot::RaceLeft, Slot::RaceRight];
 }
 
-/// What stands in a [`Slot`].
+/// The content of a [`Slot`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Panel {
-    /// What was asked for.
+    /// The run that makes the images.
     pub run: Run,
-    /// The images: as the model believes them to be while they emerge, else as they are.
+    /// The images: the model's prediction until they are complete.
     pub pictures: Vec<Picture>,
-    /// The latent, decoded, while a single image emerges.
+    /// The decoded latent, while a single image is being made.
     pub noisy: Option<Picture>,
     /// Steps taken.
     pub step: u32,
     /// The time that the latent is at.
     pub t: f64,
-    /// Since the run began, without its pauses.
+    /// Milliseconds since the run began, without its pauses.
     pub elapsed_ms: f64,
-    /// Where the images come from, once they are whole; none while they emerge, or where the run was ended early.
+    /// The origin of complete images; none until they are complete.
     pub origin: Option<Origin>,
-    /// The moment that time travel is at; none before the first, or while images emerge.
+    /// The image and the moment of it that time travel shows.
     pub moment: Option<(u32, Moment)>,
 }
 
 /// What a job is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields' names say what they are")]
 pub enum JobKind {
     /// The images of a slot.
     Fill(Slot),
-    /// The moment of a slot's run that time travel asks for.
+    /// A moment of a slot's run.
     Moment(Slot),
     /// The forward process.
     Diffuse,
-    /// The bound's terms.
+    /// The terms of the bound.
     Measure,
     /// How long the model takes.
     Speed,
-    /// A file to keep.
-    Save {
-        /// Its name.
-        file_name: String,
-    },
+    /// A file to save.
+    Save { file_name: String },
     /// Other weights.
     Switch,
 }
@@ -102,118 +96,97 @@ impl JobKind {
     }
 }
 
-/// Something that the worker does or will do.
+/// A job that waits or runs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    /// What for.
+    /// What it is for.
     pub kind: JobKind,
-    /// What.
+    /// The job that the worker does.
     pub task: Task,
-    /// Wait before the first step.
+    /// Whether it waits before its first step.
     pub paused: bool,
 }
 
-/// What the worker does.
+/// The job that runs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Job {
     /// Its number.
     pub id: u32,
-    /// What it was asked.
+    /// What it does.
     pub plan: Plan,
     /// Steps taken.
     pub step: u32,
-    /// Whether it waits between two steps.
+    /// Whether it is paused.
     pub paused: bool,
-    /// Whether it was asked to end.
+    /// Whether it was cancelled and has not ended yet.
     pub stopping: bool,
-    /// Bytes received and in all of a file that it needs first.
+    /// Bytes received and in all, while it downloads a file.
     pub fetching: Option<(u64, u64)>,
-    /// What [`fetching`](Self::fetching) was when the job was cancelled, or waited for since.
+    /// [`fetching`](Self::fetching) at the last [`Command::ExpectEnd`](super::Command::ExpectEnd).
     pub fetched_before: Option<(u64, u64)>,
 }
 
-/// The forward process at one time.
+/// A subject at a time of the forward process.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DiffusedAt {
-    /// Of what.
+    /// The subject.
     pub subject: Subject,
-    /// When.
+    /// The time.
     pub t: f64,
     /// Seed of the noise.
     pub seed: u64,
-    /// What it looks like.
+    /// Its pictures and numbers.
     pub diffused: Diffused,
 }
 
-/// The bound, measured.
+/// The measured bound of a subject.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Measured {
-    /// Of what.
+    /// The subject.
     pub subject: Subject,
     /// Diffusion times.
     pub times: u32,
-    /// The loss.
+    /// The terms.
     pub elbo: ImageElbo,
 }
 
-/// Where the model in use comes from.
+/// A choice of weights.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Choice {
-    /// The site's model of this name; none for the one that the site opens with.
+    /// The site's model of this name; none for its default.
     Site(Option<String>),
     /// The user's own files.
     Own(Source),
 }
 
-/// Something to tell beside what is going on.
+/// News that do not change the [`Phase`].
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields' names say what they are")]
 pub enum Notice {
-    /// The GPU failed, and the CPU goes on.
+    /// The GPU failed, and the CPU takes over.
     MovedToCpu(Problem),
-    /// A job was ended early.
-    Cancelled {
-        /// Steps taken.
-        step: u32,
-        /// Steps in all.
-        of: u32,
-    },
-    /// A file was handed to the browser to keep.
-    Saved {
-        /// Its name.
-        file_name: String,
-    },
+    /// A job was cancelled after `step` of `of` steps.
+    Cancelled { step: u32, of: u32 },
+    /// A file was saved.
+    Saved { file_name: String },
     /// Other weights are in use.
-    Switched {
-        /// Their name.
-        name: String,
-    },
-    /// One thing did not work; everything else stays as it is.
+    Switched { name: String },
+    /// A job failed; all else stays as it is.
     Failed(Problem),
-    /// The link was made with other weights, so that its images look different here.
-    OtherWeights {
-        /// The start of their hash.
-        sha256: String,
-    },
+    /// The link was made with other weights, whose hash begins like this: its images look different here.
+    OtherWeights { sha256: String },
 }
 
 /// What to save of a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields' names say what they are")]
 pub enum Export {
-    /// One image, or all of them side by side, as PNG.
-    Pictures {
-        /// The image; none for all.
-        image: Option<u32>,
-    },
-    /// One image on its way from noise, as an animated PNG.
-    Animation {
-        /// The image.
-        image: u32,
-    },
-    /// One image on its way from noise, as a strip.
-    Strip {
-        /// The image.
-        image: u32,
-    },
-    /// All images one after the other, there and back, as an animated PNG.
+    /// One image, or with none all of them side by side, as PNG.
+    Pictures { image: Option<u32> },
+    /// One image from noise to the end, as an animated PNG.
+    Animation { image: u32 },
+    /// One image from noise to the end, as a strip.
+    Strip { image: u32 },
+    /// All images forth and back, as an animated PNG.
     Flipbook,
 }

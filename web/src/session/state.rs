@@ -1,4 +1,4 @@
-//! The state of the page, and what can be asked of it.
+//! The state of the page, and questions about it.
 
 use std::collections::VecDeque;
 
@@ -15,37 +15,37 @@ pub struct Session {
     pub phase: Phase,
     /// The loaded model; none until the worker has one.
     pub model: Option<ModelInfo>,
-    /// What the worker does.
+    /// The job that the worker does.
     pub job: Option<Job>,
-    /// The forward process, where the slider is or was.
+    /// The last result of the forward process.
     pub diffused: Option<DiffusedAt>,
-    /// The bound that was measured last.
+    /// The last measured bound.
     pub measured: Option<Measured>,
-    /// How long the model takes here, if that was measured.
+    /// How long the model takes on this device, if that was measured.
     pub speed: Option<Speed>,
-    /// Something to tell beside what is going on.
+    /// News beside the present state.
     pub notice: Option<Notice>,
-    /// The site's models, once their list is there.
+    /// The list of the site's models, once it is fetched.
     pub manifest: Option<Manifest>,
-    /// Where the model comes from.
+    /// The chosen weights.
     pub choice: Choice,
     pub(super) panels: [Option<Panel>; Slot::ALL.len()],
-    /// The choice that is being switched to.
+    /// The weights of the switch that runs.
     pub(super) wanted: Option<Choice>,
-    /// What follows the present job.
+    /// Jobs after the present one.
     pub(super) plans: VecDeque<Plan>,
-    /// Where a slider has moved to meanwhile.
+    /// The last place of a slider, until the present job ends.
     pub(super) next_quick: Option<Plan>,
-    /// Address of the folder of weights, ending in a slash.
+    /// The address of the folder of weights, with a slash at its end.
     pub(super) weights_url: String,
     pub(super) preference: BackendPreference,
-    /// The start of the hash that a link names.
+    /// The start of the hash of a link's weights.
     pub(super) expected_hash: Option<String>,
-    /// Counts the workers that were started; what a discarded one still says is not heard.
+    /// The number of workers started. Messages of earlier ones are ignored.
     pub(super) generation: u32,
-    /// Whether the present worker has spoken.
+    /// Whether the present worker has sent a message.
     pub(super) greeted: bool,
-    /// Ask the server for files, whatever the browser has kept.
+    /// Whether files are fetched past the browser's cache.
     pub(super) fresh: bool,
     pub(super) jobs: u32,
 }
@@ -53,8 +53,8 @@ pub struct Session {
 impl Session {
     /// A session before [`Event::Open`](super::Event::Open).
     ///
-    /// `weights_url` is the folder of weights and ends in a slash; `expected_hash` is the start of the hash that the
-    /// page's address names, if it does.
+    /// `weights_url` is the folder of weights, with a slash at its end. `expected_hash` is the start of the hash in the
+    /// page's address, if there is one.
     pub fn new(weights_url: String, preference: BackendPreference, expected_hash: Option<String>) -> Self {
         Self {
             phase: Phase::Loading(Loading::Starting),
@@ -80,37 +80,37 @@ impl Session {
         }
     }
 
-    /// What stands in a slot.
+    /// The content of a slot.
     pub fn panel(&self, slot: Slot) -> Option<&Panel> {
         self.panels[slot as usize].as_ref()
     }
 
-    /// The job that fills a slot, if that is what runs.
+    /// The running job, if it fills this slot.
     pub fn filling(&self, slot: Slot) -> Option<&Job> {
         self.job.as_ref().filter(|job| job.plan.kind == JobKind::Fill(slot))
     }
 
-    /// Whether something can be asked for: a model is there, and nothing runs but what follows a slider.
+    /// Whether a job can be started: a model is there, and nothing runs except what follows a slider.
     pub fn is_idle(&self) -> bool {
         self.phase == Phase::Ready && self.job.as_ref().is_none_or(|job| job.plan.kind.is_quick())
     }
 
-    /// Whether there is something to stop.
+    /// Whether there is a job or a download to cancel.
     pub fn can_cancel(&self) -> bool {
         self.job.as_ref().is_some_and(|job| !job.stopping && (!job.plan.kind.is_quick() || job.fetching.is_some()))
     }
 
-    /// Whether the images of a slot are whole, and a worker is there to encode them.
+    /// Whether the images of a slot are complete, and a worker can encode them.
     pub fn can_save(&self, slot: Slot) -> bool {
         self.is_idle() && self.is_whole(slot)
     }
 
-    /// Whether the images of a slot are whole.
+    /// Whether the images of a slot are complete.
     pub fn is_whole(&self, slot: Slot) -> bool {
         self.panel(slot).is_some_and(|panel| panel.origin.is_some())
     }
 
-    /// One word for what goes on, for attributes: `loading`, `ready`, `busy`, `sampling`, `done` or `failed`.
+    /// The state as a word for attributes: `loading`, `ready`, `busy`, `sampling`, `done` or `failed`.
     pub fn state_name(&self) -> &'static str {
         match (&self.phase, &self.job) {
             (Phase::Loading(_), _) => "loading",
@@ -122,7 +122,7 @@ impl Session {
         }
     }
 
-    /// How much of the present work is done, in [0, 1]; none where nothing runs or nobody knows.
+    /// The share of the present work that is done, in [0, 1]; none if nothing runs or it is unknown.
     pub fn progress(&self) -> Option<f64> {
         let share = |done: u64, of: u64| (of > 0).then(|| done as f64 / of as f64);
         match (&self.phase, &self.job) {
@@ -136,7 +136,7 @@ impl Session {
         }
     }
 
-    /// The entry of the site's model in use, once the list of weights is there.
+    /// The entry of the site's model in use, once the list of weights is fetched.
     pub fn entry(&self) -> Option<&ModelEntry> {
         let Choice::Site(name) = &self.choice else { return None };
         let manifest = self.manifest.as_ref()?;
@@ -144,7 +144,7 @@ impl Session {
         Some(named.unwrap_or(manifest.default_model()))
     }
 
-    /// The address of the model card, where the site has one.
+    /// The address of the model card, if the site has one.
     pub fn card_url(&self) -> Option<String> {
         Some(format!("{}{}", self.weights_url, self.entry()?.card.as_ref()?))
     }
@@ -154,12 +154,12 @@ impl Session {
         Some(format!("{}.html", self.card_url()?.strip_suffix(".md")?))
     }
 
-    /// The folder of weights, ending in a slash.
+    /// The folder of weights, with a slash at its end.
     pub fn weights_url(&self) -> &str {
         &self.weights_url
     }
 
-    /// Whether the worker of this generation is in use, and has not spoken yet.
+    /// Whether the worker of this generation is in use and has not sent a message yet.
     pub fn awaits_greeting(&self, generation: u32) -> bool {
         generation == self.generation && !self.greeted
     }

@@ -4,7 +4,7 @@ use super::lang::Lang;
 use super::learning_en;
 use super::words::{About, Common, Generate, Offline, Problems, Status, Weights, Words};
 
-/// The words in English.
+/// The texts in English.
 pub(super) static EN: Words = Words {
     lang: Lang::En,
     common: COMMON,
@@ -18,7 +18,7 @@ pub(super) static EN: Words = Words {
 };
 
 const COMMON: Common = Common {
-    // The hyphen does not break.
+    // With a no-break hyphen.
     title: "Synthetic chest X\u{2011}rays from noise",
     lead: "A variational diffusion model draws a chest X-ray of nobody: it starts from noise and removes it step by \
            step, here in your browser.",

@@ -1,10 +1,10 @@
-//! French. A space that does not break stands before `:`, `;`, `!` and `?`, and inside « ».
+//! French, with no-break spaces before `:`, `;`, `!` and `?`, and inside « ».
 
 use super::lang::Lang;
 use super::learning_fr;
 use super::words::{About, Common, Generate, Offline, Problems, Status, Weights, Words};
 
-/// The words in French.
+/// The texts in French.
 pub(super) static FR: Words = Words {
     lang: Lang::Fr,
     common: COMMON,

@@ -1,4 +1,4 @@
-//! The languages of the page, and how each writes numbers and units.
+//! The languages of the page, with their numbers and units.
 
 /// A language of the page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,7 +22,7 @@ impl Lang {
         }
     }
 
-    /// What its speakers call it.
+    /// Its own name.
     pub fn name(self) -> &'static str {
         match self {
             Lang::En => "English",
@@ -36,7 +36,7 @@ impl Lang {
         Self::ALL.into_iter().find(|lang| lang.tag().eq_ignore_ascii_case(language))
     }
 
-    /// A number with so many decimals.
+    /// A number with this many decimals.
     ///
     /// ```
     /// # use web::text::Lang;
@@ -50,7 +50,7 @@ impl Lang {
         }
     }
 
-    /// Bytes in millions.
+    /// Bytes as megabytes.
     pub fn megabytes(self, bytes: u64) -> String {
         let millions = self.decimal(bytes as f64 / 1e6, 1);
         match self {
@@ -59,7 +59,7 @@ impl Lang {
         }
     }
 
-    /// A time, with as many digits as one can use.
+    /// A time, with three or four digits.
     pub fn seconds(self, ms: f64) -> String {
         let space = self.space();
         match ms / 1000.0 {
@@ -69,7 +69,7 @@ impl Lang {
         }
     }
 
-    /// Steps a second; none where there is nothing to divide.
+    /// Steps per second; none before the first step.
     pub fn speed(self, steps: u32, ms: f64) -> Option<String> {
         if steps == 0 || ms <= 0.0 {
             return None;
@@ -82,7 +82,7 @@ impl Lang {
         })
     }
 
-    /// An integer with its digits in threes.
+    /// An integer with its digits grouped in threes.
     pub fn grouped(self, number: u64) -> String {
         let digits = number.to_string();
         let mut text = String::new();
@@ -95,7 +95,7 @@ impl Lang {
         text
     }
 
-    /// What stands between a number and its unit.
+    /// The space between a number and its unit.
     fn space(self) -> char {
         match self {
             Lang::En => ' ',
@@ -117,7 +117,7 @@ pub fn fill(template: &str, values: &[(&str, &str)]) -> String {
     text
 }
 
-/// The start of a hash, which is enough to tell files apart by eye.
+/// The start of a hash, enough to compare by eye.
 pub(super) fn short_hash(sha256: &str) -> String {
     format!("{}…", sha256.get(..12).unwrap_or(sha256))
 }

@@ -1,4 +1,4 @@
-//! French, with the spaces that do not break before its tall punctuation.
+//! French, with no-break spaces before its high punctuation.
 
 use super::words::{Between, Bound, Forward, Learning, Race, Schedule, Subject};
 

@@ -1,4 +1,4 @@
-//! Sentences about what the page knows.
+//! Sentences about the state of the page.
 
 use vdm::sampler::Sampler;
 
@@ -9,7 +9,7 @@ use crate::protocol::{Backend, BackendKind, BackendReason, ModelInfo, Problem, R
 use crate::session::{Job, JobKind, Loading, Notice, Phase, Session, Slot};
 use crate::settings::MAX_STEPS;
 
-/// What is going on, in a sentence; of what has been made, what stands in `slot`.
+/// The present work, or the result in `slot`, in a sentence.
 pub fn status(words: &Words, session: &Session, slot: Option<Slot>) -> String {
     let status = &words.status;
     match (&session.phase, &session.job) {
@@ -75,7 +75,7 @@ pub fn steps(words: &Words, number: u32) -> String {
     fill(template, &[("number", &number.to_string())])
 }
 
-/// Seldom-changing words for a screen reader: no step by step, no megabyte by megabyte.
+/// The status for a screen reader, without each step and each megabyte.
 pub fn announcement(words: &Words, session: &Session, slot: Option<Slot>) -> String {
     match (&session.phase, &session.job) {
         (Phase::Loading(_), _) => words.status.preparing.to_owned(),
@@ -83,13 +83,13 @@ pub fn announcement(words: &Words, session: &Session, slot: Option<Slot>) -> Str
             Task::Run(run) => fill(words.status.generating, &[("seed", &run.settings.seed.to_string())]),
             _ => status(words, session, slot),
         },
-        // Bytes would be told one after the other.
+        // The bytes change all the time.
         (Phase::Ready, Some(Job { fetching: Some(_), .. })) => words.status.preparing.to_owned(),
         _ => status(words, session, slot),
     }
 }
 
-/// Something to tell beside what is going on.
+/// News beside the present state.
 pub fn notice(words: &Words, notice: &Notice) -> String {
     let status = &words.status;
     match notice {
@@ -107,7 +107,7 @@ pub fn notice(words: &Words, notice: &Notice) -> String {
     }
 }
 
-/// A sampler, as one chooses it.
+/// The name of a sampler.
 pub fn sampler(words: &Words, sampler: Sampler) -> &'static str {
     match sampler {
         Sampler::DpmSolver2M => words.common.dpm_solver,
@@ -116,12 +116,12 @@ pub fn sampler(words: &Words, sampler: Sampler) -> &'static str {
     }
 }
 
-/// Every sampler, as a [`Select`](crate) takes them: name and words.
+/// Every sampler, to choose from: key and name.
 pub fn samplers(words: &Words) -> Vec<(String, String)> {
     Sampler::ALL.iter().map(|&one| (one.name().to_owned(), sampler(words, one).to_owned())).collect()
 }
 
-/// A class, as one chooses it.
+/// The name of a class.
 pub fn class(words: &Words, model: &ModelInfo, class: u32) -> String {
     match model.provenance.class_names.get(class as usize) {
         Some(name) => name.clone(),
@@ -129,7 +129,7 @@ pub fn class(words: &Words, model: &ModelInfo, class: u32) -> String {
     }
 }
 
-/// What is accepted in a field.
+/// What a field accepts.
 pub fn accepted(words: &Words, field: Field) -> String {
     match field {
         Field::Seed => fill(words.common.accepts_seed, &[("max", &u64::MAX.to_string())]),
@@ -183,7 +183,7 @@ pub fn size(words: &Words, model: &ModelInfo) -> String {
     fill(words.weights.size, &values)
 }
 
-/// The title of what a run makes, for a picture's accessible name.
+/// The accessible name of a picture of a run.
 pub fn picture(words: &Words, run: &Run, image: usize) -> String {
     let seed = match (&run.start, run.seeds.get(image)) {
         (Start::Between { .. }, _) | (_, None) => return words.common.picture.to_owned(),
@@ -192,7 +192,7 @@ pub fn picture(words: &Words, run: &Run, image: usize) -> String {
     format!("{} ({} {seed})", words.common.picture, words.common.seed.to_lowercase())
 }
 
-/// The button that leads on.
+/// The button that recovers.
 pub fn recovery(words: &Words, recovery: Recovery) -> &'static str {
     match recovery {
         Recovery::Retry => words.problems.retry,
@@ -228,7 +228,7 @@ pub fn problem_title(words: &Words, problem: &Problem) -> &'static str {
     }
 }
 
-/// What exactly, and what helps.
+/// The details, and what helps.
 pub fn problem_detail(words: &Words, problem: &Problem) -> String {
     let (problems, lang) = (&words.problems, words.lang);
     match problem {

@@ -1,4 +1,4 @@
-//! Every word that the page shows, in every language that it speaks.
+//! The texts of the page, in each of its languages.
 //!
 //! [`Words`] holds the words of one language, in groups. A `{name}` in them is a place that [`fill`] fills. [`messages`]
 //! turns the state of the page into sentences, [`Lang`] writes numbers. Another language is another pair of files like
@@ -31,7 +31,7 @@ impl Lang {
 mod tests {
     use super::*;
 
-    /// Each group's words with their names.
+    /// The texts of every group with their names.
     fn entries(words: &Words) -> Vec<(&'static str, &'static str)> {
         let groups = [
             words.common.entries(),
@@ -46,7 +46,7 @@ mod tests {
         groups.concat()
     }
 
-    /// The places to fill, in alphabetical order.
+    /// The places to fill, sorted.
     fn places(template: &str) -> Vec<&str> {
         let mut places: Vec<&str> =
             template.split('{').skip(1).filter_map(|rest| rest.split_once('}')).map(|(name, _)| name).collect();
@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn french_is_there_and_is_not_english() {
-        // The same word in both.
+        // The same in both.
         let mut same = vec!["nothing", "sha256", "image", "image_value", "moment", "moment_time"];
         same.extend([
             "signal",

@@ -1,4 +1,4 @@
-//! The names of the words.
+//! The names of the texts.
 
 use super::lang::Lang;
 
@@ -11,7 +11,7 @@ macro_rules! words {
 
         #[cfg(test)]
         impl $name {
-            /// Each word with its name.
+            /// Each text with its name.
             pub(super) fn entries(&self) -> Vec<(&'static str, &'static str)> {
                 vec![$((stringify!($field), self.$field)),*]
             }
@@ -20,7 +20,7 @@ macro_rules! words {
 }
 
 words! {
-    /// Words of the whole page.
+    /// Texts of the whole page.
     Common {
         title, lead, warning, warning_detail, skip, views, generate, forward, schedule, bound, between, race, weights,
         about, language, going_on, progress, cancel, cancelling, close, picture, empty, predicted, noisy, latent,
@@ -32,7 +32,7 @@ words! {
 }
 
 words! {
-    /// What is going on, and what has happened.
+    /// The status and the notices.
     Status {
         starting, fetching, preparing, ready, waiting, step, paused, stopping, done, done_many, generating, diffusing,
         measuring, timing, saving, switching, encoder, moved_to_cpu, cancelled, stopped, saved, switched, other_weights, on_gpu,
@@ -41,7 +41,7 @@ words! {
 }
 
 words! {
-    /// What goes wrong: a title, and what exactly and what helps.
+    /// The problems: a title, then details and what helps.
     Problems {
         worker_missing, worker_missing_status, worker_missing_silent, worker_silent, worker_silent_detail,
         worker_crashed, worker_crashed_detail, version_mismatch, version_mismatch_detail, manifest, manifest_detail,
@@ -54,7 +54,7 @@ words! {
 }
 
 words! {
-    /// A newer version, and what is stored.
+    /// Updates and storage.
     Offline {
         update, update_now, storage, storage_used, storage_unknown, empty_storage, emptied, install, install_desktop,
         install_phone, works_offline,
@@ -80,7 +80,7 @@ words! {
 }
 
 words! {
-    /// The page about it all.
+    /// The last view.
     About {
         heading, how, how_1, how_2, how_3, how_4, formulas, forward, forward_text, schedule, schedule_text,
         prediction, prediction_text, reverse, reverse_text, loss, loss_text, decoder, decoder_text, card, card_failed,
@@ -90,14 +90,14 @@ words! {
 }
 
 words! {
-    /// Choosing an image that something is done to.
+    /// The choice of an image.
     Subject {
         choose, last, example, own, own_hint, no_encoder, none, name_sample, name_own, original,
     }
 }
 
 words! {
-    /// From image to noise, and back.
+    /// The forward process, and back.
     Forward {
         title, intro, intro_more, time, seed, seed_hint, new_noise, clean, kept, noisy, latent,
         latent_hint, shares, signal, noise, snr, gamma, back, back_intro, denoise, denoised, not_denoised,
@@ -140,9 +140,9 @@ words! {
     }
 }
 
-/// The words of every learning view.
+/// The texts of the learning views.
 pub struct Learning {
-    /// Of the image that something is done to.
+    /// Of the choice of an image.
     pub subject: Subject,
     pub forward: Forward,
     pub schedule: Schedule,
@@ -153,7 +153,7 @@ pub struct Learning {
 
 #[cfg(test)]
 impl Learning {
-    /// Each word with its name.
+    /// Each text with its name.
     pub(super) fn entries(&self) -> Vec<(&'static str, &'static str)> {
         let groups = [
             self.subject.entries(),
@@ -167,20 +167,20 @@ impl Learning {
     }
 }
 
-/// The words of a language, in groups.
+/// The texts of a language, in groups.
 pub struct Words {
     pub lang: Lang,
     /// Of the whole page.
     pub common: Common,
-    /// Of what is going on.
+    /// Of the status.
     pub status: Status,
-    /// Of what goes wrong.
+    /// Of the problems.
     pub problems: Problems,
-    /// Of a service worker and of storage.
+    /// Of updates and storage.
     pub offline: Offline,
     pub generate: Generate,
     pub weights: Weights,
     pub about: About,
-    /// Of the five views that one learns from.
+    /// Of the five learning views.
     pub learning: &'static Learning,
 }

@@ -1,4 +1,4 @@
-//! The choice between WebGPU and the CPU: the one place that names backends.
+//! The choice between WebGPU and the CPU: the only place that names backends.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use super::guard;
 use crate::engine::{Engine, Halt, Host};
 use crate::protocol::{Backend, BackendKind, BackendPreference, BackendReason, Outcome, Problem, Task};
 
-/// How long a browser may take to say whether it has a GPU.
+/// How long a browser may take to answer whether it has a GPU.
 const PROBE_TIMEOUT_MS: u32 = 10_000;
 
 /// The model on the chosen backend.
@@ -80,7 +80,7 @@ impl AnyEngine {
     }
 }
 
-/// Where the model is to run, and why.
+/// Where the model runs, and why.
 pub(crate) async fn choose(preference: BackendPreference) -> Result<Backend, Problem> {
     let cpu = |reason| Backend { kind: BackendKind::Cpu, reason };
     match preference {
@@ -98,7 +98,7 @@ pub(crate) async fn choose(preference: BackendPreference) -> Result<Backend, Pro
 /// The name of the GPU, if the model can run on it.
 async fn probe() -> Result<String, BackendReason> {
     let failed = |error: JsValue| BackendReason::ProbeFailed { detail: guard::describe(&error) };
-    // WebGPU is not in web-sys' stable interface: these few properties are read by name.
+    // WebGPU is not in the stable interface of web-sys: these few properties are read by name.
     let navigator = property(&js_sys::global(), "navigator").ok_or(BackendReason::NoWebGpu)?;
     let gpu = property(&navigator, "gpu").ok_or(BackendReason::NoWebGpu)?;
     let options = Object::new();
@@ -127,7 +127,7 @@ async fn probe() -> Result<String, BackendReason> {
     Ok(words.collect::<Vec<_>>().join(", "))
 }
 
-/// The device, which is set up once a worker: a second time panics.
+/// The device. It is set up once per worker: a second time panics.
 async fn set_up_gpu() -> WgpuDevice {
     thread_local! {
         static IS_SET_UP: Cell<bool> = const { Cell::new(false) };
@@ -141,7 +141,7 @@ async fn set_up_gpu() -> WgpuDevice {
         guard::fatal(Problem::GpuLost { detail: format!("{message} ({reason:?})") });
     });
     setup.device.on_uncaptured_error(Arc::new(|error| {
-        // The kinds of error are not exported by Burn; the text names them.
+        // Burn does not export the kinds of error, but the text names them.
         let detail = error.to_string();
         guard::fatal(if detail.to_lowercase().contains("memory") {
             Problem::OutOfMemory { detail: format!("The GPU says: {detail}") }

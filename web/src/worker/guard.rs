@@ -1,4 +1,4 @@
-//! What ends the worker against its will, told to the page; and small helpers around the browser's clock.
+//! Fatal errors of the worker, which it reports to the page, and helpers around the browser's clock.
 
 use std::cell::{Cell, RefCell};
 use std::pin::pin;
@@ -22,17 +22,17 @@ fn scope() -> DedicatedWorkerGlobalScope {
     js_sys::global().unchecked_into()
 }
 
-/// Milliseconds since the worker began.
+/// Milliseconds since the worker started.
 pub(super) fn now_ms() -> f64 {
     scope().performance().map_or_else(js_sys::Date::now, |performance| performance.now())
 }
 
-/// Listens for panics, traps and promises that nobody waits for.
+/// Listens for panics, traps and unhandled rejections of promises.
 pub(super) fn watch_for_faults() {
     std::panic::set_hook(Box::new(|panic| {
         let detail = panic.to_string();
         web_sys::console::error_1(&detail.as_str().into());
-        // The GPU's libraries answer a lost or exhausted device with a panic, often before the browser reports it.
+        // The GPU libraries panic when a device is lost or exhausted, often before the browser reports it.
         let in_gpu_library = |file: &str| ["wgpu", "cubecl", "cubek"].iter().any(|name| file.contains(name));
         fatal(if panic.location().is_some_and(|location| in_gpu_library(location.file())) {
             Problem::GpuError { detail }
@@ -48,7 +48,7 @@ pub(super) fn watch_for_faults() {
         fatal(trap(message));
     };
     let on_rejection = |event: &Event| {
-        // While nothing runs, nothing waits in vain for it either.
+        // While nothing runs, nothing waits for the promise.
         if TASKS.get() > 0
             && let Some(rejection) = event.dyn_ref::<PromiseRejectionEvent>()
         {
@@ -59,12 +59,12 @@ pub(super) fn watch_for_faults() {
     EventListener::new(&scope(), "unhandledrejection", on_rejection).forget();
 }
 
-/// Where faults are told.
+/// Sets where fatal errors are reported.
 pub(super) fn report_to(outbox: Outbox) {
     OUTBOX.with_borrow_mut(|slot| *slot = Some(outbox));
 }
 
-/// Tells the page why the worker ends, and ends it. Only the first reason counts.
+/// Reports why the worker ends, and ends it. Only the first report counts.
 pub(super) fn fatal(problem: Problem) {
     if ENDED.replace(true) {
         return;
@@ -79,7 +79,7 @@ pub(super) fn fatal(problem: Problem) {
     scope().close();
 }
 
-/// A panic is heard of before it traps; Rust traps without one where an allocation fails.
+/// A trap without a panic before it is a failed allocation.
 fn trap(message: String) -> Problem {
     let lower = message.to_lowercase();
     if ["unreachable", "out of memory", "allocation failed"].iter().any(|words| lower.contains(words)) {
@@ -95,7 +95,7 @@ pub(super) async fn busy(task: impl Future<Output = ()>) {
     TASKS.set(TASKS.get() - 1);
 }
 
-/// What a future gives, or none if it takes longer.
+/// The value of a future, or none if it takes longer.
 pub(super) async fn within<T>(timeout_ms: u32, future: impl Future<Output = T>) -> Option<T> {
     match select(pin!(future), TimeoutFuture::new(timeout_ms)).await {
         Either::Left((value, _)) => Some(value),
@@ -103,7 +103,7 @@ pub(super) async fn within<T>(timeout_ms: u32, future: impl Future<Output = T>) 
     }
 }
 
-/// What JavaScript threw, in words.
+/// The message of a JavaScript error.
 pub(super) fn describe(error: &JsValue) -> String {
     match error.dyn_ref::<js_sys::Error>() {
         Some(error) => String::from(error.to_string()),

@@ -1,4 +1,4 @@
-//! Jobs, one after the other, and how a running one is directed.
+//! The queue of jobs, and the control of the running one.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
@@ -11,14 +11,14 @@ use super::outbox::Outbox;
 use crate::engine::{Host, StepTaken};
 use crate::protocol::{Control, Response, Task};
 
-/// A job that waits for its turn, or has it.
+/// A job that waits or runs.
 pub(super) struct Job {
     pub(super) id: u32,
     pub(super) task: Task,
     flow: Rc<Cell<Flow>>,
 }
 
-/// What a job is to do after its present step.
+/// What a job does after its present step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Flow {
     Go,
@@ -28,7 +28,7 @@ enum Flow {
     End,
 }
 
-/// The jobs that were asked for and have not ended.
+/// The jobs that have not ended.
 #[derive(Clone, Default)]
 pub(super) struct Jobs {
     waiting: Rc<RefCell<VecDeque<Job>>>,
@@ -37,7 +37,7 @@ pub(super) struct Jobs {
 }
 
 impl Jobs {
-    /// Puts a job at the end of the queue; says whether somebody must begin to work.
+    /// Puts a job at the end of the queue; returns whether the work must be started.
     pub(super) fn add(&self, id: u32, task: Task, paused: bool) -> bool {
         let flow = Rc::new(Cell::new(if paused { Flow::Wait } else { Flow::Go }));
         self.flows.borrow_mut().insert(id, Rc::clone(&flow));
@@ -45,14 +45,14 @@ impl Jobs {
         !self.working.replace(true)
     }
 
-    /// The next job, or none, and then nobody works.
+    /// The next job; with none, the work ends.
     pub(super) fn next(&self) -> Option<Job> {
         let next = self.waiting.borrow_mut().pop_front();
         self.working.set(next.is_some());
         next
     }
 
-    /// Forgets a job that has ended.
+    /// Removes a job that has ended.
     pub(super) fn end(&self, id: u32) {
         self.flows.borrow_mut().remove(&id);
     }
@@ -71,7 +71,7 @@ impl Jobs {
     }
 }
 
-/// Tells the page of the steps of a job, and gives way to its messages.
+/// Reports the steps of a job to the page, and lets its messages in.
 pub(super) struct JobHost {
     job: u32,
     flow: Rc<Cell<Flow>>,
@@ -82,11 +82,11 @@ pub(super) struct JobHost {
 }
 
 impl JobHost {
-    /// Steps without a picture are told this often.
+    /// How often steps without a picture are reported.
     const TELL_EVERY_MS: f64 = 50.0;
-    /// A browser makes a timer of 0 ms last 4 ms: to give way at each step would slow down short ones.
+    /// How often messages are let in. A timer of 0 ms takes 4 ms in a browser, too long for each short step.
     const GIVE_WAY_EVERY_MS: f64 = 16.0;
-    /// A paused job looks so often whether it may go on.
+    /// How often a paused job checks whether to go on.
     const LOOK_EVERY_MS: u32 = 15;
 
     pub(super) fn new(job: &Job, outbox: Outbox) -> Self {
@@ -95,7 +95,7 @@ impl JobHost {
         Self { job: job.id, flow, outbox, began_ms: now.clone(), told_ms: now.clone(), gave_way_ms: now }
     }
 
-    /// Whether the job was cancelled; asking spends no step.
+    /// Whether the job was cancelled.
     pub(super) fn is_cancelled(&self) -> bool {
         self.flow.get() == Flow::End
     }
@@ -108,7 +108,7 @@ impl Host for JobHost {
 
     fn on_step(&self, taken: StepTaken) {
         let now = guard::now_ms();
-        // Whoever goes step by step sees each one.
+        // Step by step, each one is shown.
         let last = taken.step == taken.of || self.flow.get() != Flow::Go;
         if taken.pictures.is_empty() && now - self.told_ms.get() < Self::TELL_EVERY_MS && !last {
             return;
@@ -130,7 +130,7 @@ impl Host for JobHost {
             while self.flow.get() == Flow::Wait {
                 TimeoutFuture::new(Self::LOOK_EVERY_MS).await;
             }
-            // A pause is not the job's time.
+            // A pause does not count as time of the job.
             self.began_ms.set(self.began_ms.get() + guard::now_ms() - paused_ms);
         }
         if self.flow.get() == Flow::Once {

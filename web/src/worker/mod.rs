@@ -1,4 +1,4 @@
-//! The worker: fetches, checks and keeps the weights, chooses the backend, does the jobs.
+//! The worker: fetches, checks and stores the weights, chooses the backend, does the jobs.
 
 mod backend;
 mod download;
@@ -20,13 +20,13 @@ use self::weights::Loaded;
 use crate::engine::{Halt, Host};
 use crate::protocol::{Outcome, PROTOCOL_VERSION, Problem, Request, Response, Task};
 
-/// Answers the page's requests.
+/// Starts the worker.
 pub(crate) fn start() {
     guard::watch_for_faults();
     Diffusion::registrar().register();
 }
 
-/// The worker, as gloo runs it.
+/// The worker of `gloo_worker`.
 pub(crate) struct Diffusion {
     model: Rc<RefCell<Option<Rc<Loaded>>>>,
     jobs: Jobs,
@@ -85,7 +85,7 @@ impl Worker for Diffusion {
     }
 }
 
-/// Does the jobs until there are none.
+/// Does the waiting jobs.
 async fn work(jobs: Jobs, model: Rc<RefCell<Option<Rc<Loaded>>>>, outbox: Outbox) {
     while let Some(job) = jobs.next() {
         let host = JobHost::new(&job, outbox.clone());

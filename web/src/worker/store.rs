@@ -1,6 +1,6 @@
-//! Weights that the browser keeps, by their hash, so that a second visit fetches nothing.
+//! The browser's store of weights, by their hash, so that a second visit fetches nothing.
 //!
-//! Nothing here may fail loudly: where a browser keeps nothing, the file is fetched again.
+//! Nothing here is an error: if the browser stores nothing, the file is fetched again.
 
 use js_sys::{Array, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
@@ -9,21 +9,21 @@ use web_sys::{Cache, CacheStorage, Request, Response};
 
 use super::guard;
 
-/// The store's name; the page empties whatever begins with `medical-vdm-`.
+/// The name of the store. The page can empty every store whose name begins with `medical-vdm-`.
 const STORE: &str = "medical-vdm-weights";
 
-/// What stands for the address of a file: the same content is the same file, wherever it lies.
+/// The key of a file: the same content is the same file, whatever its address.
 fn key(sha256: &str) -> String {
     format!("weights?sha256={sha256}")
 }
 
 async fn open() -> Option<Cache> {
-    // Not there without a secure context.
+    // It is missing in an insecure context.
     let caches: CacheStorage = js_sys::Reflect::get(&js_sys::global(), &"caches".into()).ok()?.dyn_into().ok()?;
     JsFuture::from(caches.open(STORE)).await.ok()?.dyn_into().ok()
 }
 
-/// The kept bytes of a file, unchecked.
+/// The stored bytes of a file, unchecked.
 pub(super) async fn find(sha256: &str) -> Option<Vec<u8>> {
     let cache = open().await?;
     let response: Response = JsFuture::from(cache.match_with_str(&key(sha256))).await.ok()?.dyn_into().ok()?;
@@ -36,7 +36,7 @@ pub(super) async fn find(sha256: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Keeps a file whose hash was checked.
+/// Stores a file whose hash was checked.
 pub(super) async fn keep(sha256: &str, bytes: &[u8]) {
     let kept = async {
         let cache = open().await.ok_or(JsValue::NULL)?;
@@ -48,15 +48,15 @@ pub(super) async fn keep(sha256: &str, bytes: &[u8]) {
     }
 }
 
-/// Drops a file that is not what its name says.
+/// Removes a file whose content does not match its hash.
 pub(super) async fn drop_one(sha256: &str) {
     if let Some(cache) = open().await {
-        // Whether it was there does not matter.
+        // It does not matter whether it was there.
         let _ = JsFuture::from(cache.delete_with_str(&key(sha256))).await;
     }
 }
 
-/// Drops every file but those with these hashes.
+/// Removes every file except those with these hashes.
 pub(super) async fn drop_all_but(hashes: &[String]) {
     let Some(cache) = open().await else { return };
     let Ok(keys) = JsFuture::from(cache.keys()).await else { return };

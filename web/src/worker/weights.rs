@@ -1,4 +1,4 @@
-//! Weights on their way from a file to a model: fetched or found in the store, checked, built, warmed up.
+//! From a file of weights to a model: fetched or found in the store, checked, built, warmed up.
 
 use std::cell::RefCell;
 
@@ -11,16 +11,16 @@ use super::{download, store};
 use crate::engine::Halt;
 use crate::protocol::{Backend, BackendPreference, FileRequest, ModelInfo, Problem, Response, Source};
 
-/// A model that is ready.
+/// A loaded model.
 pub(super) struct Loaded {
     pub(super) engine: AnyEngine,
     file: File,
     backend: Backend,
-    /// Where the encoder is, until it is loaded.
+    /// The encoder's file, until it is loaded.
     encoder: RefCell<Option<FileRequest>>,
 }
 
-/// A file and what is known of it.
+/// A file of weights.
 struct File {
     name: String,
     bytes: u64,
@@ -89,7 +89,7 @@ async fn give_way(is_cancelled: &dyn Fn() -> bool) -> Result<(), Halt> {
     if is_cancelled() { Err(Halt::Stopped { step: 0 }) } else { Ok(()) }
 }
 
-/// A file's bytes, of the size and the hash that were asked for.
+/// The bytes of a file, of the requested size and hash.
 async fn fetch(
     request: &FileRequest,
     outbox: &Outbox,

@@ -1,4 +1,4 @@
-//! How it works, whom it concerns, and what helps when it does not work.
+//! How it works, its ethics, and help when it does not work.
 
 use leptos::prelude::*;
 
@@ -14,7 +14,7 @@ use crate::page::state::PageState;
 use crate::session::Session;
 use crate::text::fill;
 
-/// The page about it all.
+/// The last view.
 #[component]
 pub(in crate::page) fn About(controller: Controller, state: PageState) -> impl IntoView {
     let words = words();
@@ -66,7 +66,7 @@ pub(in crate::page) fn About(controller: Controller, state: PageState) -> impl I
     }
 }
 
-/// Each formula with a sentence.
+/// The formulas, each with a sentence.
 #[component]
 fn Formulas() -> impl IntoView {
     let about = &words().about;
@@ -96,7 +96,7 @@ fn Formulas() -> impl IntoView {
     }
 }
 
-/// Of the code, of the weights, and whom to thank.
+/// Licences of code and weights, and acknowledgements.
 #[component]
 fn Licences(session: RwSignal<Session>) -> impl IntoView {
     let about = &words().about;

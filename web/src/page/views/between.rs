@@ -16,11 +16,11 @@ use crate::session::{Event, Export, Slot};
 use crate::settings::Settings;
 use crate::text::fill;
 
-/// Pictures on the way, with both ends.
+/// Minimum number of pictures, with both ends.
 const MIN_FRAMES: u32 = 3;
-/// More would be too small to see.
+/// Maximum number of pictures: more would be too small to see.
 const MAX_FRAMES: u32 = 16;
-/// How long the animation shows a picture.
+/// How long the animation shows each picture.
 const FRAME_MS: u32 = 180;
 
 /// From one seed to another.
@@ -106,7 +106,7 @@ pub(in crate::page) fn Between(controller: Controller, state: PageState) -> impl
     }
 }
 
-/// The pictures, and what can be done with them.
+/// The pictures, the animation and saving.
 #[component]
 fn Way(controller: Controller) -> impl IntoView {
     let session = controller.session;
@@ -162,7 +162,7 @@ fn Way(controller: Controller) -> impl IntoView {
     }
 }
 
-/// One picture after the other, there and back; still at first for those who want less motion.
+/// The pictures forth and back; paused at first for users who prefer reduced motion.
 #[component]
 fn Animation(pictures: Memo<Vec<Picture>>) -> impl IntoView {
     let words = &words().learning.between;
@@ -170,7 +170,7 @@ fn Animation(pictures: Memo<Vec<Picture>>) -> impl IntoView {
     let plays = RwSignal::new(!browser::reduced_motion());
     let timer = StoredValue::new_local(None);
     Effect::new(move |_| {
-        // Another interval takes the place of the one before, whose end stops it.
+        // A new interval replaces the old one, which stops when it is dropped.
         timer.set_value(plays.get().then(|| {
             Interval::new(FRAME_MS, move || {
                 changes.try_update(|changes: &mut u32| *changes = changes.wrapping_add(1));

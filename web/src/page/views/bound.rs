@@ -13,10 +13,10 @@ use crate::protocol::Subject;
 use crate::session::{Event, JobKind, Measured, Session};
 use crate::text::fill;
 
-/// Decimals of bits a pixel: the last one is about what the noise moves.
+/// Decimals of bits per pixel: the noise changes about the last one.
 const DECIMALS: usize = 4;
 
-/// Measures an image, and says what each term means.
+/// Measures an image, and explains each term.
 #[component]
 pub(in crate::page) fn Bound(controller: Controller, state: PageState) -> impl IntoView {
     let session = controller.session;
@@ -79,7 +79,7 @@ fn pixels(session: &Session) -> Option<usize> {
     session.model.as_ref().map(|model| model.config.width * model.config.height)
 }
 
-/// Each term with its number, its share of the total and what it means; then what lies above the floor, larger.
+/// Each term with its value, its share of the total and its meaning; then all above the floor, magnified.
 #[component]
 fn Terms(bits: Bits) -> impl IntoView {
     let (lang, words) = (words().lang, &words().learning.bound);
@@ -137,7 +137,7 @@ fn Terms(bits: Bits) -> impl IntoView {
     }
 }
 
-/// Parts of a whole side by side, each with its colour. The numbers stand beside it.
+/// Parts of a whole side by side, in their colours. The text beside it has the numbers.
 #[component]
 fn Bar(parts: Vec<(&'static str, f64)>, whole: f64) -> impl IntoView {
     let parts = parts.into_iter().map(|(class, part)| {

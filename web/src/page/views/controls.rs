@@ -1,4 +1,4 @@
-//! The form: what to make, and the buttons that make it.
+//! The form of the first view, and its buttons.
 
 use leptos::prelude::*;
 use vdm::sampler::Sampler;
@@ -14,7 +14,7 @@ use crate::session::{Event, Session, Slot};
 use crate::settings::{COUNTS, MAX_STEPS};
 use crate::text::{fill, messages};
 
-/// Generate, pause, step. They stand before the images, so that a phone shows both without scrolling.
+/// Generate, pause, step. They come before the images, so that a phone shows both without scrolling.
 #[component]
 pub(super) fn Actions(controller: Controller, state: PageState) -> impl IntoView {
     let (words, session) = (words(), controller.session);
@@ -85,7 +85,7 @@ pub(super) fn SettingsForm(controller: Controller, state: PageState) -> impl Int
                     value=Signal::derive(move || form.with(|form| form.seed.clone()))
                     on_input=move |seed| {
                         form.update(|form| form.seed = seed);
-                        // Who types a seed wants this one.
+                        // A typed seed is kept.
                         state.new_seed.set(false);
                     }
                 />
@@ -125,7 +125,7 @@ pub(super) fn SettingsForm(controller: Controller, state: PageState) -> impl Int
     }
 }
 
-/// Starts what the form says, if it can be read.
+/// Starts the run of the form, if it can be read.
 fn generate(controller: Controller, state: PageState, stepwise: bool) {
     let session = controller.session;
     if !session.with_untracked(Session::is_idle) {
@@ -145,13 +145,13 @@ fn generate(controller: Controller, state: PageState, stepwise: bool) {
     }
 }
 
-/// What is accepted in a field, while its text is not.
+/// What a field accepts, while its text is not accepted.
 fn wrong(state: PageState, field: Field) -> Signal<Option<String>> {
     let words = words();
     Signal::derive(move || state.wrong.with(|wrong| wrong.contains(&field)).then(|| messages::accepted(words, field)))
 }
 
-/// How many images at once.
+/// The number of images.
 #[component]
 fn Count(state: PageState) -> impl IntoView {
     let (words, form) = (words(), state.form);
@@ -176,7 +176,7 @@ fn Count(state: PageState) -> impl IntoView {
     }
 }
 
-/// Class and guidance, where the weights have classes.
+/// Class and guidance, if the weights have classes.
 #[component]
 fn ClassFields(controller: Controller, state: PageState) -> impl IntoView {
     let (words, session, form) = (words(), controller.session, state.form);

@@ -1,4 +1,4 @@
-//! What a bug report should say of the machine.
+//! Facts about the machine for a bug report.
 
 use js_sys::Reflect;
 use leptos::prelude::*;
@@ -11,7 +11,7 @@ use crate::page::state::PageState;
 use crate::protocol::{BackendReason, PROTOCOL_VERSION};
 use crate::session::{Event, Notice, Phase, Session};
 
-/// Name and value, line by line, in English: whoever reads a report may not speak the page's language.
+/// Name and value, line by line, in English: a reader of the report may not speak the page's language.
 #[component]
 pub(super) fn Diagnostics(controller: Controller, state: PageState) -> impl IntoView {
     let (words, session) = (words(), controller.session);

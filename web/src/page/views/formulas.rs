@@ -1,4 +1,4 @@
-//! The formulas in MathML, which browsers set and screen readers read; the symbols are those of the crate `vdm`.
+//! The formulas as MathML, for browsers and screen readers, with the symbols of the crate `vdm`.
 
 /// z_t = α_t f + σ_t ε, ε ∼ N(0, I), α_t² + σ_t² = 1.
 pub(super) const FORWARD: &str = r#"

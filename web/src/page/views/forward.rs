@@ -1,4 +1,4 @@
-//! The forward process: an image on its way to noise, and the model's way back.
+//! The forward process from an image to noise, and the model's way back.
 
 use leptos::prelude::*;
 
@@ -15,7 +15,7 @@ use crate::protocol::{Diffused, Picture, Run, Start, Subject};
 use crate::session::{Event, Session, Slot};
 use crate::text::{Words, fill};
 
-/// The way to noise, and the way back.
+/// From an image to noise, and back.
 #[component]
 pub(in crate::page) fn Forward(controller: Controller, state: PageState) -> impl IntoView {
     let session = controller.session;
@@ -68,19 +68,19 @@ pub(in crate::page) fn Forward(controller: Controller, state: PageState) -> impl
 }
 
 fn latent_dim(session: &Session) -> usize {
-    // Before there is a model, the paper's.
+    // While no model is loaded, the paper's.
     session.model.as_ref().map_or(64, |model| model.config.latent_dim)
 }
 
-/// Asks for what the slider is at, once for each place, and again after what came between.
+/// Requests the place of the slider: once for each place, and again after other jobs.
 fn follow_the_slider(controller: Controller, wanted: Memo<Option<(Subject, f64, u64)>>) {
     let session = controller.session;
     let idle = idle(session);
-    // Not a memo of both: an effect that depends on `wanted` twice, once through another memo, misses its changes.
+    // Not a memo of both: an effect that depends on `wanted` twice, once through a memo, misses changes.
     let shown = Memo::new(move |_| {
         session.with(|session| session.diffused.as_ref().map(|at| (at.subject.clone(), at.t, at.seed)))
     });
-    // What cannot be done is not asked for over and over.
+    // A request that fails is not repeated.
     let asked = StoredValue::new(None);
     Effect::new(move |_| {
         let (idle, shown, wanted) = (idle.get(), shown.get(), wanted.get());
@@ -95,7 +95,7 @@ fn follow_the_slider(controller: Controller, wanted: Memo<Option<(Subject, f64, 
     });
 }
 
-/// The image, the image with noise, and what the noise is added to.
+/// The image, the noisy image, and the latent.
 #[component]
 fn Pictures(session: RwSignal<Session>, numbers: Memo<usize>) -> impl IntoView {
     let words = &words().learning.forward;
@@ -104,7 +104,7 @@ fn Pictures(session: RwSignal<Session>, numbers: Memo<usize>) -> impl IntoView {
     };
     let latent =
         Memo::new(move |_| session.with(|session| session.diffused.as_ref().map(|at| at.diffused.latent.clone())));
-    // Of one's own picture, this is the decoder's drawing already.
+    // A user's own picture has passed encoder and decoder here.
     let is_own = Memo::new(move |_| {
         session.with(|session| session.diffused.as_ref().is_some_and(|at| at.subject.needs_encoder()))
     });
@@ -134,7 +134,7 @@ fn Pictures(session: RwSignal<Session>, numbers: Memo<usize>) -> impl IntoView {
     }
 }
 
-/// α², σ², SNR and γ where the slider is.
+/// α², σ², SNR and γ at the time of the slider.
 #[component]
 fn Numbers(session: RwSignal<Session>, state: PageState) -> impl IntoView {
     let Words { lang, common, learning, .. } = words();
@@ -163,7 +163,7 @@ fn Numbers(session: RwSignal<Session>, state: PageState) -> impl IntoView {
     }
 }
 
-/// Takes the noise away again.
+/// Removes the noise again.
 #[component]
 fn WayBack(controller: Controller, state: PageState, noise_seed: Memo<Option<u64>>) -> impl IntoView {
     let session = controller.session;
@@ -188,7 +188,7 @@ fn WayBack(controller: Controller, state: PageState, noise_seed: Memo<Option<u64
             stepwise: false,
         });
     };
-    // Of this subject, the time that it came back from, and its picture.
+    // For this subject, the time at which denoising began, and its picture.
     let back = Memo::new(move |_| {
         session.with(|session| {
             let panel = session.panel(Slot::Denoise)?;

@@ -13,7 +13,7 @@ use crate::page::state::PageState;
 use crate::session::{Panel, Session, Slot};
 use crate::text::messages;
 
-/// The images as they emerge, and the form; then the way they came, and how to keep them.
+/// The images and the form; below a complete run, time travel and saving.
 #[component]
 pub(in crate::page) fn Generate(controller: Controller, state: PageState) -> impl IntoView {
     let (words, session) = (words(), controller.session);
@@ -38,7 +38,7 @@ pub(in crate::page) fn Generate(controller: Controller, state: PageState) -> imp
     }
 }
 
-/// What stands in the slot, or nothing.
+/// A part of the slot's content.
 fn of_panel<T: Send + Sync + PartialEq + 'static>(
     session: RwSignal<Session>,
     read: impl Fn(&Panel) -> Option<T> + Send + Sync + 'static,
@@ -46,7 +46,7 @@ fn of_panel<T: Send + Sync + PartialEq + 'static>(
     Memo::new(move |_| session.with(|session| session.panel(Slot::Generate).and_then(&read)))
 }
 
-/// One large image with the noisy state beside it, or several.
+/// One large image with its noisy state beside it, or several images.
 #[component]
 fn Images(session: RwSignal<Session>) -> impl IntoView {
     let count = of_panel(session, |panel| Some(panel.run.count()));
@@ -61,7 +61,7 @@ fn One(session: RwSignal<Session>) -> impl IntoView {
     let words = words();
     let picture = of_panel(session, |panel| panel.pictures.first().cloned());
     let whole = whole(session, Slot::Generate);
-    // Beside the whole image stands the moment that time travel is at.
+    // Beside a complete image is the moment of time travel.
     let noisy = of_panel(session, |panel| {
         panel.noisy.clone().or_else(|| panel.moment.as_ref().map(|(_, moment)| moment.noisy.clone()))
     });

@@ -1,4 +1,4 @@
-//! One file a view, and what they are made of.
+//! The views, one file each, and their parts.
 
 pub(super) mod about;
 pub(super) mod between;

@@ -1,4 +1,4 @@
-//! A picture of the user's own, read by the browser: it stays in this tab.
+//! A user's own picture, decoded by the browser. It stays in this tab.
 
 use js_sys::Reflect;
 use wasm_bindgen::{JsCast, JsValue};
@@ -8,10 +8,10 @@ use web_sys::{CanvasRenderingContext2d, File, HtmlCanvasElement, ImageBitmap};
 use crate::crop::{MAX_PICTURE_BYTES, cover, luma};
 use crate::protocol::{Picture, Problem};
 
-/// Decodes a file, and takes its middle to the given width and height, in grey.
+/// Decodes a file, and scales its middle to the given width and height, in grey.
 ///
 /// # Errors
-/// A file that is too large, or that the browser does not read as a picture.
+/// The file is too large, or the browser cannot decode it.
 pub(super) async fn read(file: &File, size: (u32, u32)) -> Result<Picture, Problem> {
     let bytes = file.size() as u64;
     if bytes > MAX_PICTURE_BYTES {
@@ -31,7 +31,7 @@ async fn decode(file: &File, (width, height): (u32, u32)) -> Result<Picture, JsV
     canvas.set_width(width);
     canvas.set_height(height);
     let context: CanvasRenderingContext2d = canvas.get_context("2d")?.ok_or("no canvas")?.dyn_into()?;
-    // Large pictures shrink without moiré; web-sys does not know this attribute.
+    // This avoids moiré when large pictures shrink. web-sys lacks this attribute.
     Reflect::set(&context, &"imageSmoothingQuality".into(), &"high".into())?;
     context.draw_image_with_image_bitmap_and_sw_and_sh_and_dx_and_dy_and_dw_and_dh(
         &bitmap,

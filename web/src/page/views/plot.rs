@@ -1,4 +1,4 @@
-//! A plot over diffusion time, as SVG that takes its colours from the page.
+//! A plot over diffusion time, as SVG with the colours of the page.
 
 use leptos::prelude::*;
 use vdm::axis::Axis;
@@ -11,24 +11,24 @@ const FRAME: Frame = Frame { width: 360.0, height: 240.0, left: 48.0, right: 16.
 /// A line of a plot.
 #[derive(Clone)]
 pub(super) struct Line {
-    /// What it is called beside its end; empty where it is alone.
+    /// Its label; empty for a single line.
     pub(super) name: &'static str,
     /// Its points.
     pub(super) points: Vec<(f64, f64)>,
 }
 
-/// Lines over t ∈ [0, 1], with a mark where one looks.
+/// Lines over t ∈ [0, 1], with a mark at a time.
 #[component]
 pub(super) fn Plot(
     testid: &'static str,
-    /// All of it in words.
+    /// The plot in words.
     #[prop(into)]
     description: Signal<String>,
     lines: Vec<Line>,
     vertical: Axis,
-    /// A value of the vertical axis, as it is written.
+    /// The text of a tick on the vertical axis.
     label: fn(&Axis, f64) -> String,
-    /// The time that is marked, and the value of each line there.
+    /// The time of the mark, and the value of each line there.
     #[prop(into)]
     mark: Signal<(f64, Vec<f64>)>,
 ) -> impl IntoView {
@@ -51,7 +51,7 @@ pub(super) fn Plot(
         }
     });
     let paths = lines.iter().enumerate().map(|(i, line)| {
-        // A name stands where its line begins, above or below it, whichever keeps clear of the frame.
+        // A label is at the start of its line, above or below it, inside the frame.
         let start = line.points.first().copied().unwrap_or_default();
         let offset = if vertical.share(start.1) > 0.5 { 18.0 } else { -10.0 };
         view! {

@@ -72,15 +72,15 @@ pub(in crate::page) fn Race(controller: Controller, state: PageState) -> impl In
     }
 }
 
-/// One runner: what it runs with, its picture and its clock.
+/// One lane: its settings, its picture and its clock.
 #[component]
 fn LaneCard(
     session: RwSignal<Session>,
     lane: RwSignal<Lane>,
-    /// Where its images are; Leptos keeps the name `slot` for itself.
+    /// The slot of its images; Leptos reserves the name `slot`.
     runner: Slot,
     title: &'static str,
-    /// What the ids of its parts begin with.
+    /// The prefix of its ids.
     id: &'static str,
 ) -> impl IntoView {
     let Words { lang, common, learning, .. } = words();
@@ -140,12 +140,12 @@ fn LaneCard(
     }
 }
 
-/// What is accepted as a number of steps.
+/// The accepted numbers of steps.
 fn wrong_steps() -> String {
     messages::accepted(words(), Field::Steps)
 }
 
-/// Who was faster, and how far the images are from each other.
+/// The faster lane, and the difference between the images.
 #[component]
 fn Outcome(session: RwSignal<Session>) -> impl IntoView {
     let Words { lang, learning, .. } = words();

@@ -1,4 +1,4 @@
-//! Export and share: files that say that they are synthetic, and a link that draws the same image again.
+//! Saving and sharing: files that are marked as synthetic, and a link that makes the same image again.
 
 use leptos::prelude::*;
 
@@ -9,7 +9,7 @@ use crate::page::share;
 use crate::page::state::PageState;
 use crate::session::{Event, Export, Session, Slot};
 
-/// PNG, animation and strip; the link.
+/// PNG, animation, strip and link.
 #[component]
 pub(super) fn SaveAndShare(controller: Controller, state: PageState) -> impl IntoView {
     let (words, session) = (words(), controller.session);

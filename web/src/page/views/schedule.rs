@@ -1,4 +1,4 @@
-//! The noise schedule of the weights in use, drawn.
+//! The noise schedule of the weights in use, as plots.
 
 use leptos::prelude::*;
 use vdm::axis::Axis;
@@ -15,9 +15,9 @@ use crate::page::state::PageState;
 use crate::plot::{curve, power_of_ten};
 use crate::text::fill;
 
-/// Enough for a curve that looks smooth on a projector.
+/// Enough for a smooth curve on a projector.
 const INTERVALS: u32 = 120;
-/// About so many ticks on a vertical axis.
+/// The approximate number of ticks on a vertical axis.
 const TICKS: usize = 6;
 
 /// γ(t), SNR(t), and the shares of image and noise.
@@ -137,7 +137,7 @@ fn PlotCard(title: &'static str, hint: &'static str, children: Children) -> impl
     }
 }
 
-/// Where the schedule begins and ends, what was learned of it, and its values at the mark.
+/// The ends of the schedule, what was learned of it, and its values at the mark.
 #[component]
 fn About(schedule: NoiseSchedule, kind: ScheduleKind, t: Memo<f64>) -> impl IntoView {
     let words = &words().learning.schedule;

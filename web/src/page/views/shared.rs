@@ -11,14 +11,14 @@ use crate::protocol::Picture;
 use crate::session::{Session, Slot};
 use crate::text::messages;
 
-/// Plain sentences at the head of a view.
+/// The introduction of a view.
 #[component]
 pub(super) fn Intro(paragraphs: Vec<String>) -> impl IntoView {
     let paragraphs = paragraphs.into_iter().map(|text| view! { <p>{text}</p> }).collect_view();
     view! { <div class="learn-intro">{paragraphs}</div> }
 }
 
-/// A number as the language in use writes it.
+/// A number in the language in use.
 pub(super) fn figure(value: f64, decimals: usize) -> String {
     let figure = Figure::new(value, decimals);
     let digits = words().lang.decimal(figure.mantissa, figure.decimals).replace('-', "−");
@@ -28,12 +28,12 @@ pub(super) fn figure(value: f64, decimals: usize) -> String {
     }
 }
 
-/// What is accepted as a seed.
+/// The accepted seeds.
 pub(super) fn wrong_seed() -> String {
     messages::accepted(words(), Field::Seed)
 }
 
-/// A time, with the digits of a slider.
+/// A time, with the decimals of a slider.
 pub(super) fn figure_of_time(t: f64) -> String {
     words().lang.decimal(t, 2)
 }
@@ -45,7 +45,7 @@ pub(super) fn pictures(session: RwSignal<Session>, slot: Slot) -> Memo<Vec<Pictu
     })
 }
 
-/// Whether the images of a slot are whole.
+/// Whether the images of a slot are complete.
 pub(super) fn whole(session: RwSignal<Session>, slot: Slot) -> Memo<bool> {
     Memo::new(move |_| session.with(|session| session.is_whole(slot)))
 }
@@ -65,7 +65,7 @@ pub(super) fn samplers() -> Vec<(String, String)> {
     Sampler::ALL.iter().map(|&sampler| (sampler.name().to_owned(), sampler_name(sampler).to_owned())).collect()
 }
 
-/// A sampler in the language in use, without what is said of it after a comma.
+/// The name of a sampler in the language in use, without the explanation after its comma.
 pub(super) fn sampler_name(sampler: Sampler) -> &'static str {
     let common = &words().common;
     let name = match sampler {
@@ -76,7 +76,7 @@ pub(super) fn sampler_name(sampler: Sampler) -> &'static str {
     name.split(',').next().unwrap_or(name)
 }
 
-/// What a picture of the model's shows, for those who cannot see it.
+/// The accessible name of a picture that the model makes.
 pub(super) fn synthetic(what: &str) -> String {
     format!("{what}. {}", words().common.picture)
 }

@@ -1,4 +1,4 @@
-//! What this browser keeps, how to be rid of it, and how to install the page.
+//! What this browser stores, how to delete it, and how to install the page.
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
@@ -9,7 +9,7 @@ use crate::page::offline;
 use crate::session::Session;
 use crate::text::fill;
 
-/// Storage, and use without a network.
+/// Storage and use without a network.
 #[component]
 pub(super) fn Storage(session: RwSignal<Session>) -> impl IntoView {
     let words = words();

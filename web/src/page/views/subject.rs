@@ -1,4 +1,4 @@
-//! Choosing the image that something is done to: one of the model's, or one's own.
+//! The choice of an image: one of the model's, or the user's own.
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
@@ -16,7 +16,7 @@ use crate::protocol::{Picture, Subject};
 use crate::session::{Event, Session};
 use crate::text::fill;
 
-/// The examples, the image generated last, or a file.
+/// The examples, the last generated image, or a file.
 #[component]
 pub(super) fn SubjectPicker(controller: Controller, state: PageState) -> impl IntoView {
     let session = controller.session;
@@ -84,7 +84,7 @@ pub(super) fn SubjectPicker(controller: Controller, state: PageState) -> impl In
     }
 }
 
-/// What a subject is called.
+/// The name of a subject.
 pub(super) fn subject_name(subject: Option<&Subject>) -> String {
     let words = &words().learning.subject;
     match subject {
@@ -94,7 +94,7 @@ pub(super) fn subject_name(subject: Option<&Subject>) -> String {
     }
 }
 
-/// Something stands there from the start, and nothing that the weights in use cannot take.
+/// Chooses an image at the start, and again if the weights in use cannot take the chosen one.
 fn choose_for_the_user(
     state: PageState,
     offered: Memo<Vec<Subject>>,
@@ -118,12 +118,12 @@ fn choose_for_the_user(
     });
 }
 
-/// The width and height that the model takes.
+/// The width and height of the model's images.
 fn picture_size(session: &Session) -> Option<(u32, u32)> {
     session.model.as_ref().map(|model| (model.config.width as u32, model.config.height as u32))
 }
 
-/// A file's input, as a button among the others.
+/// The input for a file, as a button.
 #[component]
 fn FileButton(
     controller: Controller,

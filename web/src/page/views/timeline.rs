@@ -1,4 +1,4 @@
-//! Time travel: every moment of the way that an image has come.
+//! Time travel: every moment of a run.
 
 use gloo_timers::future::TimeoutFuture;
 use leptos::prelude::*;
@@ -13,12 +13,12 @@ use crate::protocol::{Moment, Run};
 use crate::session::{Event, Session, Slot};
 use crate::text::fill;
 
-/// The least time from one moment to the next while it plays.
+/// Minimum time of a moment while it plays.
 const FRAME_MS: u32 = 50;
-/// The most moments that playing shows, so that a thousand steps do not take a minute.
+/// Maximum number of moments while it plays, so that a thousand steps do not take a minute.
 const FRAMES: u32 = 120;
 
-/// A slider over all moments, with z_t, what the model expected of it, and the numbers themselves.
+/// A slider over all moments, with the noisy picture, the prediction and the latent.
 #[component]
 pub(super) fn Timeline(controller: Controller, state: PageState) -> impl IntoView {
     let (words, session) = (words(), controller.session);
@@ -100,7 +100,7 @@ pub(super) fn Timeline(controller: Controller, state: PageState) -> impl IntoVie
     }
 }
 
-/// Which of several images.
+/// The choice among several images.
 #[component]
 fn WhichImage(travel: Travel) -> impl IntoView {
     let (words, session, state) = (words(), travel.controller.session, travel.state);
@@ -142,13 +142,13 @@ enum Direction {
     Back,
 }
 
-/// Where time travel is, and whether it plays.
+/// The state of time travel.
 #[derive(Clone, Copy)]
 struct Travel {
     controller: Controller,
     state: PageState,
     playing: RwSignal<Option<Direction>>,
-    /// Counts what was started, so that of two loops only the last one goes on.
+    /// Counts the loops, so that only the last one goes on.
     turn: StoredValue<u32>,
 }
 
@@ -189,7 +189,7 @@ impl Travel {
         spawn_local(self.play(direction, self.turn.get_value()));
     }
 
-    /// Asks for the next moment when the last one is there. Ends with the component, which disposes of the signals.
+    /// Requests the next moment once the last one is there. Ends with the component, which disposes of the signals.
     async fn play(self, direction: Direction, turn: u32) {
         let session = self.controller.session;
         let steps = session.with_untracked(|session| run(session).map_or(0, Run::steps));

@@ -1,4 +1,4 @@
-//! The weights in use, and one's own.
+//! The weights in use, and the user's own.
 
 use leptos::html;
 use leptos::prelude::*;
@@ -12,7 +12,7 @@ use crate::protocol::ModelInfo;
 use crate::session::{Choice, Session};
 use crate::text::{Words, messages};
 
-/// What is in use, and how to use something else.
+/// The weights in use, and a choice of others.
 #[component]
 pub(in crate::page) fn Weights(controller: Controller, state: PageState) -> impl IntoView {
     let words = words();
@@ -34,7 +34,7 @@ pub(in crate::page) fn Weights(controller: Controller, state: PageState) -> impl
     }
 }
 
-/// Backend and why, weights and where they come from.
+/// The backend and its reason, the weights and their origin.
 #[component]
 fn InUse(session: RwSignal<Session>) -> impl IntoView {
     let words = words();
@@ -83,13 +83,13 @@ fn InUse(session: RwSignal<Session>) -> impl IntoView {
     }
 }
 
-/// The site's title of its model, else the name in the user's own file.
+/// The title of the site's model, or the name in the user's own file.
 fn title(session: &Session) -> Option<String> {
     let model = session.model.as_ref()?;
     Some(session.entry().map_or_else(|| model.provenance.name.clone(), |entry| entry.title.clone()))
 }
 
-/// Files of one's own, and the way back.
+/// The user's own files, and the way back to the site's.
 #[component]
 fn Own(controller: Controller, state: PageState) -> impl IntoView {
     let (words, session) = (words(), controller.session);
@@ -136,7 +136,7 @@ fn Own(controller: Controller, state: PageState) -> impl IntoView {
     }
 }
 
-/// The site's models, where there are several.
+/// The choice of the site's models, if there are several.
 #[component]
 fn SiteModels(session: RwSignal<Session>, state: PageState) -> impl IntoView {
     let words = words();
@@ -160,7 +160,7 @@ fn SiteModels(session: RwSignal<Session>, state: PageState) -> impl IntoView {
     }
 }
 
-/// What the file says of its making.
+/// The provenance in the file.
 #[component]
 fn Provenance(session: RwSignal<Session>) -> impl IntoView {
     let (words, lang) = (words(), words().lang);
@@ -193,7 +193,7 @@ fn Provenance(session: RwSignal<Session>) -> impl IntoView {
     }
 }
 
-/// The configuration as the file has it.
+/// The configuration in the file.
 #[component]
 fn Config(session: RwSignal<Session>) -> impl IntoView {
     let words = words();
@@ -207,7 +207,7 @@ fn Config(session: RwSignal<Session>) -> impl IntoView {
     }
 }
 
-/// Words about the model in use; a dash where there are none.
+/// A text about the model in use; a dash if there is none.
 fn of_model(
     session: RwSignal<Session>,
     words: &'static Words,
