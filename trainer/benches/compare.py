@@ -80,10 +80,12 @@ def run(command, env, gpu):
 
 
 def ours(program, args, preset, env):
-    """Images a second from the times of the steps in the trainer's log."""
+    """Images per second from the times of the steps in the trainer's log."""
     with tempfile.TemporaryDirectory() as folder:
+        # The limit counts from the start of the program, before there is a first step.
+        limit = f"{args.seconds + 2 * args.warmup:.0f}s"
         command = [program, "train", "--preset", preset, "--device", args.device, "--out", f"{folder}/run",
-                   "--time-limit", f"{args.seconds + args.warmup:.0f}s", "--set", "run.validate_every=1000000",
+                   "--time-limit", limit, "--set", "run.validate_every=1000000",
                    "--set", "run.checkpoint_every=1000000", "--steps", "1000000"]
         if args.batch:
             command += ["--batch", str(args.batch)]

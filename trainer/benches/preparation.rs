@@ -18,7 +18,7 @@ fn main() {
     divan::main();
 }
 
-/// Files like X-rays: smooth, with a little noise, which PNG cannot pack away.
+/// Files like X-rays: smooth, with a little noise that PNG cannot compress.
 fn files(folder: &Path) {
     let mut random = 1u32;
     for number in 0..FILES {

@@ -23,7 +23,7 @@ fn main() {
     divan::main();
 }
 
-/// Networks on their way, with images to train on.
+/// Networks in training, with images.
 struct Training {
     config: ModelConfig,
     training: TrainingConfig,
@@ -52,7 +52,7 @@ impl Training {
         Self { config, training, networks, optimizer, images, device, step: 0 }
     }
 
-    /// One optimizer step, with its noise drawn and its loss read.
+    /// One optimizer step, from drawing the noise to reading the loss.
     fn step(&mut self) -> f64 {
         let (batch, dim) = (self.training.batch, self.config.latent_dim);
         let draws = batch * self.training.times_per_image;
@@ -66,8 +66,8 @@ impl Training {
             gradients(&self.networks, encoder, &self.config, &self.training, 1.0, true, batch);
         let diffusion = weighted_diffusion.mean();
         complete_gradients(&mut grads, &self.networks, None, self.training.batch, 1.0, diffusion);
-        let most = self.training.clip_norm * self.config.pixels() as f64;
-        clip_global_norm::<B, _>(&mut grads, &self.networks, most, &self.device);
+        let max_norm = self.training.clip_norm * self.config.pixels() as f64;
+        clip_global_norm::<B, _>(&mut grads, &self.networks, max_norm, &self.device);
         self.step += 1;
         let rate = self.training.learning_rate_at(self.step);
         self.networks = self.optimizer.step(rate, self.networks.clone(), grads);

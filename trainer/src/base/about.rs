@@ -1,8 +1,8 @@
-//! What this program calls itself, and the date.
+//! The program's name, and the date.
 
 use std::time::SystemTime;
 
-/// What this program calls itself in the files that it writes.
+/// Name and version of this program in the files that it writes.
 pub const SOFTWARE: &str = concat!("medical-vdm trainer ", env!("CARGO_PKG_VERSION"));
 
 /// Today in UTC as YYYY-MM-DD.

@@ -1,4 +1,4 @@
-//! Which device computes: the one place in this crate that names backends.
+//! Devices: the only file of this crate that names backends.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 use clap::ValueEnum;
 
-/// What the user asks for.
+/// The value of `--device`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum DeviceChoice {
     /// CUDA, else a GPU through wgpu, else the CPU
@@ -29,7 +29,7 @@ pub enum DeviceChoice {
     Wgpu,
 }
 
-/// A device that must be tried before it is believed to work.
+/// A device that is used only if a test computation succeeds on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Probed {
     /// CUDA.
@@ -38,7 +38,7 @@ pub enum Probed {
     Wgpu,
 }
 
-/// A device that was found to work.
+/// A device that works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Device {
     /// burn-flex.
@@ -56,11 +56,11 @@ impl Device {
     }
 }
 
-/// Work that runs on whichever backend was chosen.
+/// Work that is generic over the backend.
 pub trait Job {
-    /// What it yields.
+    /// Its result.
     type Output;
-    /// Does it.
+    /// Runs it.
     fn run<B: AutodiffBackend>(self, device: &B::Device) -> Result<Self::Output>;
 }
 
@@ -77,20 +77,20 @@ pub fn run<J: Job>(device: Device, job: J) -> Result<J::Output> {
     }
 }
 
-/// Work that several devices of one kind do together.
+/// Work for several devices of one kind.
 pub trait GroupJob {
-    /// Does it.
+    /// Runs it.
     fn run<B: AutodiffBackend>(self, devices: Vec<B::Device>) -> Result<()>;
 }
 
-/// Which devices of the chosen kind work together.
+/// The value of `--devices`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Devices {
-    /// So many, the first ones.
+    /// This number of devices, the first ones.
     Count(usize),
-    /// These, by their numbers.
+    /// Devices by their numbers.
     Numbers(Vec<usize>),
-    /// All of the machine.
+    /// All devices of the machine.
     All,
 }
 
@@ -115,7 +115,7 @@ impl std::str::FromStr for Devices {
 }
 
 impl Devices {
-    /// The numbers of the devices, of which the machine has `available`.
+    /// The numbers of the devices on a machine that has `available` of them.
     #[cfg(any(feature = "cuda", feature = "wgpu", test))]
     fn numbers(&self, available: usize) -> Result<Vec<usize>> {
         let numbers: Vec<usize> = match self {
@@ -125,8 +125,8 @@ impl Devices {
         };
         match numbers.iter().max() {
             Some(&largest) if largest < available => Ok(numbers),
-            Some(largest) => bail!("there is no device {largest}: this machine has {available} of the kind"),
-            None => bail!("this machine has no device of the kind"),
+            Some(largest) => bail!("there is no device {largest}: this machine has {available} devices of this kind"),
+            None => bail!("this machine has no device of this kind"),
         }
     }
 }
@@ -152,7 +152,7 @@ pub fn run_group<J: GroupJob>(device: Device, devices: &Devices, job: J) -> Resu
         Device::Wgpu if *devices == Devices::Count(1) => job.run::<Autodiff<Wgpu>>(vec![WgpuDevice::default()]),
         #[cfg(feature = "wgpu")]
         Device::Wgpu => {
-            // The type of discrete GPUs among burn-wgpu's devices.
+            // 0 is burn-wgpu's type number of discrete GPUs.
             let available = <Wgpu as Backend>::device_count(0);
             let numbers = devices.numbers(available)?;
             job.run::<Autodiff<Wgpu>>(numbers.into_iter().map(WgpuDevice::DiscreteGpu).collect())
@@ -162,10 +162,10 @@ pub fn run_group<J: GroupJob>(device: Device, devices: &Devices, job: J) -> Resu
     }
 }
 
-/// Resolves the user's choice and says what was taken and why.
+/// Chooses the device, and prints which and why.
 ///
 /// # Errors
-/// A device that was asked for by name does not work.
+/// The device that `--device` names does not work.
 pub fn choose(choice: DeviceChoice) -> Result<Device> {
     Ok(choose_named(choice)?.0)
 }
@@ -173,7 +173,7 @@ pub fn choose(choice: DeviceChoice) -> Result<Device> {
 /// As [`choose`], with the device's own name.
 pub fn choose_named(choice: DeviceChoice) -> Result<(Device, String)> {
     let (device, why) = match choice {
-        DeviceChoice::Cpu => (Device::Cpu, "as asked".to_owned()),
+        DeviceChoice::Cpu => (Device::Cpu, "by --device cpu".to_owned()),
         DeviceChoice::Cuda => (Device::Cuda, probe(Probed::Cuda).context("--device cuda does not work here")?.name),
         DeviceChoice::Wgpu => (Device::Wgpu, probe(Probed::Wgpu).context("--device wgpu does not work here")?.name),
         DeviceChoice::Auto => auto(),
@@ -184,7 +184,7 @@ pub fn choose_named(choice: DeviceChoice) -> Result<(Device, String)> {
         Device::Wgpu => "wgpu",
     };
     eprintln!("device: {name} ({why})");
-    // Why there is no GPU is nobody's name.
+    // On the CPU the reason explains why there is no GPU, and is not a name.
     let own = if device == Device::Cpu {
         name.to_owned()
     } else {
@@ -200,7 +200,7 @@ fn auto() -> (Device, String) {
     };
     let wgpu = match probe(Probed::Wgpu) {
         Ok(found) if found.is_gpu => return (Device::Wgpu, format!("{}; no CUDA: {cuda:#}", found.name)),
-        Ok(found) => format!("{} is no GPU", found.name),
+        Ok(found) => format!("{} is not a GPU", found.name),
         Err(error) => format!("{error:#}"),
     };
     (Device::Cpu, format!("no CUDA: {cuda:#}; no wgpu: {wgpu}"))
@@ -211,7 +211,7 @@ struct Found {
     is_gpu: bool,
 }
 
-/// Tries a device in a process of its own: a driver that is missing or broken may panic, abort or hang there.
+/// Tests a device in another process, because a missing or broken driver may panic, abort or hang.
 fn probe(device: Probed) -> Result<Found> {
     const LIMIT: Duration = Duration::from_secs(60);
     let name = device.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
@@ -222,11 +222,11 @@ fn probe(device: Probed) -> Result<Found> {
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
-        .context("cannot start a process to try it")?;
+        .context("cannot start a process that tests it")?;
     let started = Instant::now();
     while child.try_wait()?.is_none() {
         if started.elapsed() > LIMIT {
-            // It may have ended just now; either way it is not waited for any longer.
+            // An error means that it has just ended.
             let _ = child.kill();
             let _ = child.wait();
             bail!("it did not answer within {} s", LIMIT.as_secs());
@@ -245,14 +245,14 @@ fn probe(device: Probed) -> Result<Found> {
     }
 }
 
-/// `trainer probe DEVICE`: prints `gpu: NAME` or `other: NAME` if the device computes rightly, else `failed: WHY`.
+/// `trainer probe DEVICE`: prints `gpu: NAME` or `other: NAME` if the device computes correctly, else `failed: WHY`.
 pub fn probe_command(device: Probed) -> Result<()> {
     std::panic::set_hook(Box::new(|panic| {
         let message = panic.payload_as_str().unwrap_or("it failed");
         let message = message.lines().find(|line| !line.trim().is_empty()).unwrap_or("it failed").trim();
-        // Drivers' messages go on to list every place that was searched.
+        // Messages of drivers end with a list of all searched paths.
         println!("failed: {}", message.split(" - ").next().unwrap_or(message));
-        // A panic may be in a driver's thread, with this one waiting for it.
+        // The panic may be in a thread of the driver that this one waits for.
         std::process::exit(1);
     }));
     let found = try_to_compute(device)?;
@@ -289,7 +289,7 @@ fn compute<B: Backend>(device: &B::Device) -> Result<()> {
     let product = a.clone().matmul(Tensor::eye(n, device)) - a;
     let error = sum_of_magnitudes(product)?;
     if error != 0.0 {
-        bail!("it computes wrongly");
+        bail!("its matrix product is wrong");
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Files: written whole or not at all, and models read from their two files.
+//! Files that are written completely or not at all, and the two files of a model.
 
 use std::fs;
 use std::io::Write;
@@ -10,10 +10,10 @@ use vdm::config::{ModelConfig, SamplingConfig};
 use vdm::model::{Networks, Vdm};
 use vdm::weights::{self, Header, Part, Precision, Provenance};
 
-/// What the name of a file starts with until it is whole.
+/// The start of the name of a file that is not complete.
 pub const PARTIAL: &str = ".partial-";
 
-/// Writes a file beside its place and renames it there, so that a reader sees all of it or none.
+/// Writes a file under another name and renames it, so that a reader sees all of it or nothing.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     let parent = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -51,7 +51,7 @@ pub fn encoder_path(weights: &Path) -> PathBuf {
 
 /// A model read from its files.
 pub struct LoadedModel<B: Backend> {
-    /// What the file says of itself.
+    /// The metadata of the sampling file.
     pub header: Header,
     /// The SHA-256 of the sampling file.
     pub sha256: String,
@@ -68,7 +68,7 @@ pub enum WithEncoder {
     Yes,
 }
 
-/// Reads a sampling file, and the encoder's file beside it where asked.
+/// Reads a sampling file, and on request the encoder's file beside it.
 pub fn load_model<B: Backend>(path: &Path, encoder: WithEncoder, device: &B::Device) -> Result<LoadedModel<B>> {
     let bytes = read(path)?;
     let cannot_use = |path: &Path| format!("cannot use {}", path.display());
@@ -83,7 +83,7 @@ pub fn load_model<B: Backend>(path: &Path, encoder: WithEncoder, device: &B::Dev
     if encoder == WithEncoder::Yes {
         let path = encoder_path(path);
         if !path.exists() {
-            bail!("the encoder's file {} is missing: the bound cannot be measured without it", path.display());
+            bail!("the encoder's file {} is missing: the ELBO cannot be measured without it", path.display());
         }
         let bytes = read(&path)?;
         networks.encoder = Some(weights::load_encoder(&bytes, &sha256, device).with_context(|| cannot_use(&path))?);
@@ -110,7 +110,7 @@ pub fn write_model<B: Backend>(
     write_atomic(path, &bytes)
 }
 
-/// Reads a file, naming it where that fails.
+/// Reads a file; the error names it.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).with_context(|| format!("cannot read {}", path.display()))
 }
@@ -120,7 +120,7 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
     pollster::block_on(future)
 }
 
-/// A reader that has seen enough, such as `head`, is no failure.
+/// Writes to standard output. A reader that closes it early, such as `head`, is not an error.
 pub fn print(bytes: &[u8]) -> Result<()> {
     match std::io::stdout().write_all(bytes) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {

@@ -12,13 +12,16 @@ use vdm::image::to_unit;
 use vdm::model::Networks;
 use vdm::rng::{Rng, RngStream};
 
-use super::init::{BATCH, MAX_IMAGES};
 use crate::base::files;
 use crate::base::interrupt::Interrupt;
 use crate::data::Dataset;
 use crate::run::inputs::RunData;
 
-/// Images a step, each at a noise of its own.
+/// Maximum number of images whose latents are measured: they are held in memory.
+pub const MAX_IMAGES: usize = 20_000;
+/// Images encoded at once.
+pub const BATCH: usize = 64;
+/// Images per step.
 const IMAGES: usize = 256;
 const LEARNING_RATE: f64 = 2e-3;
 const WARMUP_STEPS: u64 = 100;

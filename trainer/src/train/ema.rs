@@ -1,14 +1,14 @@
-//! Averages of the weights over training: exponential, with half-lives in images (Karras et al. 2022).
+//! Exponential moving averages (EMA) of the weights, with half-lives in images (Karras et al. 2022).
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Tensor, backend::Backend};
 use vdm::model::Networks;
 
-/// An exponential average of the weights.
+/// An exponential moving average of the weights.
 #[derive(Clone, Debug)]
 pub struct Ema<B: Backend> {
-    /// Images after which a weight's share is a half.
+    /// Number of images after which the share of a weight is halved.
     pub half_life: u64,
     /// The averaged networks.
     pub networks: Networks<B>,
@@ -20,7 +20,7 @@ impl<B: Backend> Ema<B> {
         name(self.half_life)
     }
 
-    /// Keeps `decay` of itself and takes the rest from `networks`.
+    /// ema ← decay · ema + (1 − decay) · networks.
     pub fn update(&mut self, networks: &Networks<B>, decay: f64) {
         let mut current = Weights(GradientsParams::new());
         networks.visit(&mut current);

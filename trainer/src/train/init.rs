@@ -11,17 +11,13 @@ use vdm::config::{GAUSSIAN_CHANNELS, ModelConfig, ScoreNetConfig, Stage};
 use vdm::diffusion::gaussian::LatentStatistics;
 use vdm::model::Networks;
 
-use super::coarse;
+use super::coarse::{self, BATCH, MAX_IMAGES};
 use crate::base::files::{self, WithEncoder};
 use crate::base::interrupt::{Interrupt, Interrupted};
 use crate::data::Dataset;
 use crate::measures::linear::{Components, principal_components};
 use crate::run::inputs::RunData;
 
-/// Maximum number of images whose latents are measured: they are held in memory.
-pub const MAX_IMAGES: usize = 20_000;
-/// Images encoded at once.
-pub const BATCH: usize = 64;
 /// Minimum variance of a latent number besides the components.
 const MIN_REST: f32 = 1e-4;
 
@@ -108,9 +104,9 @@ pub fn networks<B: AutodiffBackend>(
     {
         let record = once(&measured_once.coarse, || {
             let trained = coarse::train(&networks, data, interrupt, device)?;
-            CoarseRecorder::default().record(trained.into_record(), ()).context("cannot keep the coarse network")
+            CoarseRecorder::default().record(trained.into_record(), ()).context("cannot store the coarse network")
         })?;
-        let record = CoarseRecorder::default().load(record, device).context("cannot take the coarse network")?;
+        let record = CoarseRecorder::default().load(record, device).context("cannot load the coarse network")?;
         networks.coarse = Some(net.load_record(record));
     }
     Ok(networks)

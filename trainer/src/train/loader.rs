@@ -1,4 +1,4 @@
-//! The batches of a run, prepared on the host one step ahead of the device.
+//! The batches of a run, prepared on the host ahead of the device.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::run::inputs::RunData;
 /// Steps that are prepared ahead.
 const AHEAD: usize = 2;
 
-/// A part of a batch: some of its images with all of their draws, as numbers.
+/// A part of a batch on the host: images with their diffusion times and noise.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HostBatch {
     latent_dim: usize,
@@ -30,7 +30,7 @@ pub struct HostBatch {
 }
 
 impl HostBatch {
-    /// As tensors. ε_0 takes as long to draw as ε; where only the diffusion loss is wanted, it is left at zeros.
+    /// Copies it to the device. ε_0 is drawn only `with_start`, and zero otherwise: only the diffusion loss does without.
     pub fn on_device<B: AutodiffBackend>(self, with_start: bool, device: &B::Device) -> Batch<B> {
         let (seed, starts) = self.starts;
         let (draws, dim) = (self.times.len(), self.latent_dim);
@@ -53,28 +53,27 @@ impl HostBatch {
     }
 }
 
-/// `dim` standard normal numbers of each of some streams, on all cores.
-fn normals(seed: u64, purpose: RngStream, streams: Vec<u64>, dim: usize) -> Vec<f32> {
-    let rows: Vec<Vec<f32>> =
-        streams.into_par_iter().map(|index| Rng::new(seed, purpose, index).normals(dim)).collect();
+/// `dim` standard normal numbers of each stream, on all cores.
+fn normals(seed: u64, stream: RngStream, indices: Vec<u64>, dim: usize) -> Vec<f32> {
+    let rows: Vec<Vec<f32>> = indices.into_par_iter().map(|index| Rng::new(seed, stream, index).normals(dim)).collect();
     rows.concat()
 }
 
-/// Which images of each batch one device takes, and in how many parts.
+/// The images of each batch that one device takes.
 #[derive(Clone, Debug)]
 pub struct Share {
     /// Positions in the batch.
     pub images: Range<usize>,
-    /// Parts, of equal size.
+    /// Number of equal parts that they are taken in.
     pub parts: usize,
 }
 
-/// All of the randomness of a step: it follows from the seed, the number of the step, and how often the run has
-/// stepped back, whatever the number of devices and parts.
+/// All of the randomness of a step. It depends on the seed, the step and the number of rollbacks only, not on the number
+/// of devices or parts.
 pub fn step_batches(data: &RunData, share: &Share, retries: u64, step: u64) -> Vec<HostBatch> {
     let settings = &data.settings;
     let (training, dim) = (&settings.training, settings.model.latent_dim);
-    // Another seed after stepping back: the same draws would end in the same place.
+    // Another seed after a rollback: the same draws would fail again.
     let seed = settings.seed.wrapping_add(retries.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let (batch, times_per_image) = (training.batch, training.times_per_image);
     let indices = batch_indices(seed, step, batch, data.train.len());
@@ -94,7 +93,7 @@ pub fn step_batches(data: &RunData, share: &Share, retries: u64, step: u64) -> V
         .map(|part| {
             let first = share.images.start + part * size;
             let range = first..first + size;
-            // Draw k of image i stands at k · batch + i.
+            // Draw k of image i has the index k · batch + i.
             let draws: Vec<usize> =
                 (0..times_per_image).flat_map(|k| range.clone().map(move |i| k * batch + i)).collect();
             let images: Vec<Vec<f32>> = range
@@ -118,7 +117,7 @@ pub fn step_batches(data: &RunData, share: &Share, retries: u64, step: u64) -> V
         .collect()
 }
 
-/// The images of a step: passes over the data, each in an order of its own.
+/// The images of a step: the data is passed over again and again, each time in another order.
 fn batch_indices(seed: u64, step: u64, batch: usize, images: usize) -> Vec<usize> {
     let mut pass = None;
     (0..batch as u64)
@@ -134,20 +133,20 @@ fn batch_indices(seed: u64, step: u64, batch: usize, images: usize) -> Vec<usize
         .collect()
 }
 
-/// Prepares the steps of a run, in a thread of its own.
+/// Prepares the batches of a run in another thread.
 pub struct Loader {
     batches: Receiver<Vec<HostBatch>>,
 }
 
 impl Loader {
-    /// Starts before `step`.
+    /// Starts with the batch that follows `step` steps.
     pub fn start(data: &Arc<RunData>, share: &Share, retries: u64, step: u64) -> Result<Self> {
         let (sender, batches) = sync_channel(AHEAD);
         let (data, share) = (Arc::clone(data), share.clone());
         std::thread::Builder::new()
             .name("loader".to_owned())
             .spawn(move || {
-                // Ends when nobody listens any more.
+                // Ends when the loader is dropped.
                 for step in step.. {
                     if sender.send(step_batches(&data, &share, retries, step)).is_err() {
                         break;
@@ -208,7 +207,7 @@ mod tests {
                 }
             }
         }
-        assert_ne!(take(0..12, 1), step_batches(&data, &Share { images: 0..12, parts: 1 }, 1, 7), "stepping back");
+        assert_ne!(take(0..12, 1), step_batches(&data, &Share { images: 0..12, parts: 1 }, 1, 7), "a rollback");
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Sums over several machines, by TCP: every machine sends its numbers to node 0, which adds them up in the order of the
 //! nodes and sends the sum back. All machines therefore go on with the same bits.
 //!
-//! It is our own because Burn 0.21's network layer completes one sum only: its barrier clears a copy of the list of
-//! those who have arrived (`burn-collective`, `global/node/sync.rs`), so that the second sum waits for ever.
+//! Burn 0.21's own network layer completes one sum only: its barrier clears a copy of the list of nodes that have arrived
+//! (`burn-collective`, `global/node/sync.rs`), so that the second sum waits forever.
 
 use std::io::{BufReader, BufWriter, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -26,7 +26,7 @@ pub struct Nodes {
 
 /// How long the machines wait for each other at the start.
 const PATIENCE: Duration = Duration::from_secs(300);
-/// What a machine says first: a name and a version.
+/// What a machine sends first: a name and a version.
 const GREETING: &[u8; 8] = b"vdmtrn01";
 
 /// The connections of this machine to the others.
@@ -77,7 +77,7 @@ fn listen(address: &str, nodes: usize) -> Result<Vec<Peer>> {
                 if started.elapsed() > PATIENCE {
                     let missing: Vec<String> =
                         (1..nodes).filter(|&i| peers[i - 1].is_none()).map(|i| i.to_string()).collect();
-                    bail!("node {} did not come within {} s", missing.join(", "), PATIENCE.as_secs());
+                    bail!("node {} did not connect within {} s", missing.join(", "), PATIENCE.as_secs());
                 }
                 std::thread::sleep(Duration::from_millis(50));
                 continue;
@@ -85,12 +85,12 @@ fn listen(address: &str, nodes: usize) -> Result<Vec<Peer>> {
             Err(error) => return Err(error).context("cannot accept another machine"),
         };
         let mut peer = Peer::new(stream)?;
-        // Whoever does not know the greeting is no machine of ours.
+        // Other programs that connect do not send the greeting.
         let Ok(hello) = peer.receive_hello() else { continue };
         let [node, of] = hello;
         ensure!(of == nodes, "node {node} was started with --nodes {of}, this one with --nodes {nodes}");
-        ensure!((1..nodes).contains(&node), "a machine says that it is node {node} of {nodes}");
-        ensure!(peers[node - 1].is_none(), "two machines say that they are node {node}");
+        ensure!((1..nodes).contains(&node), "a machine connected as node {node} of {nodes}");
+        ensure!(peers[node - 1].is_none(), "two machines connected as node {node}");
         peers[node - 1] = Some(peer);
     }
     Ok(peers.into_iter().flatten().collect())
@@ -125,7 +125,7 @@ impl Peer {
     }
 
     fn receive_hello(&mut self) -> Result<[usize; 2]> {
-        // A stranger that says nothing must not keep the others waiting.
+        // A connection that sends nothing must not keep the others waiting.
         self.reader.get_ref().set_read_timeout(Some(Duration::from_secs(5)))?;
         let mut greeting = [0; 8];
         self.reader.read_exact(&mut greeting)?;
@@ -162,7 +162,7 @@ impl Peer {
 }
 
 impl Network {
-    /// Sums numbers over all machines. Each must give as many.
+    /// Sums numbers over all machines, which must all have the same count.
     pub fn sum(&mut self, values: &mut [f32]) -> Result<()> {
         let lost = "another machine was lost: the last checkpoint stays, go on with --resume on all of them";
         let mut exchange = || -> Result<()> {

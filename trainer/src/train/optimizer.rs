@@ -1,4 +1,4 @@
-//! The optimizer over all of the networks: AdamW, or Muon for the weights of the residual blocks and AdamW for the rest.
+//! The optimizer of all networks: AdamW, or Muon for the weights of the residual blocks and AdamW for the rest.
 
 use burn::module::{AutodiffModule, Module, ModuleVisitor, Param};
 use burn::optim::adaptor::OptimizerAdaptor;
@@ -21,7 +21,7 @@ pub struct NetworksOptimizer<B: AutodiffBackend> {
     kind: OptimizerKind,
 }
 
-/// What is kept of an optimizer.
+/// The state of an optimizer in a checkpoint.
 #[derive(Record)]
 pub struct OptimizerRecord<B: AutodiffBackend> {
     adamw: State<AdamW, B>,
@@ -29,7 +29,7 @@ pub struct OptimizerRecord<B: AutodiffBackend> {
 }
 
 impl<B: AutodiffBackend> NetworksOptimizer<B> {
-    /// A fresh one.
+    /// An optimizer without moments.
     pub fn new(training: &TrainingConfig) -> Self {
         let decay = training.weight_decay as f32;
         let adamw = AdamWConfig::new()
@@ -37,14 +37,14 @@ impl<B: AutodiffBackend> NetworksOptimizer<B> {
             .with_beta_2(training.beta_2 as f32)
             .with_epsilon(training.epsilon as f32)
             .with_weight_decay(decay);
-        // Steps as long as AdamW's, so that one learning rate serves both (Liu et al. 2025).
+        // Updates as large as AdamW's, so that one learning rate fits both (Liu et al. 2025).
         let muon = MuonConfig::new()
             .with_weight_decay(Some(WeightDecayConfig::new(decay)))
             .with_adjust_lr_fn(AdjustLrFn::MatchRmsAdamW);
         Self { adamw: adamw.init(), muon: muon.init(), kind: training.optimizer }
     }
 
-    /// Moves the networks against their gradients.
+    /// Updates the networks by their gradients.
     pub fn step(&mut self, rate: f64, networks: Networks<B>, mut gradients: GradientsParams) -> Networks<B> {
         let networks = match self.kind {
             OptimizerKind::AdamW => networks,
@@ -58,20 +58,20 @@ impl<B: AutodiffBackend> NetworksOptimizer<B> {
         self.adamw.step(rate, networks, gradients)
     }
 
-    /// Its state, to be stored.
+    /// Its state.
     pub fn to_record(&self) -> OptimizerRecord<B> {
         OptimizerRecord { adamw: self.adamw.to_record(), muon: self.muon.to_record() }
     }
 
-    /// Goes on from a stored state.
+    /// Takes a stored state.
     pub fn load_record(self, record: OptimizerRecord<B>) -> Self {
         let OptimizerRecord { adamw, muon } = record;
         Self { adamw: self.adamw.load_record(adamw), muon: self.muon.load_record(muon), ..self }
     }
 }
 
-/// Takes the gradients of the matrices that Muon is for: the dense layers inside of residual blocks. Layers that meet the
-/// data, embeddings, and the modulation, which depends on few numbers, are AdamW's (Jordan et al. 2024).
+/// Takes the gradients of the matrices that Muon updates: the dense layers inside residual blocks. AdamW updates the
+/// input and output layers, embeddings, and the modulation, whose input is small (Jordan et al. 2024).
 struct Matrices<'a> {
     from: &'a mut GradientsParams,
     taken: GradientsParams,

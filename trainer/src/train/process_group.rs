@@ -1,5 +1,5 @@
-//! The devices that train together: each takes its share of every batch, and gradients are summed over all of them, by
-//! Burn's collective operations within a machine and by [`Network`](super::network::Network) between machines.
+//! Data-parallel training: each device takes its share of every batch, and gradients are summed over all devices, by
+//! Burn's collective operations within a machine and by [`Network`] between machines.
 
 use std::sync::{Arc, Mutex};
 
@@ -12,19 +12,19 @@ use burn_collective::{CollectiveConfig, CollectiveError, PeerId, ReduceOperation
 use super::loader::Share;
 use super::network::Network;
 
-/// One device's place among those that train together.
+/// The devices that train together, as one of them sees it.
 #[derive(Clone)]
 pub struct ProcessGroup {
-    /// Number of this device, from 0, over all machines.
+    /// Number of this device over all machines, from 0.
     pub rank: usize,
-    /// Devices over all machines.
+    /// Number of devices over all machines.
     pub world_size: usize,
     local: usize,
     network: Option<Arc<Mutex<Network>>>,
 }
 
 impl ProcessGroup {
-    /// The places of `local` devices of this machine, in their order.
+    /// The group as each of the `local` devices of this machine sees it, in their order.
     pub fn of(local: usize, network: Option<Network>) -> Vec<Self> {
         let (node, nodes) = network.as_ref().map_or((0, 1), |network| (network.node, network.nodes));
         let network = network.map(|network| Arc::new(Mutex::new(network)));
@@ -33,27 +33,30 @@ impl ProcessGroup {
             .collect()
     }
 
-    /// Whether this device is the first of its machine: it saves checkpoints, and speaks with the other machines.
+    /// Whether this device is the first of its machine: it saves checkpoints and communicates with the other machines.
     pub fn is_first_of_machine(&self) -> bool {
         self.rank.is_multiple_of(self.local)
     }
 
-    /// Whether this device measures and shows the run.
+    /// Whether this device validates, logs and shows the run.
     pub fn is_rank_zero(&self) -> bool {
         self.rank == 0
     }
 
-    /// Whether this device is alone.
+    /// Whether this is the only device.
     pub fn is_alone(&self) -> bool {
         self.world_size == 1
     }
 
     /// The images of each batch that this device takes.
+    ///
+    /// # Errors
+    /// The batch cannot be divided equally.
     pub fn share(&self, batch: usize, accumulation: usize) -> Result<Share> {
         let parts = self.world_size * accumulation;
         ensure!(
             batch.is_multiple_of(parts),
-            "a batch of {batch} cannot be cut into equal parts for {} devices times training.accumulation = {accumulation}: \
+            "a batch of {batch} cannot be divided into equal parts for {} devices times training.accumulation = {accumulation}: \
              pass a --batch that is a multiple of {parts}",
             self.world_size
         );
@@ -65,14 +68,14 @@ impl ProcessGroup {
         PeerId::from(self.rank)
     }
 
-    /// Meets the other devices of this machine.
+    /// Registers this device with the others of this machine.
     pub fn join<B: Backend>(&self, device: &B::Device) -> Result<()> {
         if self.local == 1 {
             return Ok(());
         }
         let config = CollectiveConfig::default().with_num_devices(self.local);
         burn_collective::register::<B>(self.peer(), device.clone(), config)
-            .map_err(|error| anyhow!("the devices cannot meet: {error:?}"))
+            .map_err(|error| anyhow!("the devices cannot connect: {error:?}"))
     }
 
     /// Sums gradients and some numbers over all devices.
@@ -85,7 +88,7 @@ impl ProcessGroup {
         if self.is_alone() {
             return Ok((gradients, numbers));
         }
-        // All in one tensor: one exchange a step.
+        // All in one tensor, for one exchange per step.
         let mut pack = Pack { gradients, tensors: vec![numbers.clone()] };
         networks.visit(&mut pack);
         let sum = self.sum(Tensor::cat(pack.tensors, 0))?;
@@ -122,10 +125,10 @@ impl ProcessGroup {
         total.ok_or_else(|| anyhow!("this device has no sum"))
     }
 
-    /// Leaves the others.
+    /// Leaves the group.
     pub fn leave<B: Backend>(&self) {
         if self.local > 1 {
-            // The run is over; nothing is lost if a device has gone already.
+            // At the end of the run, an error of a device that has left already does no harm.
             let _ = burn_collective::finish_collective::<B>(self.peer());
         }
     }

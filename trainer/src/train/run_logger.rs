@@ -71,7 +71,7 @@ impl RunLogger {
         view.restore(log::read_validations(folder)?);
         let board = if step == 0 {
             let mut board = tensorboard::Writer::create(folder)?;
-            // Indented, Markdown shows it as it is.
+            // Markdown shows indented text as code.
             let text: String = settings.to_toml()?.lines().map(|line| format!("    {line}\n")).collect();
             board.text(0, "settings", &text)?;
             board
