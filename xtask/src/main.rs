@@ -106,7 +106,7 @@ fn lint() -> Result<()> {
     tools::wasm_target()?;
     succeed(cargo().args(["fmt", "--all", "--check"]))?;
     if output(cargo().args(["deny", "--version"])).is_ok() {
-        succeed(cargo().args(["deny", "check", "licenses", "bans", "sources"]))?;
+        succeed(cargo().args(["deny", "--locked", "check", "licenses", "bans", "sources"]))?;
     } else {
         eprintln!("cargo-deny is not there: licences are not checked (`cargo install --locked cargo-deny`)");
     }
