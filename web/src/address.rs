@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_link_comes_back_as_it_was() {
+    fn a_link_survives_its_address() {
         let hash = "0123456789abcdef".repeat(4);
         for (class, count) in [(None, 1), (Some(3), 16)] {
             let settings = Settings { seed: u64::MAX, steps: 12, sampler: Sampler::Ancestral, class, guidance: 2.5 };
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_possible_is_not_there() {
+    fn impossible_values_are_ignored() {
         assert_eq!(Address::parse("?seed=x").link, None);
         assert_eq!(Address::parse("?seed=-1&steps=3").link, None);
         let link = Address::parse("?seed=1&steps=0&sampler=magic&count=7&guidance=NaN&weights=%3Cb%3E").link;

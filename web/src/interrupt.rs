@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_there_is_given_though_it_was_cancelled() {
+    fn a_ready_value_is_returned_even_if_cancelled() {
         let waiting = pin!(watched(ready(7), async || Err("cancelled")));
         assert_eq!(waiting.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(Ok(7)));
     }

@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn figures_keep_digits_that_one_can_use() {
+    fn figures_keep_useful_digits() {
         let plain = |mantissa, decimals| Figure { mantissa, decimals, exponent: None };
         let power = |mantissa, exponent| Figure { mantissa, decimals: 1, exponent: Some(exponent) };
         assert_eq!(Figure::new(0.7961, 4), plain(0.7961, 4));
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_typed_is_read() {
+    fn typed_text_is_read() {
         assert_eq!((seed(" 18446744073709551615 "), seed("-1"), seed("")), (Some(u64::MAX), None, None));
         assert_eq!((steps("25"), steps("0"), steps("1001"), steps("x")), (Some(25), None, None, None));
         assert_eq!(examples(None).len(), EXAMPLE_SEEDS.len());

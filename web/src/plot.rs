@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn pictures_run_there_and_back() {
+    fn pictures_run_forth_and_back() {
         let places: Vec<usize> = (0..9).map(|changes| there_and_back(changes, 4)).collect();
         assert_eq!(places, [0, 1, 2, 3, 2, 1, 0, 1, 2]);
         assert_eq!((there_and_back(7, 1), there_and_back(7, 0)), (0, 0));

@@ -9,7 +9,7 @@ pub trait Host {
     /// Reports a step.
     fn on_step(&self, step: StepTaken);
     /// Lets other tasks run, waits while the job is paused, and returns whether the job goes on.
-    fn goes_on(&self) -> impl Future<Output = bool>;
+    fn should_continue(&self) -> impl Future<Output = bool>;
 }
 
 /// A step that was taken.

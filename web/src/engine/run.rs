@@ -17,8 +17,7 @@ const MAX_IMAGES: usize = 64;
 /// Numbers of a block of latents that is read back at once. Each transfer waits until the GPU's queue is empty.
 const BLOCK: usize = 1 << 20;
 
-/// Chooses the steps that are shown: each one where a picture costs little, else so many that about half of the time
-/// goes into pictures.
+/// Chooses the steps that are shown: each one if a picture costs little, else as many as take about half of the time.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct PreviewPace {
     last_end_ms: f64,
@@ -100,7 +99,7 @@ impl<B: Backend> Engine<B> {
         let mut taken = 0;
         z.push(self, trajectory.z().clone()).await?;
         loop {
-            if !host.goes_on().await {
+            if !host.should_continue().await {
                 return Err(Halt::Stopped { step: taken });
             }
             let Some(step) = trajectory.step(&self.model) else { break };

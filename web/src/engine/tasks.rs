@@ -161,7 +161,7 @@ impl<B: Backend> Engine<B> {
             if let (Some(noisy), Some(predicted)) = (pictures.next(), pictures.next()) {
                 film.push((noisy, predicted));
             }
-            if !host.goes_on().await {
+            if !host.should_continue().await {
                 return Err(Halt::Stopped { step: recording.kept[moment] as u32 });
             }
         }

@@ -69,7 +69,7 @@ impl Host for TestHost {
         self.noisy.set(self.noisy.get() + usize::from(taken.noisy.is_some()));
     }
 
-    async fn goes_on(&self) -> bool {
+    async fn should_continue(&self) -> bool {
         self.steps.borrow().len() < self.stop_after
     }
 }
@@ -114,7 +114,7 @@ fn every_sampler_ends_in_one_image_a_seed() {
         assert_eq!(pictures(&engine, &run), made, "a seed is an image");
         let alone = pictures(&engine, &Run::from_noise(Settings { sampler, ..settings(8, 5) }, 1));
         // Another batch size may sum in another order.
-        assert!(alone[0].rms_difference(&made[1]).is_some_and(|rms| rms < 0.5), "whatever is made beside it");
+        assert!(alone[0].rms_difference(&made[1]).is_some_and(|rms| rms < 0.5), "independent of the rest of the batch");
     }
 }
 
@@ -183,7 +183,7 @@ fn a_subject_is_noised_and_comes_back() {
 }
 
 #[test]
-fn between_two_seeds_lie_their_own_images_at_the_ends() {
+fn a_run_between_two_seeds_ends_at_their_own_images() {
     let engine = engine();
     let between = Run { start: Start::Between { to: 9, frames: 5 }, seeds: vec![2], settings: settings(2, 6) };
     let made = pictures(&engine, &between);
@@ -196,7 +196,7 @@ fn between_two_seeds_lie_their_own_images_at_the_ends() {
 }
 
 #[test]
-fn the_bound_is_that_of_the_core() {
+fn the_bound_equals_that_of_the_core() {
     let engine = engine();
     let picture = Picture { width: 64, height: 64, pixels: (0..64 * 64).map(|i| (i % 251) as u8).collect() };
     let subject = Subject::Image { name: String::new(), picture: picture.clone() };
@@ -212,7 +212,7 @@ fn the_bound_is_that_of_the_core() {
 }
 
 #[test]
-fn a_speed_is_of_the_models_own_operations() {
+fn speed_counts_the_operations_of_the_model() {
     let engine = engine();
     let outcome = perform(&engine, &Task::Speed);
     let Outcome::Speed(speed) = outcome else { panic!("{outcome:?}") };
@@ -221,7 +221,7 @@ fn a_speed_is_of_the_models_own_operations() {
 }
 
 #[test]
-fn without_an_encoder_what_needs_it_says_so() {
+fn tasks_that_need_a_missing_encoder_say_so() {
     let engine = engine();
     *engine.encoder.borrow_mut() = None;
     let picture = Picture { width: 64, height: 64, pixels: vec![0; 64 * 64] };
@@ -235,7 +235,7 @@ fn without_an_encoder_what_needs_it_says_so() {
 }
 
 #[test]
-fn what_does_not_fit_the_model_is_refused() {
+fn settings_that_do_not_fit_the_model_are_refused() {
     let engine = engine();
     let small = Subject::Image { name: String::new(), picture: Picture { width: 2, height: 2, pixels: vec![0; 4] } };
     let run = |start, seeds| Task::Run(Run { start, seeds, settings: settings(0, 2) });
@@ -279,7 +279,7 @@ fn files_are_labelled_and_animated() {
 }
 
 #[test]
-fn dear_pictures_take_about_half_of_the_time() {
+fn slow_pictures_take_about_half_of_the_time() {
     let (mut pace, mut clock_ms, mut in_pictures_ms) = (PreviewPace::default(), 0.0, 0.0);
     for _ in 0..1000 {
         clock_ms += 10.0;

@@ -13,14 +13,14 @@ use crate::session::{Choice, Event};
 
 /// Accepts files dropped on the page, and switches to waiting weights once nothing else runs.
 pub(super) fn accept_drops(controller: Controller, state: PageState) {
-    let listen = |name: &'static str, heed: fn(&DragEvent, Controller, PageState)| {
+    let listen = |name: &'static str, handle: fn(&DragEvent, Controller, PageState)| {
         let options = EventListenerOptions::enable_prevent_default();
         let listener = EventListener::new_with_options(&window(), name, options, move |event| {
             if let Some(event) = event.dyn_ref::<DragEvent>()
                 && carries_files(event)
             {
                 event.prevent_default();
-                heed(event, controller, state);
+                handle(event, controller, state);
             }
         });
         // It lives as long as the page.

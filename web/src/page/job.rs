@@ -101,7 +101,7 @@ pub(super) fn Failure(controller: Controller) -> impl IntoView {
             _ => None,
         })
     });
-    let told = move |problem: Problem| {
+    let card = move |problem: Problem| {
         let retry = messages::recovery(words, problem.recovery()).to_owned();
         view! {
             <section class="failure" role="alert" data-testid="error">
@@ -111,5 +111,5 @@ pub(super) fn Failure(controller: Controller) -> impl IntoView {
             </section>
         }
     };
-    move || problem.get().map(told)
+    move || problem.get().map(card)
 }

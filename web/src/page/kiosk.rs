@@ -90,7 +90,7 @@ async fn show(controller: Controller, running: StoredValue<()>) {
         controller.dispatch(Event::Run { slot: Slot::Generate, run, stepwise: true });
     };
     let step = move || session.with_untracked(|session| session.filling(Slot::Generate).map(|job| (job.id, job.step)));
-    let mut asked = None;
+    let mut requested = None;
     let mut ticks = 0_u32;
     let mut held = Duration::ZERO;
     while running.try_get_value().is_some() {
@@ -99,20 +99,20 @@ async fn show(controller: Controller, running: StoredValue<()>) {
         let failed = session.with_untracked(|session| matches!(session.phase, Phase::Failed(_)));
         match step() {
             Some(taken) => {
-                // The next step only once the last one is there. Now and then it is asked for again: a worker that was
-                // started anew meanwhile has not heard of it.
-                if asked != Some(taken) || ticks.is_multiple_of(16) {
+                // The next step follows the last one. Sometimes it is requested again, because a new worker does not
+                // know of the request.
+                if requested != Some(taken) || ticks.is_multiple_of(16) {
                     controller.dispatch(Event::Step);
                 }
-                held = if asked == Some(taken) { held + STEP } else { Duration::ZERO };
-                asked = Some(taken);
+                held = if requested == Some(taken) { held + STEP } else { Duration::ZERO };
+                requested = Some(taken);
                 if held >= PATIENCE {
                     held = Duration::ZERO;
                     controller.dispatch(Event::Cancel);
                 }
             }
             None => {
-                asked = None;
+                requested = None;
                 held += STEP;
                 if failed && held >= MEND {
                     held = Duration::ZERO;

@@ -15,10 +15,10 @@ pub(super) fn words() -> &'static Words {
 }
 
 /// The first language: that of the address, of the last visit, or of the browser.
-pub(super) fn preferred(asked: Option<Lang>) -> Lang {
+pub(super) fn preferred(of_address: Option<Lang>) -> Lang {
     let stored = || Lang::from_tag(&browser::stored(STORED_AS)?);
     let spoken = || window().navigator().languages().iter().find_map(|tag| Lang::from_tag(&tag.as_string()?));
-    asked.or_else(stored).or_else(spoken).unwrap_or_default()
+    of_address.or_else(stored).or_else(spoken).unwrap_or_default()
 }
 
 /// Stores the choice for the next visit.

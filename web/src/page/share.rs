@@ -23,11 +23,11 @@ pub(super) fn open_links(controller: Controller, state: PageState) {
         match read {
             Ok(settings) => {
                 let run = Run::from_noise(settings, link.count);
-                let told = session.with_untracked(|session| session.notice.clone());
+                let notice = session.with_untracked(|session| session.notice.clone());
                 controller.dispatch(Event::Run { slot: Slot::Generate, run, stepwise: false });
                 // A run clears the notice. That the link is of other weights concerns this run: it stays.
-                if matches!(told, Some(Notice::OtherWeights { .. })) {
-                    session.update(|session| session.notice = told);
+                if matches!(notice, Some(Notice::OtherWeights { .. })) {
+                    session.update(|session| session.notice = notice);
                 }
             }
             Err(fields) => state.wrong.set(fields),

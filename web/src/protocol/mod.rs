@@ -75,7 +75,7 @@ pub enum Response {
     },
     /// The job is complete.
     Done { job: u32, elapsed_ms: f64, outcome: Outcome },
-    /// The job was cancelled after so many steps.
+    /// The job was cancelled after `step` steps.
     Stopped { job: u32, step: u32 },
     /// The job failed; without a job, loading failed or the worker ends.
     Failed { job: Option<u32>, problem: Problem },

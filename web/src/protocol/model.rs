@@ -64,7 +64,7 @@ impl BackendKind {
 pub enum BackendReason {
     /// WebGPU works. `adapter` is its name, which may be empty.
     GpuFound { adapter: String },
-    /// The address or the user asks for it.
+    /// The address or the user chose it.
     Requested,
     /// The browser has no WebGPU.
     NoWebGpu,

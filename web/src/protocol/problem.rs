@@ -30,7 +30,7 @@ pub enum Problem {
     WrongHash { file: String, expected: String, actual: String },
     /// A file of weights does not fit this software.
     BadWeights { file: String, detail: String },
-    /// The address asks for WebGPU, and there is none.
+    /// WebGPU is required and missing.
     GpuUnavailable(BackendReason),
     /// The GPU went away.
     GpuLost { detail: String },

@@ -18,7 +18,7 @@ pub enum Task {
     Moment { run: Run, image: u32, index: u32 },
     /// Take a subject to time t ∈ [0, 1], with noise from `seed`: gives [`Outcome::Diffused`].
     Diffuse { subject: Subject, t: f64, seed: u64 },
-    /// Measure the bound of a subject at so many antithetic diffusion times, with noise from `seed`: gives
+    /// Measure the bound of a subject at `times` antithetic diffusion times, with noise from `seed`: gives
     /// [`Outcome::Bound`].
     Measure { subject: Subject, times: u32, seed: u64 },
     /// Measure how long the model takes: gives [`Outcome::Speed`].

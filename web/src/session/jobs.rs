@@ -17,9 +17,9 @@ impl Session {
     pub(super) fn on_user_event(&mut self, event: Event) -> Vec<Command> {
         match event {
             Event::Cancel if self.can_cancel() => self.cancel(),
-            Event::Pause => self.direct(Control::Pause),
-            Event::Resume => self.direct(Control::Resume),
-            Event::Step => self.direct(Control::Step),
+            Event::Pause => self.control(Control::Pause),
+            Event::Resume => self.control(Control::Resume),
+            Event::Step => self.control(Control::Step),
             _ if !self.is_idle() => Vec::new(),
             Event::Run { slot, run, stepwise } => {
                 self.notice = None;
@@ -227,7 +227,7 @@ impl Session {
         Vec::new()
     }
 
-    fn direct(&mut self, control: Control) -> Vec<Command> {
+    fn control(&mut self, control: Control) -> Vec<Command> {
         let Some(job) = &mut self.job else { return Vec::new() };
         if !matches!(job.plan.kind, JobKind::Fill(_)) || job.stopping {
             return Vec::new();

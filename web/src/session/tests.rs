@@ -105,7 +105,7 @@ fn started(commands: &[Command]) -> (u32, Task) {
 }
 
 #[test]
-fn the_weights_are_asked_for_by_their_whole_address() {
+fn weights_are_fetched_by_their_complete_address() {
     let mut session = opened(BackendPreference::Cpu);
     let commands = session.apply(Event::Manifest(1, Ok(manifest())));
     let [Command::Send(Request::Load { source, preference, keep })] = &commands[..] else { panic!("{commands:?}") };
@@ -186,7 +186,7 @@ fn a_job_waits_steps_and_goes_on() {
 }
 
 #[test]
-fn a_worker_that_does_not_heed_is_replaced() {
+fn a_worker_that_does_not_end_a_job_is_replaced() {
     let mut session = sampling(BackendKind::WebGpu);
     session.apply(Event::Cancel);
     let commands = session.apply(Event::Overdue(1));
@@ -197,7 +197,7 @@ fn a_worker_that_does_not_heed_is_replaced() {
 }
 
 #[test]
-fn a_slow_network_is_not_told_as_a_failed_gpu() {
+fn a_slow_network_is_not_reported_as_a_failed_gpu() {
     let mut session = ready(BackendKind::WebGpu);
     let (job, _) = started(&session.apply(Event::Use(Choice::Site(Some("other".into())))));
     let progress = |received| Event::Worker(1, Response::Progress { received, total: 10 });
@@ -227,7 +227,7 @@ fn a_cancelled_switch_leaves_the_model_in_use() {
     assert_eq!(session.notice, Some(Notice::Cancelled { step: 0, of: 0 }));
     session.apply(Event::Worker(1, Response::Progress { received: 6, total: 10 }));
     session.apply(Event::Worker(1, Response::Preparing));
-    assert!(session.is_idle() && session.is_whole(Slot::Generate), "late words of it change nothing");
+    assert!(session.is_idle() && session.is_whole(Slot::Generate), "late messages change nothing");
     assert_eq!(session.choice, Choice::Site(None));
     assert_eq!(session.apply(Event::Overdue(job)), [], "it did end");
 }
@@ -256,12 +256,12 @@ fn a_download_that_a_slider_needs_can_be_cancelled() {
     assert!(session.can_cancel());
     assert_eq!(session.apply(diffuse(0.6)), []);
     assert_eq!(session.apply(Event::Cancel).len(), 2);
-    assert_eq!(session.apply(Event::Worker(1, Response::Stopped { job, step: 0 })), [], "it does not begin anew");
+    assert_eq!(session.apply(Event::Worker(1, Response::Stopped { job, step: 0 })), [], "it does not start again");
     assert!(session.is_idle());
 }
 
 #[test]
-fn a_lost_gpu_hands_over_to_the_cpu_and_loses_nothing() {
+fn after_a_lost_gpu_the_cpu_takes_over() {
     let mut session = sampling(BackendKind::WebGpu);
     let problem = Problem::GpuLost { detail: "gone".into() };
     let commands = session.apply(Event::Worker(1, Response::Failed { job: None, problem: problem.clone() }));
@@ -270,7 +270,7 @@ fn a_lost_gpu_hands_over_to_the_cpu_and_loses_nothing() {
     assert_eq!(*preference, BackendPreference::CpuAfterGpuFailure);
     assert_eq!(session.panel(Slot::Generate).map(|panel| panel.pictures.len()), Some(1));
     assert_eq!(session.notice, Some(Notice::MovedToCpu(problem)));
-    assert_eq!(session.apply(Event::Worker(1, Response::Preparing)), [], "the old worker is not heard");
+    assert_eq!(session.apply(Event::Worker(1, Response::Preparing)), [], "messages of the old worker are ignored");
     assert_eq!(session.phase, Phase::Loading(Loading::Starting));
     session.apply(Event::Worker(2, hello()));
     let commands = session.apply(Event::Worker(2, Response::Loaded(Box::new(info(BackendKind::Cpu)))));
@@ -295,7 +295,7 @@ fn a_race_is_run_one_after_the_other_even_over_a_lost_gpu() {
 }
 
 #[test]
-fn of_a_slider_only_the_last_place_counts() {
+fn only_the_last_place_of_a_slider_counts() {
     let mut session = drawn();
     let look = |index| Event::Moment { slot: Slot::Generate, image: 0, index };
     let (job, _) = started(&session.apply(look(1)));
@@ -351,7 +351,7 @@ fn a_speed_is_kept_until_other_weights_come() {
 }
 
 #[test]
-fn an_encoder_that_cannot_be_fetched_disturbs_nothing_else() {
+fn an_encoder_that_cannot_be_fetched_changes_nothing_else() {
     let mut session = drawn();
     let (job, _) = started(&session.apply(Event::Measure(Subject::Sample(Settings::default()))));
     let problem = Problem::HttpStatus { file: "m-encoder.safetensors".into(), status: 404 };
@@ -383,17 +383,17 @@ fn own_weights_replace_the_sites_only_if_they_fit() {
 
 #[test]
 fn a_link_of_other_weights_says_so() {
-    for (hash, told) in [("0".repeat(16), false), ("00000001".into(), true), ("0000".into(), true)] {
+    for (hash, is_noticed) in [("0".repeat(16), false), ("00000001".into(), true), ("0000".into(), true)] {
         let mut session = Session::new(String::new(), BackendPreference::Auto, Some(hash.clone()));
         session.apply(Event::Open);
         session.apply(Event::Worker(1, hello()));
         session.apply(Event::Worker(1, Response::Loaded(Box::new(info(BackendKind::Cpu)))));
-        assert_eq!(session.notice.is_some(), told, "{hash}");
+        assert_eq!(session.notice.is_some(), is_noticed, "{hash}");
     }
 }
 
 #[test]
-fn a_worker_that_crashes_on_the_cpu_is_a_failure_that_one_can_retry() {
+fn a_worker_that_crashes_on_the_cpu_can_be_retried() {
     let mut session = sampling(BackendKind::Cpu);
     let problem = Problem::WorkerCrashed { detail: "unreachable".into() };
     assert_eq!(session.apply(Event::Worker(1, Response::Failed { job: None, problem: problem.clone() })), []);
@@ -407,7 +407,7 @@ fn a_worker_that_crashes_on_the_cpu_is_a_failure_that_one_can_retry() {
 }
 
 #[test]
-fn a_corrupt_file_is_asked_for_again_from_the_server() {
+fn a_corrupt_file_is_fetched_again_from_the_server() {
     let mut session = opened(BackendPreference::Auto);
     session.apply(Event::Worker(1, hello()));
     session.apply(Event::Manifest(1, Ok(manifest())));
@@ -420,7 +420,7 @@ fn a_corrupt_file_is_asked_for_again_from_the_server() {
 }
 
 #[test]
-fn a_worker_that_never_spoke_is_not_blamed_on_the_gpu() {
+fn a_worker_that_never_started_is_not_blamed_on_the_gpu() {
     let mut session = opened(BackendPreference::Auto);
     assert!(session.awaits_greeting(1));
     let problem = Problem::WorkerSilent { seconds: 30 };
@@ -444,7 +444,7 @@ fn forced_webgpu_offers_the_cpu_where_there_is_none() {
 }
 
 #[test]
-fn two_versions_of_the_site_do_not_talk() {
+fn two_versions_of_the_site_do_not_work_together() {
     let mut session = opened(BackendPreference::Auto);
     session.apply(Event::Worker(1, Response::Hello { protocol: PROTOCOL_VERSION + 1 }));
     assert_eq!(session.phase, Phase::Failed(Problem::VersionMismatch));
@@ -452,7 +452,7 @@ fn two_versions_of_the_site_do_not_talk() {
 }
 
 #[test]
-fn a_file_that_cannot_be_made_disturbs_nothing_else() {
+fn a_file_that_cannot_be_made_changes_nothing_else() {
     let mut session = drawn();
     let (job, _) = started(&session.apply(Event::Save(Slot::Generate, Export::Strip { image: 0 })));
     let problem = Problem::Encoding { detail: "empty".into() };

@@ -35,17 +35,17 @@ const COMMON: Common = Common {
     weights: "Weights",
     about: "About",
     language: "Language",
-    going_on: "What is going on",
+    going_on: "Status",
     progress: "Progress",
     cancel: "Cancel",
     cancelling: "Stopping…",
     close: "Close",
     picture: "Synthetic chest X-ray, not for diagnosis",
-    empty: "Press Generate, and an image emerges here.",
-    predicted: "What the model expects to get",
-    noisy: "Where it is: the noisy state, decoded",
-    latent: "The numbers behind it",
-    latent_hint: "One tile a number: blue below zero, orange above, paler towards zero.",
+    empty: "Press Generate, and an image appears here.",
+    predicted: "The model's prediction",
+    noisy: "The noisy state, decoded",
+    latent: "The latent numbers",
+    latent_hint: "One tile per number: blue below zero, orange above, paler towards zero.",
     image: "Image",
     image_value: "Image {number}",
     seed: "Seed",
@@ -61,12 +61,12 @@ const COMMON: Common = Common {
     speed: "Speed",
     play: "Play",
     play_back: "Play backwards",
-    leave_kiosk: "Leave the show",
-    kiosk_link: "Start the show for a stand",
+    leave_kiosk: "Leave kiosk mode",
+    kiosk_link: "Start kiosk mode, for a stand",
     kiosk_noise: "It starts from pure noise…",
-    kiosk_emerging: "Step by step, the model takes noise away: a chest emerges that belongs to nobody.",
-    kiosk_whole: "Done. Nobody has this chest: the model drew it from noise alone.",
-    kiosk_failed: "Something went wrong. It goes on by itself in a moment.",
+    kiosk_emerging: "Step by step, the model removes noise: a chest appears that belongs to nobody.",
+    kiosk_whole: "Done. Nobody has this chest: the model made it from noise alone.",
+    kiosk_failed: "Something went wrong. It continues by itself in a moment.",
     nothing: "–",
     accepts_seed: "A whole number from 0 to {max} is accepted.",
     accepts_steps: "A whole number from 1 to {max} is accepted.",
@@ -82,7 +82,7 @@ const STATUS: Status = Status {
     fetching: "Fetching the model: {received} of {total}",
     preparing: "Checking the model and warming up…",
     ready: "Ready.",
-    waiting: "Waiting for what runs, then your file is loaded.",
+    waiting: "Your file will be loaded after the present job.",
     step: "Step {step} of {of}",
     paused: "Paused at step {step} of {of}",
     stopping: "Stopping after this step…",
@@ -95,7 +95,7 @@ const STATUS: Status = Status {
     saving: "Writing {file}…",
     switching: "Checking the weights…",
     encoder: "Fetching the encoder: {received} of {total}",
-    moved_to_cpu: "{problem} Going on on the CPU; the picture is kept. ({kind})",
+    moved_to_cpu: "{problem} The CPU takes over; the picture is kept. ({kind})",
     cancelled: "Stopped at step {step} of {of}.",
     stopped: "Stopped.",
     saved: "Saved as {file}.",
@@ -105,7 +105,7 @@ const STATUS: Status = Status {
     on_gpu_named: "GPU, by WebGPU ({adapter})",
     on_cpu: "CPU, by WebAssembly",
     gpu_found: "WebGPU works in this browser.",
-    asked: "Chosen in the page's address, or by you.",
+    requested: "Chosen in the page's address, or by you.",
     no_webgpu: "This browser has no WebGPU.",
     no_adapter: "This browser has WebGPU, but no GPU that it may use.",
     no_timestamp_query: "The GPU lacks the feature `timestamp-query`, which the GPU library needs.",
@@ -119,12 +119,12 @@ const PROBLEMS: Problems = Problems {
                             later.",
     worker_missing_silent: "{file} cannot be reached. Check the connection, then try again.",
     worker_silent: "The engine does not answer.",
-    worker_silent_detail: "Nothing was heard for {seconds} seconds. The connection may be slow, or the browser too old: \
+    worker_silent_detail: "No message came for {seconds} seconds. The connection may be slow, or the browser too old: \
                            Chrome and Edge from 91, Firefox from 114 and Safari from 16.4 work.",
-    worker_crashed: "The engine stopped by a fault.",
-    worker_crashed_detail: "It said: {detail} Try again; if it happens again, fewer open tabs may help.",
+    worker_crashed: "The engine crashed.",
+    worker_crashed_detail: "Its message: {detail} Try again. If it happens again, fewer open tabs may help.",
     version_mismatch: "This page is out of date.",
-    version_mismatch_detail: "A newer version of this site is there. Load the page again.",
+    version_mismatch_detail: "A newer version of this site is available. Load the page again.",
     manifest: "The list of models cannot be read.",
     manifest_detail: "weights/manifest.json: {detail}. Try again; if you run this site, build it again.",
     network: "The model could not be fetched.",
@@ -132,9 +132,9 @@ const PROBLEMS: Problems = Problems {
     http_status: "The model is not where it should be.",
     http_status_detail: "The server answers {status} for {file}. Try again; if you run this site, build it again.",
     damaged: "The model's file is damaged.",
-    too_short: "{file} ended after {actual} of {expected} bytes. Try again to fetch it afresh.",
-    too_long: "{file} is longer than the {expected} bytes it should have. Try again to fetch it afresh.",
-    wrong_hash: "{file} has SHA-256 {actual} instead of {expected}. Try again to fetch it afresh.",
+    too_short: "{file} ended after {actual} of {expected} bytes. Try again to download it anew.",
+    too_long: "{file} is longer than the {expected} bytes it should have. Try again to download it anew.",
+    wrong_hash: "{file} has SHA-256 {actual} instead of {expected}. Try again to download it anew.",
     bad_weights: "The model's file does not fit this program.",
     bad_weights_detail: "{file}: {detail}.",
     gpu_unavailable: "WebGPU does not work here.",
@@ -144,8 +144,8 @@ const PROBLEMS: Problems = Problems {
     gpu_detail: "The browser says: {detail}. Try again, or load the page again.",
     out_of_memory: "There is not enough memory.",
     out_of_memory_detail: "{detail}. Close other tabs, then try again.",
-    not_finite: "The model gave something that is not a picture.",
-    not_finite_detail: "A value was not a number. Try again.",
+    not_finite: "The model's output is not a picture.",
+    not_finite_detail: "A value is not finite. Try again.",
     settings: "The settings do not fit this model.",
     settings_detail: "{detail}. Change the settings.",
     encoding: "The picture could not be saved.",
@@ -163,7 +163,7 @@ const PROBLEMS: Problems = Problems {
 };
 
 const OFFLINE: Offline = Offline {
-    update: "A newer version of this page is there.",
+    update: "A newer version of this page is available.",
     update_now: "Use it now",
     storage: "Storage and use without a network",
     storage_used: "This site keeps {used} in your browser, so that the next visit downloads nothing.",
@@ -193,11 +193,11 @@ const GENERATE: Generate = Generate {
     step_once_hint: "“One step” starts an image, and then takes one step each time.",
     timeline: "Time travel",
     timeline_intro: "Every moment of the way from noise to image: drag the slider, or let it play. On the left the \
-                     state at that moment, in the middle what the model expected to come of it.",
+                     state at that moment, in the middle the model's prediction.",
     moment: "Moment",
     moment_value: "Step {index} of {of}",
     moment_time: "t = {t}",
-    keep: "Export and share",
+    keep: "Save and share",
     keep_intro: "Each file says that it is synthetic, in the picture and in its metadata.",
     save_one: "Save PNG",
     save_all: "Save all as one PNG",
@@ -206,13 +206,13 @@ const GENERATE: Generate = Generate {
     share: "Copy link",
     share_copied: "Copied",
     share_label: "Link to this image",
-    share_hint: "Whoever opens it sees the same image, drawn anew from the same seed.",
+    share_hint: "It opens the same image, made again from the same seed.",
 };
 
 const WEIGHTS: Weights = Weights {
     heading: "Weights",
-    intro: "Everything that the model has learned is in one file of numbers. Here is which one is in use, and here you \
-            can try your own.",
+    intro: "Everything that the model has learned is in one file of numbers. See which one is in use, or try your \
+            own.",
     in_use: "In use",
     own: "Your own file",
     backend: "Runs on",
@@ -251,11 +251,11 @@ const ABOUT: About = About {
     heading: "About",
     how: "How it works",
     how_1: "An encoder squeezes a chest X-ray x into a short list of numbers, its latent f. A decoder turns such numbers \
-            back into an image. That alone is a compression.",
-    how_2: "To make new images, one has to find numbers that decode to a chest. For this, noise is added to real latents, \
+            back into an image. That alone is compression.",
+    how_2: "To make new images, we need numbers that decode to a chest. For this, noise is added to real latents, \
             from nothing at t = 0 to noise alone at t = 1, and a network, the ScoreNet, learns to guess the noise that is \
             in them.",
-    how_3: "Then time runs backwards: from pure noise, the guessed noise is taken away in small steps. What remains at \
+    how_3: "Then time runs backwards: from pure noise, the guessed noise is removed in small steps. What remains at \
             t = 0 is the latent of a chest X-ray that was never taken, and the decoder shows it.",
     how_4: "How fast the noise grows is learned as well. All parts are trained together on one number, the variational \
             bound: how many bits it takes at most to describe an image with this model.",
@@ -267,16 +267,16 @@ const ABOUT: About = About {
     schedule_text: "γ is minus the logarithm of the signal-to-noise ratio. It only grows; a small monotone network \
                     learns its shape.",
     prediction: "What the network knows",
-    prediction_text: "From the guessed noise follows the clean latent that the model expects at this moment.",
-    reverse: "Taking noise away",
+    prediction_text: "The guessed noise gives the clean latent that the model predicts at this moment.",
+    reverse: "Removing noise",
     reverse_text: "From t to an earlier s: DDIM goes straight; the ancestral sampler adds fresh noise at each step; \
                    DPM-Solver++ looks back one step, and needs the fewest.",
     loss: "The bound",
-    loss_text: "Three terms, in bits a pixel: how well the image is given back, how close z₁ is to pure noise, and how well \
+    loss_text: "Three terms, in bits per pixel: how well the image is given back, how close z₁ is to pure noise, and how well \
                 the noise is guessed along the way.",
     decoder: "The decoder",
-    decoder_text: "Each pixel is a Bernoulli mean; the entropy of the image itself is the least that the reconstruction \
-                   can cost.",
+    decoder_text: "Each pixel is a Bernoulli mean; the entropy of the image itself is the minimum of the \
+                   reconstruction.",
     card: "Model card",
     card_failed: "The model card cannot be fetched.",
     ethics: "Ethics",
@@ -299,10 +299,10 @@ const ABOUT: About = About {
     nih: "We gratefully acknowledge the NIH Clinical Center as the provider of ChestX-ray14 (Wang et al., ChestX-ray8, CVPR \
           2017), from which the shipped weights were trained.",
     diagnostics: "Diagnostics",
-    diagnostics_hint: "For a bug report: copy this and paste it there. It holds nothing about you but your browser.",
+    diagnostics_hint: "For a bug report: copy this and paste it there. It says nothing about you except your browser.",
     copy: "Copy",
     copied: "Copied",
     measure_speed: "Measure the speed",
     keyboard: "Keyboard",
-    keyboard_text: "Everything can be reached with Tab, sliders move with the arrow keys, and Escape leaves the show.",
+    keyboard_text: "Everything can be reached with Tab, sliders move with the arrow keys, and Escape leaves kiosk mode.",
 };

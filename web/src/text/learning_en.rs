@@ -9,7 +9,7 @@ pub(super) static EN: Learning = Learning {
         last: "My last image",
         example: "Example {number}",
         own: "My own picture…",
-        own_hint: "Your own picture is read here, in your browser. It is sent nowhere and kept nowhere.",
+        own_hint: "Your own picture is read here, in your browser. It is not sent or stored anywhere.",
         no_encoder: "These weights come without an encoder, so only the model's own images can be used.",
         none: "No image is chosen yet.",
         name_sample: "Image of seed {seed}, drawn by the model",
@@ -20,8 +20,8 @@ pub(super) static EN: Learning = Learning {
         title: "From image to noise",
         intro: "A diffusion model learns by watching images drown in noise. The slider does it to an image: at t = 0 \
             it is almost untouched, at t = 1 nothing but chance is left.",
-        intro_more: "This model adds the noise not to the pixels, but to {numbers} numbers that its encoder sums the \
-            image up in. Turned back into a picture, they do not look like snow on a screen: they look like a chest \
+        intro_more: "This model adds the noise not to the pixels, but to the {numbers} numbers to which its encoder \
+            reduces the image. Turned back into a picture, they do not look like snow on a screen: they look like a chest \
             that has less and less to do with the first one.",
         time: "Time t",
         seed: "Seed of the noise",
@@ -30,7 +30,7 @@ pub(super) static EN: Learning = Learning {
         clean: "The image",
         kept: "What the model keeps of your picture",
         noisy: "The image with noise",
-        latent: "What the noise falls on",
+        latent: "The noisy latent",
         latent_hint: "The {numbers} numbers of z at time t: orange above zero, blue below.",
         shares: "How much of it is image, how much is noise",
         signal: "Image, α²",
@@ -38,13 +38,13 @@ pub(super) static EN: Learning = Learning {
         snr: "Signal to noise, α²/σ²",
         gamma: "γ = −ln (α²/σ²)",
         back: "And back again",
-        back_intro: "Now the model takes the noise away, step by step. From a small t the image comes back. From a \
+        back_intro: "Now the model removes the noise, step by step. From a small t the image comes back. From a \
             large t it is another image of the same kind: what the noise has covered, the model invents.",
         denoise: "Denoise from here",
-        denoised: "Denoised",
-        not_denoised: "Press “Denoise from here”, and the way back shows here.",
+        denoised: "The denoised image",
+        not_denoised: "Press “Denoise from here”, and the way back appears here.",
         denoised_from: "Denoised from t = {t}",
-        at_zero: "At t = 0 there is no noise to take away: move the slider first.",
+        at_zero: "At t = 0 there is no noise to remove: move the slider first.",
     },
     schedule: Schedule {
         title: "The noise schedule",
@@ -76,14 +76,14 @@ pub(super) static EN: Learning = Learning {
         endpoints: "Start and end",
         learned: "Learned with the network",
         fixed: "Chosen before training",
-        no_model: "The curves appear once the model is here.",
+        no_model: "The curves appear once the model is loaded.",
     },
     bound: Bound {
         title: "What the bound measures",
         intro: "How surprised is the model by an image? The answer is counted in bits per pixel, the unit of \
             compressed files: the fewer bits a model needs to describe an image, the better it knows such images.",
         intro_more: "The surprise itself cannot be computed, but something that it never exceeds can: the bound. It \
-            has three parts, reconstruction, latent and diffusion, and their sum is what such models are compared by.",
+            has three parts, reconstruction, latent and diffusion, and such models are compared by their sum.",
         intro_last: "It is measured here, on your device.",
         measure: "Measure",
         measuring: "Measuring…",
@@ -103,7 +103,7 @@ pub(super) static EN: Learning = Learning {
         floor_meaning: "Part of the reconstruction, and no model gets below it: each grey counts as a coin's chance \
             of white, and a coin stays uncertain.",
         latent: "Latent",
-        latent_meaning: "What still shows of the image when t = 1. Near 0, one may safely start from pure noise.",
+        latent_meaning: "What remains of the image at t = 1. Near 0, sampling can start from pure noise.",
         diffusion: "Diffusion",
         diffusion_meaning: "How badly the network guesses the noise, all the way from t = 1 to t = 0.",
         total: "Total",
@@ -138,7 +138,7 @@ pub(super) static EN: Learning = Learning {
     race: Race {
         title: "Sampler race",
         intro: "A sampler is the recipe for the way from noise to image. Few steps are quick, many steps are careful. \
-            Here one and the same noise takes two ways: which is the faster, and does it end at the same image?",
+            Here the same noise takes two ways: which is faster, and do both end at the same image?",
         intro_more: "The two run one after the other, so that neither takes time from the other, and each has a clock \
             of its own.",
         intro_last: "DPM-Solver++ and DDIM are deterministic: with enough steps, both approach the same image. \
@@ -155,7 +155,7 @@ pub(super) static EN: Learning = Learning {
         empty: "Ready at the start.",
         result: "The result",
         difference: "The images differ by {levels} of 255 grey levels (root mean square).",
-        difference_hint: "Below about 3, one hardly sees it.",
+        difference_hint: "Below about 3, the difference is hardly visible.",
         faster: "{lane}: {times} times as fast.",
         as_fast: "Both took the same time.",
         ancestral: "One of them drew fresh noise at each step: a large difference is expected.",

@@ -31,7 +31,7 @@ pub(super) static FR: Learning = Learning {
         clean: "L’image",
         kept: "Ce que le modèle retient de votre image",
         noisy: "L’image bruitée",
-        latent: "Ce que touche le bruit",
+        latent: "Le latent bruité",
         latent_hint: "Les {numbers} nombres de z au temps t\u{a0}: orange au-dessus de zéro, bleu au-dessous.",
         shares: "La part de l’image et la part du bruit",
         signal: "Image, α²",
@@ -81,7 +81,7 @@ pub(super) static FR: Learning = Learning {
         endpoints: "Début et fin",
         learned: "Appris avec le réseau",
         fixed: "Choisis avant l’apprentissage",
-        no_model: "Les courbes apparaîtront quand le modèle sera là.",
+        no_model: "Les courbes apparaîtront quand le modèle sera chargé.",
     },
     bound: Bound {
         title: "Ce que mesure la borne",
@@ -110,7 +110,7 @@ pub(super) static FR: Learning = Learning {
         floor_meaning: "Une part de la reconstruction, sous laquelle aucun modèle ne descend\u{a0}: chaque gris \
             compte comme la chance qu’une pièce tombe sur blanc, et une pièce reste incertaine.",
         latent: "Latent",
-        latent_meaning: "Ce qui se voit encore de l’image à t\u{a0}=\u{a0}1. Près de 0, on peut partir du bruit pur.",
+        latent_meaning: "Ce qui reste de l’image à t\u{a0}=\u{a0}1. Près de 0, on peut partir du bruit pur.",
         diffusion: "Diffusion",
         diffusion_meaning: "À quel point le réseau devine mal le bruit, tout au long du chemin de t\u{a0}=\u{a0}1 à \
             t\u{a0}=\u{a0}0.",

@@ -155,7 +155,7 @@ pub fn backend_reason(words: &Words, reason: &BackendReason) -> String {
     let status = &words.status;
     match reason {
         BackendReason::GpuFound { .. } => status.gpu_found.to_owned(),
-        BackendReason::Requested => status.asked.to_owned(),
+        BackendReason::Requested => status.requested.to_owned(),
         BackendReason::NoWebGpu => status.no_webgpu.to_owned(),
         BackendReason::NoAdapter => status.no_adapter.to_owned(),
         BackendReason::NoTimestampQuery => status.no_timestamp_query.to_owned(),
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn each_problem_says_what_and_what_helps_in_each_language() {
+    fn each_problem_has_a_title_and_help_in_each_language() {
         for words in Lang::ALL.map(Lang::words) {
             for problem in each_problem() {
                 assert!(problem_title(words, &problem).ends_with('.'), "{problem:?}");
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_says_what_it_does() {
+    fn the_status_describes_the_session() {
         let session = Session::new("weights/".into(), BackendPreference::Auto, None);
         assert_eq!(status(Lang::En.words(), &session, None), "Starting the engine…");
         let run = Run::from_noise(Settings { seed: 7, steps: 12, ..Settings::default() }, 1);

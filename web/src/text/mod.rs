@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn french_is_there_and_is_not_english() {
+    fn french_is_complete_and_is_not_english() {
         // The same in both.
         let mut same = vec!["nothing", "sha256", "image", "image_value", "moment", "moment_time"];
         same.extend([
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn french_has_spaces_that_do_not_break_before_its_marks() {
+    fn french_has_no_break_spaces_before_its_marks() {
         for (name, french) in entries(&fr::FR) {
             for mark in [" :", " ;", " !", " ?", " »", "« "] {
                 assert!(!french.contains(mark), "{name} may break at `{mark}`: {french}");

@@ -36,7 +36,7 @@ words! {
     Status {
         starting, fetching, preparing, ready, waiting, step, paused, stopping, done, done_many, generating, diffusing,
         measuring, timing, saving, switching, encoder, moved_to_cpu, cancelled, stopped, saved, switched, other_weights, on_gpu,
-        on_gpu_named, on_cpu, gpu_found, asked, no_webgpu, no_adapter, no_timestamp_query, probe_failed, gpu_failed,
+        on_gpu_named, on_cpu, gpu_found, requested, no_webgpu, no_adapter, no_timestamp_query, probe_failed, gpu_failed,
     }
 }
 

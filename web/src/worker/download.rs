@@ -16,8 +16,8 @@ use crate::protocol::{FileRequest, Problem};
 
 /// A connection that is silent for this long has failed.
 const STALL_TIMEOUT_MS: f64 = 30_000.0;
-/// How often a download looks whether it was cancelled.
-const LOOK_EVERY_MS: u32 = 100;
+/// How often a download checks whether it was cancelled.
+const CHECK_EVERY_MS: u32 = 100;
 /// How often progress is sent to the page.
 const REPORT_EVERY_MS: f64 = 50.0;
 
@@ -30,7 +30,7 @@ impl Drop for AbortOnDrop {
     }
 }
 
-/// The bytes of the file, of the size that was asked for.
+/// The bytes of the file, of the requested size.
 ///
 /// # Errors
 /// The job is cancelled, the network fails or is silent, or the size is wrong.
@@ -42,7 +42,7 @@ pub(super) async fn fetch(
     let network = |detail: String| Halt::Problem(Problem::Network { file: request.name.clone(), detail });
     let heard_ms = Cell::new(guard::now_ms());
     let tick = async || {
-        TimeoutFuture::new(LOOK_EVERY_MS).await;
+        TimeoutFuture::new(CHECK_EVERY_MS).await;
         if is_cancelled() {
             return Err(Halt::Stopped { step: 0 });
         }

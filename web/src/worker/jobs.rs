@@ -57,7 +57,7 @@ impl Jobs {
         self.flows.borrow_mut().remove(&id);
     }
 
-    pub(super) fn direct(&self, id: u32, control: Control) {
+    pub(super) fn control(&self, id: u32, control: Control) {
         if let Some(flow) = self.flows.borrow().get(&id)
             && flow.get() != Flow::End
         {
@@ -76,23 +76,23 @@ pub(super) struct JobHost {
     job: u32,
     flow: Rc<Cell<Flow>>,
     outbox: Outbox,
-    began_ms: Cell<f64>,
-    told_ms: Cell<f64>,
-    gave_way_ms: Cell<f64>,
+    start_ms: Cell<f64>,
+    reported_ms: Cell<f64>,
+    yielded_ms: Cell<f64>,
 }
 
 impl JobHost {
     /// How often steps without a picture are reported.
-    const TELL_EVERY_MS: f64 = 50.0;
+    const REPORT_EVERY_MS: f64 = 50.0;
     /// How often messages are let in. A timer of 0 ms takes 4 ms in a browser, too long for each short step.
-    const GIVE_WAY_EVERY_MS: f64 = 16.0;
+    const YIELD_EVERY_MS: f64 = 16.0;
     /// How often a paused job checks whether to go on.
-    const LOOK_EVERY_MS: u32 = 15;
+    const CHECK_EVERY_MS: u32 = 15;
 
     pub(super) fn new(job: &Job, outbox: Outbox) -> Self {
         let now = Cell::new(guard::now_ms());
         let flow = Rc::clone(&job.flow);
-        Self { job: job.id, flow, outbox, began_ms: now.clone(), told_ms: now.clone(), gave_way_ms: now }
+        Self { job: job.id, flow, outbox, start_ms: now.clone(), reported_ms: now.clone(), yielded_ms: now }
     }
 
     /// Whether the job was cancelled.
@@ -103,35 +103,35 @@ impl JobHost {
 
 impl Host for JobHost {
     fn elapsed_ms(&self) -> f64 {
-        guard::now_ms() - self.began_ms.get()
+        guard::now_ms() - self.start_ms.get()
     }
 
     fn on_step(&self, taken: StepTaken) {
         let now = guard::now_ms();
         // Step by step, each one is shown.
         let last = taken.step == taken.of || self.flow.get() != Flow::Go;
-        if taken.pictures.is_empty() && now - self.told_ms.get() < Self::TELL_EVERY_MS && !last {
+        if taken.pictures.is_empty() && now - self.reported_ms.get() < Self::REPORT_EVERY_MS && !last {
             return;
         }
-        self.told_ms.set(now);
+        self.reported_ms.set(now);
         let StepTaken { step, of, t, pictures, noisy } = taken;
         let elapsed_ms = self.elapsed_ms();
         self.outbox.send(Response::Step { job: self.job, step, of, t, elapsed_ms, pictures, noisy });
     }
 
-    async fn goes_on(&self) -> bool {
+    async fn should_continue(&self) -> bool {
         let now = guard::now_ms();
-        if now - self.gave_way_ms.get() >= Self::GIVE_WAY_EVERY_MS {
+        if now - self.yielded_ms.get() >= Self::YIELD_EVERY_MS {
             TimeoutFuture::new(0).await;
-            self.gave_way_ms.set(guard::now_ms());
+            self.yielded_ms.set(guard::now_ms());
         }
         if self.flow.get() == Flow::Wait {
             let paused_ms = guard::now_ms();
             while self.flow.get() == Flow::Wait {
-                TimeoutFuture::new(Self::LOOK_EVERY_MS).await;
+                TimeoutFuture::new(Self::CHECK_EVERY_MS).await;
             }
             // A pause does not count as time of the job.
-            self.began_ms.set(self.began_ms.get() + guard::now_ms() - paused_ms);
+            self.start_ms.set(self.start_ms.get() + guard::now_ms() - paused_ms);
         }
         if self.flow.get() == Flow::Once {
             self.flow.set(Flow::Wait);

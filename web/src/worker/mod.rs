@@ -80,7 +80,7 @@ impl Worker for Diffusion {
                     spawn_local(guard::busy(work(self.jobs.clone(), Rc::clone(&self.model), outbox)));
                 }
             }
-            Request::Control { job, control } => self.jobs.direct(job, control),
+            Request::Control { job, control } => self.jobs.control(job, control),
         }
     }
 }

@@ -31,9 +31,9 @@ struct File {
 /// Chooses the backend and loads the first model.
 ///
 /// # Errors
-/// WebGPU was asked for and is missing, or as [`load_other`].
+/// WebGPU is required and missing, or as [`load_other`].
 pub(super) async fn load_first(source: Source, preference: BackendPreference, outbox: &Outbox) -> Result<Loaded, Halt> {
-    // Before the download: where WebGPU is asked for and missing, nothing needs to be fetched.
+    // Before the download: if WebGPU is required and missing, nothing is fetched.
     let backend = backend::choose(preference).await?;
     load(source, backend, outbox, &|| false).await
 }
@@ -71,20 +71,20 @@ async fn load(
         return Err(Problem::Settings { detail: "no file of weights was given".into() }.into());
     };
     outbox.send(Response::Preparing);
-    give_way(is_cancelled).await?;
+    yield_now(is_cancelled).await?;
     let engine = AnyEngine::load(backend.kind, &bytes).await.map_err(|error| bad(&file.name, &error))?;
     drop(bytes);
     if let Some((of, bytes)) = encoder {
         engine.load_encoder(&bytes, &file.sha256).map_err(|error| bad(&of.name, &error))?;
     }
-    give_way(is_cancelled).await?;
+    yield_now(is_cancelled).await?;
     engine.warm_up().await?;
-    give_way(is_cancelled).await?;
+    yield_now(is_cancelled).await?;
     Ok(Loaded { engine, file, backend, encoder: RefCell::new(source.encoder) })
 }
 
 /// Lets messages in and out before the worker is busy again.
-async fn give_way(is_cancelled: &dyn Fn() -> bool) -> Result<(), Halt> {
+async fn yield_now(is_cancelled: &dyn Fn() -> bool) -> Result<(), Halt> {
     TimeoutFuture::new(0).await;
     if is_cancelled() { Err(Halt::Stopped { step: 0 }) } else { Ok(()) }
 }
@@ -135,7 +135,7 @@ impl Loaded {
         let request = self.encoder.borrow().clone().ok_or(Problem::NoEncoder)?;
         let (_, bytes) = fetch(&request, outbox, is_cancelled).await?;
         outbox.send(Response::Preparing);
-        give_way(is_cancelled).await?;
+        yield_now(is_cancelled).await?;
         self.engine.load_encoder(&bytes, &self.file.sha256).map_err(|error| bad(&request.name, &error))?;
         *self.encoder.borrow_mut() = None;
         Ok(())

@@ -57,8 +57,8 @@ fn report(session: &Session, remarks: &[String]) -> String {
         ("browser", navigator.user_agent().unwrap_or_default()),
         ("languages", navigator.languages().join(", ").into()),
         ("cores", navigator.hardware_concurrency().to_string()),
-        ("memory", memory.map_or("not told".to_owned(), |memory| format!("{memory} GB"))),
-        ("WebGPU", if webgpu { "there" } else { "not there" }.to_owned()),
+        ("memory", memory.map_or("unknown".to_owned(), |memory| format!("{memory} GB"))),
+        ("WebGPU", if webgpu { "yes" } else { "no" }.to_owned()),
         ("secure context", window().is_secure_context().to_string()),
         ("state", session.state_name().to_owned()),
     ];

@@ -81,13 +81,13 @@ fn follow_the_slider(controller: Controller, wanted: Memo<Option<(Subject, f64, 
         session.with(|session| session.diffused.as_ref().map(|at| (at.subject.clone(), at.t, at.seed)))
     });
     // A request that fails is not repeated.
-    let asked = StoredValue::new(None);
+    let requested = StoredValue::new(None);
     Effect::new(move |_| {
         let (idle, shown, wanted) = (idle.get(), shown.get(), wanted.get());
         if !idle {
-            asked.set_value(None);
-        } else if shown != wanted && wanted.is_some() && asked.with_value(|asked| *asked != wanted) {
-            asked.set_value(wanted.clone());
+            requested.set_value(None);
+        } else if shown != wanted && wanted.is_some() && requested.with_value(|requested| *requested != wanted) {
+            requested.set_value(wanted.clone());
             if let Some((subject, t, seed)) = wanted {
                 controller.dispatch(Event::Diffuse { subject, t, seed });
             }

@@ -20,7 +20,7 @@ pub(super) fn Storage(session: RwSignal<Session>) -> impl IntoView {
         loaded.track();
         offline::used()
     });
-    let told = move || match used.get() {
+    let used = move || match used.get() {
         Some(Some(bytes)) => fill(words.offline.storage_used, &[("used", &words.lang.megabytes(bytes))]),
         Some(None) => words.offline.storage_unknown.to_owned(),
         None => words.common.nothing.to_owned(),
@@ -35,7 +35,7 @@ pub(super) fn Storage(session: RwSignal<Session>) -> impl IntoView {
         <section class="card prose" aria-labelledby="storage-heading">
             <h3 id="storage-heading">{words.offline.storage}</h3>
             <p>{words.offline.works_offline}</p>
-            <p data-testid="storage-used">{told}</p>
+            <p data-testid="storage-used">{used}</p>
             <Action label=words.offline.empty_storage.to_owned() testid="empty-storage" on_click=empty />
             <p role="status">{move || emptied.get().then_some(words.offline.emptied)}</p>
             <h4>{words.offline.install}</h4>
