@@ -59,6 +59,17 @@ fn to_values<B: Backend>(images: Tensor<B, 2>) -> Result<Vec<Vec<f32>>> {
     Ok(values.chunks_exact(pixels).map(<[f32]>::to_vec).collect())
 }
 
+/// Overrides how a model is sampled, by assignments such as `gamma_offset=0`.
+///
+/// # Errors
+/// There is no such option, or its value does not fit the model.
+pub fn set_sampling<B: Backend>(model: &mut Vdm<B>, assignments: &[String]) -> Result<()> {
+    for assignment in assignments {
+        model.sampling.set(assignment)?;
+    }
+    Ok(model.sampling.validate(&model.config)?)
+}
+
 /// The number of a class that is given by number or name.
 pub fn class_number<B: Backend>(loaded: &LoadedModel<B>, class: &str) -> Result<usize> {
     let names = &loaded.header.provenance.class_names;

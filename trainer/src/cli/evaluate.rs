@@ -19,19 +19,19 @@ pub struct EvaluateArgs {
     /// Weights file, with its encoder file beside it
     #[arg(long, value_name = "FILE", required_unless_present = "samples_dir")]
     pub weights: Option<PathBuf>,
-    /// Real images that were not trained on: a folder, ChestX-ray14 or a CSV manifest
+    /// Real images that the model was not trained on: a folder, ChestX-ray14 or a CSV manifest
     #[arg(long, value_name = "PATH")]
     pub data: PathBuf,
     /// Which of the real images.
     #[command(flatten)]
     pub choice: ChoiceArgs,
-    /// The training images: the samples are searched for copies of them
+    /// Training images, to find samples that are copies of them
     #[arg(long, value_name = "PATH")]
     pub train_data: Option<PathBuf>,
-    /// Samples to draw and measure; 0 for none [default: 256, or as many as there are real images to compare with]
+    /// Samples to draw and measure; 0 for none [default: 256, or the number of real images if smaller]
     #[arg(long, value_name = "N", conflicts_with = "samples_dir")]
     pub samples: Option<usize>,
-    /// Measure this folder of synthetic images instead of drawing samples; they must not bear the visible label
+    /// Measure a folder of synthetic images, without the visible label, instead of drawing samples
     #[arg(long, value_name = "DIR")]
     pub samples_dir: Option<PathBuf>,
     /// How a step is taken
@@ -43,16 +43,19 @@ pub struct EvaluateArgs {
     /// Guidance weight; 0 is the plain conditional prediction
     #[arg(long, value_name = "W", default_value_t = 0.0, allow_hyphen_values = true)]
     pub guidance: f64,
-    /// Class of the samples, by number or name; they are compared with real images of that class
+    /// Class of the samples, by number or name; they are compared with real images of this class
     #[arg(long, requires = "weights")]
     pub class: Option<String>,
+    /// One of the weights' sampling options, such as gamma_offset=0; may be given several times
+    #[arg(long, value_name = "KEY=VALUE", requires = "weights")]
+    pub sampling: Vec<String>,
     /// Diffusion times an image, antithetic
     #[arg(long, value_name = "N", default_value_t = 16)]
     pub times: usize,
-    /// Seed of times and noise, of the first sample, and of whatever the measures draw
+    /// Seed of times and noise, of the first sample, and of random choices of the measures
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// Resamples of the 95 % intervals of means over images
+    /// Bootstrap resamples for the 95 % intervals
     #[arg(long, value_name = "N", default_value_t = 1000)]
     pub bootstrap: usize,
     /// Print JSON
@@ -64,13 +67,13 @@ pub struct EvaluateArgs {
     /// Write a model card in Markdown
     #[arg(long, value_name = "FILE", requires = "weights")]
     pub card: Option<PathBuf>,
-    /// Markdown to put into the card, under its training: what the program cannot know
+    /// Markdown for the card's section on training, with what the program cannot know
     #[arg(long, value_name = "FILE", requires = "card")]
     pub card_notes: Option<PathBuf>,
-    /// The run's folder, whose settings and duration the card tells
+    /// Folder of the run, for its settings and duration in the card
     #[arg(long, value_name = "DIR", requires = "card")]
     pub run: Option<PathBuf>,
-    /// Where to compute
+    /// Device to compute on
     #[arg(long, value_enum, default_value_t = DeviceChoice::Auto)]
     pub device: DeviceChoice,
 }
@@ -81,7 +84,7 @@ pub fn command(args: EvaluateArgs) -> Result<()> {
     for path in [Some(&args.data), args.train_data.as_ref(), args.samples_dir.as_ref()].into_iter().flatten() {
         data::check(path)?;
     }
-    // Without weights, no network computes.
+    // Without weights, nothing computes on a device.
     let device = if args.weights.is_some() { device::choose(args.device)? } else { Device::Cpu };
     let json = args.json;
     let report = evaluate::evaluate(args.into_options(), device)?;
@@ -103,6 +106,7 @@ impl EvaluateArgs {
                 steps: self.steps,
                 guidance: self.guidance,
                 class: self.class,
+                sampling: self.sampling,
             },
             times: self.times,
             seed: self.seed,

@@ -33,8 +33,8 @@ pub fn new(args: &TrainArgs, default_preset: impl FnOnce() -> Result<Preset>) ->
     Ok(settings)
 }
 
-/// The settings of the run in a folder, for `--resume`. Options may change when it logs, validates and saves, and what
-/// the weights file says, but nothing that the result depends on.
+/// The settings of the run in a folder, for `--resume`. Options may change when it logs, validates and saves, how it
+/// samples, and what the weights file says, but nothing that the trained weights depend on.
 ///
 /// # Errors
 /// As [`new`]; an option that must not change.
@@ -44,7 +44,9 @@ pub fn resumed(folder: &Path, args: &TrainArgs) -> Result<RunSettings> {
     wanted.preset = args.preset.unwrap_or(wanted.preset);
     let before = stored.options()?;
     // The data determines the number of classes.
-    let may_change = |name: &str| name.starts_with("run.") || name.starts_with("weights.") || name == "model.classes";
+    let may_change = |name: &str| {
+        ["run.", "weights.", "sampling."].iter().any(|section| name.starts_with(section)) || name == "model.classes"
+    };
     let changed = wanted.options()?.into_iter().find(|option| !before.contains(option) && !may_change(&option.0));
     if let Some((name, value)) = changed {
         let stored =

@@ -1,4 +1,4 @@
-//! `trainer sample`: synthetic X-rays from a file of weights.
+//! `trainer sample`: draws synthetic X-rays from a weights file.
 
 use std::path::PathBuf;
 
@@ -14,7 +14,7 @@ use crate::base::about::SOFTWARE;
 use crate::base::device::{self, DeviceChoice, Job};
 use crate::base::files::{self, LoadedModel, WithEncoder};
 use crate::base::progress::Progress;
-use crate::generate::{BATCH, Pixels, class_number, draw};
+use crate::generate::{BATCH, Pixels, class_number, draw, set_sampling};
 use crate::output::dicom::{Series, VisibleLabel};
 
 /// Options of sampling.
@@ -23,7 +23,7 @@ pub struct SampleArgs {
     /// Weights file
     #[arg(long, value_name = "FILE")]
     pub weights: PathBuf,
-    /// Images to draw; image k takes seed + k
+    /// Images to draw; image k has seed + k
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub count: usize,
     /// Network evaluations an image
@@ -38,22 +38,25 @@ pub struct SampleArgs {
     /// Class, by number or name, for weights that have classes
     #[arg(long)]
     pub class: Option<String>,
+    /// One of the weights' sampling options, such as gamma_offset=0; may be given several times
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub sampling: Vec<String>,
     /// Seed of the first image
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// Where to compute
+    /// Device to compute on
     #[arg(long, value_enum, default_value_t = DeviceChoice::Auto)]
     pub device: DeviceChoice,
-    /// A .png file (a grid, if there are several images), a .dcm file, or a folder for one file an image
+    /// A .png file (a grid of several images), a .dcm file, or a folder with one file per image
     #[arg(long, value_name = "FILE_OR_DIR", default_value = "samples")]
     pub out: PathBuf,
-    /// Kind of the files [default: dicom where --out ends in .dcm, else png]
+    /// Kind of the files [default: dicom if --out ends in .dcm, else png]
     #[arg(long, value_enum)]
     pub format: Option<ImageFormat>,
     /// Draw each pixel from the Bernoulli decoder instead of showing its mean
     #[arg(long)]
     pub draw_pixels: bool,
-    /// Leave the label out of the picture; it stays in the metadata
+    /// Leave the label out of the picture; the metadata keeps it
     #[arg(long)]
     pub no_visible_label: bool,
 }
@@ -121,7 +124,8 @@ impl Job for Sample {
 
     fn run<B: AutodiffBackend>(self, device: &B::Device) -> Result<()> {
         let args = self.0;
-        let loaded = files::load_model::<B::InnerBackend>(&args.weights, WithEncoder::No, device)?;
+        let mut loaded = files::load_model::<B::InnerBackend>(&args.weights, WithEncoder::No, device)?;
+        set_sampling(&mut loaded.model, &args.sampling)?;
         let class = args.class.as_deref().map(|class| class_number(&loaded, class)).transpose()?;
         let condition = Condition { class, guidance: args.guidance };
         let options = SamplingOptions { sampler: args.sampler, steps: args.steps, condition };
@@ -148,6 +152,9 @@ fn write<B: Backend>(args: &SampleArgs, loaded: &LoadedModel<B>, images: &[GreyI
             ("sampler".to_owned(), args.sampler.name().to_owned()),
             ("steps".to_owned(), args.steps.to_string()),
         ];
+        if !args.sampling.is_empty() {
+            settings.push(("sampling".to_owned(), args.sampling.join(", ")));
+        }
         if args.draw_pixels {
             settings.push(("pixels".to_owned(), "drawn".to_owned()));
         }
@@ -194,4 +201,50 @@ fn write<B: Backend>(args: &SampleArgs, loaded: &LoadedModel<B>, images: &[GreyI
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::backend::{Autodiff, Flex};
+    use clap::Parser;
+    use vdm::config::Preset;
+    use vdm::model::Networks;
+    use vdm::weights::{Precision, Provenance};
+
+    use super::*;
+    use crate::cli::commands::{Cli, Command};
+
+    #[test]
+    fn sampling_options_of_the_weights_can_be_overridden() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        let config = Preset::Quick.model();
+        let networks = Networks::<Autodiff<Flex>>::new(&config, 1, &Default::default()).expect("builds");
+        let (sampling, provenance) = (Preset::Quick.sampling(), Provenance::default());
+        files::write_model(&at("w.safetensors"), &networks, &config, &sampling, &provenance, Precision::F16)
+            .expect("writes");
+        let draw = |more: &str, out: &str| {
+            let [weights, out] = ["w.safetensors", out].map(|name| at(name).display().to_string());
+            let line = format!("trainer sample --device cpu --steps 2 --weights {weights} --out {out} {more}");
+            match Cli::try_parse_from(line.split_whitespace()).expect("options").command {
+                Some(Command::Sample(args)) => command(args),
+                other => panic!("{other:?}"),
+            }
+        };
+        draw("--sampling gamma_offset=2 --sampling corrected_below=none", "drawn.png").expect("draws");
+        let text = String::from_utf8_lossy(&files::read(&at("drawn.png")).expect("a picture")).into_owned();
+        assert!(text.contains("sampling=gamma_offset=2, corrected_below=none"), "the picture's metadata");
+        let mut model =
+            files::load_model::<Flex>(&at("w.safetensors"), WithEncoder::No, &Default::default()).expect("loads").model;
+        set_sampling(&mut model, &["gamma_offset=2".to_owned()]).expect("an option");
+        assert_eq!(model.sampling.conditioning_gamma(1.0), -1.0);
+        for (more, named) in [
+            ("--sampling gamma_offset=9", "gamma_offset is 9"),
+            ("--sampling gamma_ofset=1", "gamma_ofset"),
+            ("--sampling gamma_offset", "KEY=VALUE"),
+        ] {
+            let error = format!("{:#}", draw(more, "never.png").expect_err(more));
+            assert!(error.contains(named), "{error}");
+        }
+    }
 }

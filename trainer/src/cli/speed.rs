@@ -20,7 +20,7 @@ pub struct SpeedArgs {
     /// Network evaluations an image
     #[arg(long, value_name = "N", default_value_t = 25)]
     pub steps: usize,
-    /// Where to compute
+    /// Device to compute on
     #[arg(long, value_enum, default_value_t = DeviceChoice::Auto)]
     pub device: DeviceChoice,
     /// Print JSON

@@ -26,6 +26,7 @@ use crate::base::about::SOFTWARE;
 use crate::base::device::{self, Device, Job};
 use crate::base::files::{self, WithEncoder, write_atomic};
 use crate::data::{self, Dataset};
+use crate::generate::set_sampling;
 use crate::measures::{Images, TooFew};
 
 /// Measures, and writes the report's files and the card that are asked for.
@@ -62,7 +63,10 @@ impl Evaluate {
         let Options { weights, choice, samples: wanted, bootstrap, seed, .. } = &self.options;
         let (bootstrap, seed) = (*bootstrap, *seed);
         let load = |path: &PathBuf| files::load_model::<B>(path, WithEncoder::Yes, device);
-        let loaded = weights.as_ref().map(load).transpose()?;
+        let mut loaded = weights.as_ref().map(load).transpose()?;
+        if let Some(loaded) = &mut loaded {
+            set_sampling(&mut loaded.model, &wanted.sampling)?;
+        }
         let (height, width) = match (&loaded, &wanted.folder) {
             (Some(loaded), _) => (loaded.model.config.height, loaded.model.config.width),
             (None, Some(folder)) => samples::size(folder)?,

@@ -49,6 +49,8 @@ pub struct SampleOptions {
     pub guidance: f64,
     /// Class of the samples, by number or name.
     pub class: Option<String>,
+    /// Assignments that override the weights' sampling options.
+    pub sampling: Vec<String>,
 }
 
 /// A model card to write.

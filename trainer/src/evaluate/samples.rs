@@ -82,6 +82,10 @@ pub fn draw<B: Backend>(
         from += &format!(", class {class}, guidance {guidance}");
         settings.extend([("class", class.clone()), ("guidance", guidance.to_string())]);
     }
+    if !wanted.sampling.is_empty() {
+        from += &format!(", {}", wanted.sampling.join(", "));
+        settings.push(("sampling", wanted.sampling.join(", ")));
+    }
     let settings = settings.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
     Ok(SampleSet { images, names: (0..count).map(|i| format!("seed {}", seed(i))).collect(), from, settings })
 }
