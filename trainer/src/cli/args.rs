@@ -27,7 +27,7 @@ pub struct TrainArgs {
     /// Optimizer steps [default: the preset's; paper 20000, quick 1000]
     #[arg(long, value_name = "N")]
     pub steps: Option<u64>,
-    /// Images a step, over all devices [default: the preset's; paper 64, quick 32]
+    /// Images per step, over all devices [default: the preset's; paper 64, quick 32]
     #[arg(long, value_name = "N")]
     pub batch: Option<usize>,
     /// Peak learning rate [default: the preset's; paper 8e-4]
@@ -45,7 +45,7 @@ pub struct TrainArgs {
     /// Folder of the run [default: runs/PRESET, or the next free runs/PRESET-N]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Go on with the run in --out, exactly where it stopped [default: the newest run in runs]
+    /// Continue the run in --out exactly where it stopped [default: the newest run in runs]
     #[arg(long)]
     pub resume: bool,
     /// Stop with a checkpoint after this time, such as 9m or 1h30m

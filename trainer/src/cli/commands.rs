@@ -13,13 +13,12 @@ use super::sample::SampleArgs;
 use super::speed::SpeedArgs;
 use crate::base::device::Probed;
 
-/// Trains, samples and evaluates a variational diffusion model of chest X-rays.
-///
-/// Without a subcommand it trains. Synthetic X-rays are never for diagnosis.
+/// Trains, samples and evaluates a variational diffusion model of chest X-rays. Without a subcommand it trains.
+/// Synthetic X-rays are never for diagnosis.
 #[derive(Debug, Parser)]
 #[command(version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Cli {
-    /// What to do.
+    /// The subcommand.
     #[command(subcommand)]
     pub command: Option<Command>,
     /// Options of training.

@@ -34,10 +34,10 @@ pub struct EvaluateArgs {
     /// Measure a folder of synthetic images, without the visible label, instead of drawing samples
     #[arg(long, value_name = "DIR")]
     pub samples_dir: Option<PathBuf>,
-    /// How a step is taken
+    /// Sampler
     #[arg(long, value_parser = choice(Sampler::ALL, Sampler::name), default_value = Sampler::default().name())]
     pub sampler: Sampler,
-    /// Network evaluations a sample
+    /// Network evaluations per sample
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub steps: usize,
     /// Guidance weight; 0 is the plain conditional prediction
@@ -49,7 +49,7 @@ pub struct EvaluateArgs {
     /// One of the weights' sampling options, such as gamma_offset=0; may be given several times
     #[arg(long, value_name = "KEY=VALUE", requires = "weights")]
     pub sampling: Vec<String>,
-    /// Diffusion times an image, antithetic
+    /// Antithetic diffusion times per image
     #[arg(long, value_name = "N", default_value_t = 16)]
     pub times: usize,
     /// Seed of times and noise, of the first sample, and of random choices of the measures

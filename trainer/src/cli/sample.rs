@@ -26,10 +26,10 @@ pub struct SampleArgs {
     /// Images to draw; image k has seed + k
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub count: usize,
-    /// Network evaluations an image
+    /// Network evaluations per image
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub steps: usize,
-    /// How a step is taken
+    /// Sampler
     #[arg(long, value_parser = choice(Sampler::ALL, Sampler::name), default_value = Sampler::default().name())]
     pub sampler: Sampler,
     /// Guidance weight; 0 is the plain conditional prediction

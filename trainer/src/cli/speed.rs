@@ -17,7 +17,7 @@ pub struct SpeedArgs {
     /// Weights file
     #[arg(long, value_name = "FILE")]
     pub weights: PathBuf,
-    /// Network evaluations an image
+    /// Network evaluations per image
     #[arg(long, value_name = "N", default_value_t = 25)]
     pub steps: usize,
     /// Device to compute on

@@ -88,7 +88,7 @@ pub struct WeightsSettings {
 const NOT_SET: [&str; 10] =
     ["none", "nothing", "phantoms", "held-out", "all", "any", "never", "default", "continuous", "of-the-folder"];
 
-/// What happens where an option is not set.
+/// What happens if an option is not set.
 const WITHOUT: [(&str, &str); 15] = [
     ("from", "every part starts fresh"),
     ("data.path", "built-in phantoms"),
