@@ -236,26 +236,38 @@ pub fn assign(table: &mut Table, assignment: &str) -> Result<()> {
         .ok()
         .and_then(|mut parsed| parsed.remove("value"))
         .unwrap_or_else(|| Value::String(value.to_owned()));
-    let over =
-        path.rsplit('.').fold(value, |value, key| Value::Table(Table::from_iter([(key.trim().to_owned(), value)])));
-    if let Value::Table(over) = over {
-        merge(table, over);
-    }
+    merge(table, nested(path, value));
     Ok(())
 }
 
-/// Moves options to the sections and names of today, from where older files keep them.
+/// A table with one option.
+fn nested(option: &str, value: Value) -> Table {
+    let (key, value) = match option.split_once('.') {
+        Some((section, rest)) => (section, Value::Table(nested(rest, value))),
+        None => (option, value),
+    };
+    Table::from_iter([(key.trim().to_owned(), value)])
+}
+
+/// Takes an option out of a table.
+fn remove(table: &mut Table, option: &str) -> Option<Value> {
+    match option.split_once('.') {
+        Some((section, rest)) => remove(table.get_mut(section)?.as_table_mut()?, rest),
+        None => table.remove(option),
+    }
+}
+
+/// Gives options of older files their present names.
 fn move_former_options(table: &mut Table) {
-    let moved = |table: &mut Table, section: &str, from: &str, to: &str| {
-        let section = section.split('/').filter(|key| !key.is_empty());
-        let value = section.fold(Some(&mut *table), |table, key| table?.get_mut(key)?.as_table_mut())?.remove(from)?;
-        let to = to.rsplit('.').fold(value, |value, key| Value::Table(Table::from_iter([(key.to_owned(), value)])));
-        Some(merge(table, to.as_table()?.clone()))
+    let mut rename = |from: &str, to: &str| {
+        if let Some(value) = remove(table, from) {
+            merge(table, nested(to, value));
+        }
     };
     for (section, key) in SamplingConfig::FORMER_PLACES {
-        moved(table, &format!("model{section}"), key, &format!("sampling.{key}"));
+        rename(&format!("model{}.{key}", section.replace('/', ".")), &format!("sampling.{key}"));
     }
-    moved(table, "training/objective", "rate", "training.objective.kl_weight");
+    rename("training.objective.rate", "training.objective.kl_weight");
 }
 
 /// Puts a table on top of another, section by section.
