@@ -1,5 +1,5 @@
-//! What a model costs: the floating-point operations of its matrix products, which are nearly all of them, counted; and
-//! its time on a device, measured beside that of a plain matrix product there.
+//! What a model costs: the floating-point operations of its matrix products, which are nearly all of them, and its time on
+//! a device, compared with that of one matrix product there.
 
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 use serde::{Deserialize, Serialize};
@@ -15,14 +15,14 @@ use crate::rng::{Rng, RngStream};
 pub struct Cost {
     /// Of the encoder.
     pub encode: u64,
-    /// Of one evaluation of the ScoreNet, with one label or none; guidance takes two.
+    /// Of one evaluation of the ScoreNet, with one label or none. Guidance takes two.
     pub evaluate: u64,
     /// Of the decoder, with its grain.
     pub decode: u64,
 }
 
 impl Cost {
-    /// Counts a model's.
+    /// The operations of a model.
     pub fn of(config: &ModelConfig, sampling: &SamplingConfig) -> Self {
         let (pixels, dim) = (config.pixels(), config.latent_dim);
         let score = &config.score_net;
@@ -36,16 +36,16 @@ impl Cost {
                 decode: resnet(&config.decoder, dim, pixels, 0),
             };
         };
-        let (tokens, window, area) = (grid.tokens(), grid.window(), grid.patch * grid.patch);
-        let channels = dim / tokens;
-        let stack = |of: &ResNetConfig, inputs, outputs, condition| token_net(of, tokens, inputs, outputs, condition);
+        let (patches, window, area) = (grid.patches(), grid.window(), grid.patch * grid.patch);
+        let channels = dim / patches;
+        let stack = |of: &ResNetConfig, inputs, outputs, condition| patch_net(of, patches, inputs, outputs, condition);
         let rank = score.gaussian_rank;
-        let gaussian = 3 * dense(tokens * GAUSSIAN_CHANNELS.min(channels), rank);
+        let gaussian = 3 * dense(patches * GAUSSIAN_CHANNELS.min(channels), rank);
         let coarse = config.coarse().map_or(0, |config| {
             let blocks = config.score_net.blocks();
             condition + resnet(&blocks, rank, rank, embedding)
         });
-        let grain = stack(&config.grain_blocks(), channels, area, 0) + tokens as u64 * dense(area, window);
+        let grain = stack(&config.grain_blocks(), channels, area, 0) + patches as u64 * dense(area, window);
         let (down, across) = (grid.rows * grain::CELLS, grid.columns * grain::CELLS);
         let unevenness = down as u64 * dense(across, config.width) + config.width as u64 * dense(down, config.height);
         let grain = if sampling.grain_spread > 0.0 { grain + unevenness } else { grain };
@@ -56,7 +56,7 @@ impl Cost {
         let grain = if sampling.grain_structure { grain + smoothing } else { grain };
         let grain = if config.grain { grain } else { 0 };
         let score_inputs = if rank > 0 { 2 * channels } else { channels };
-        let transform = tokens as u64 * dense(window, channels);
+        let transform = patches as u64 * dense(window, channels);
         Self {
             encode: transform + stack(&config.encoder, window, channels, 0),
             evaluate: condition + coarse + gaussian + stack(&score.blocks(), score_inputs, channels, embedding),
@@ -64,7 +64,7 @@ impl Cost {
         }
     }
 
-    /// Of a sample with so many evaluations.
+    /// Of a sample that takes this many evaluations.
     pub fn sample(&self, evaluations: usize) -> u64 {
         self.evaluate * evaluations as u64 + self.decode
     }
@@ -75,7 +75,7 @@ impl Cost {
 pub struct Timed {
     /// Floating-point operations.
     pub operations: u64,
-    /// The median of a few runs.
+    /// Seconds, the median of several runs.
     pub seconds: f64,
 }
 
@@ -89,7 +89,7 @@ impl Timed {
 /// How fast a model is on a device, one image at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Speed {
-    /// A product of two matrices of [`PRODUCT`] rows and columns: about what the device can do.
+    /// A product of two matrices of [`PRODUCT`] rows and columns, about the most that the device can do.
     pub product: Timed,
     /// An evaluation of the ScoreNet.
     pub evaluate: Timed,
@@ -97,11 +97,11 @@ pub struct Speed {
     pub decode: Timed,
 }
 
-/// Rows, columns and inner dimension of the product that a model is compared with.
+/// Rows, columns and inner dimension of the matrix product that a model is compared with.
 pub const PRODUCT: usize = 512;
 
 impl Speed {
-    /// An image with so many evaluations, from its parts.
+    /// Of an image that takes this many evaluations, from its parts.
     pub fn sample(&self, evaluations: usize) -> Timed {
         let count = evaluations as u64;
         Timed {
@@ -111,7 +111,7 @@ impl Speed {
     }
 }
 
-/// Measures a model by a clock in seconds: the median of `runs`, after one that may compile kernels.
+/// Measures a model with the clock `now`, in seconds: the median of `runs`, after one that may compile kernels.
 ///
 /// # Errors
 /// The device cannot be read.
@@ -137,8 +137,8 @@ pub async fn measure<B: Backend>(
     })
 }
 
-/// The median time of a computation, until a corner of its result is read: all of it is there then, and moving it does
-/// not count.
+/// The median time of a computation. One element of its result is read, so all of it is computed but its transfer does not
+/// count.
 async fn median<B: Backend>(
     runs: usize,
     now: &impl Fn() -> f64,
@@ -165,15 +165,15 @@ fn resnet(of: &ResNetConfig, inputs: usize, outputs: usize, condition: usize) ->
     dense(inputs, of.width) + of.layers as u64 * block + dense(of.width, outputs)
 }
 
-fn token_net(of: &ResNetConfig, tokens: usize, inputs: usize, outputs: usize, condition: usize) -> u64 {
+fn patch_net(of: &ResNetConfig, patches: usize, inputs: usize, outputs: usize, condition: usize) -> u64 {
     let width = of.width;
     let attends = of.heads > 0;
-    // Queries, keys, values and output; then each token's products with all others, twice.
-    let attention = if attends { dense(width, 4 * width) + 2 * dense(width, tokens) } else { 0 };
+    // Queries, keys, values and output; then each patch's products with all others, twice.
+    let attention = if attends { dense(width, 4 * width) + 2 * dense(width, patches) } else { 0 };
     let block = attention + 2 * dense(width, 4 * width);
     let films = of.layers as u64 * if attends { 2 } else { 1 } + 1;
     let all = dense(inputs, width) + of.layers as u64 * block + dense(width, outputs);
-    tokens as u64 * all + films * dense(condition, 2 * width)
+    patches as u64 * all + films * dense(condition, 2 * width)
 }
 
 #[cfg(test)]

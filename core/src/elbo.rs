@@ -1,5 +1,4 @@
-//! The bound of images, measured: the same draws for a seed on every platform, whether a folder is evaluated natively
-//! or one image in a browser.
+//! The ELBO of images. A seed gives the same draws on every platform, for a folder of images or for one in a browser.
 
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 use serde::{Deserialize, Serialize};
@@ -22,14 +21,14 @@ pub struct ImageElbo {
     pub entropy_floor: f64,
 }
 
-/// Measures 8-bit images of H·W pixels at `times` antithetic diffusion times each.
+/// The loss of 8-bit images of H·W pixels, at `times` antithetic diffusion times each.
 ///
-/// Image i draws from the stream ([`RngStream::Evaluation`], `first + i`) of `seed`, so that its terms do not depend on
-/// how a folder is cut into batches. `classes` has one label an image, where the model has classes.
+/// Image i draws from the stream ([`RngStream::Evaluation`], `first + i`) of `seed`, so its terms do not depend on how a
+/// folder is cut into batches. `classes` has one label per image, where the model has classes.
 ///
 /// # Errors
 /// The device cannot be read.
-#[expect(clippy::too_many_arguments, reason = "each is one thing that the figures depend on")]
+#[expect(clippy::too_many_arguments, reason = "the loss depends on each")]
 pub async fn measure<B: Backend>(
     networks: &Networks<B>,
     config: &ModelConfig,

@@ -1,4 +1,4 @@
-//! Errors, each naming what was wrong and what is accepted.
+//! Errors. Each names what is wrong and what is accepted.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -53,12 +53,12 @@ pub enum WeightsError {
     /// Shorter than its header says, or than any safetensors file.
     #[error("the file is truncated: it has {actual} bytes, and its header needs {needed}")]
     Truncated {
-        /// Bytes that the header promises.
+        /// Bytes that the header describes.
         needed: u64,
-        /// Bytes there are.
+        /// Bytes of the file.
         actual: u64,
     },
-    /// The bytes are something else.
+    /// The bytes are not a safetensors file.
     #[error("not a safetensors file: {0}")]
     NotSafetensors(String),
     /// No configuration in the metadata.
@@ -69,7 +69,7 @@ pub enum WeightsError {
     UnreadableMetadata {
         /// The key of the entry.
         key: &'static str,
-        /// What the JSON reader says.
+        /// The message of the JSON reader.
         reason: String,
     },
     /// Written by another version of the format.
@@ -80,12 +80,12 @@ pub enum WeightsError {
         /// The version that is read.
         known: u32,
     },
-    /// One of the two files was given where the other is needed.
+    /// The model's other file is needed.
     #[error("this is the {found} file of a model, and the {wanted} file is needed")]
     WrongPart {
-        /// What the file holds.
+        /// The part in the file.
         found: String,
-        /// What was asked for.
+        /// The part that is needed.
         wanted: String,
     },
     /// The encoder belongs to another model.
@@ -99,13 +99,13 @@ pub enum WeightsError {
     /// The configuration cannot be built.
     #[error("the file's configuration is not usable: {0}")]
     Config(#[from] ConfigError),
-    /// A tensor that the configuration needs is not there.
+    /// A tensor of the configuration is missing.
     #[error("tensor `{0}` is missing")]
     MissingTensor(String),
-    /// A tensor that the configuration has no place for.
+    /// A tensor that the configuration does not have.
     #[error("tensor `{0}` does not belong to the model that the configuration describes")]
     ExtraTensor(String),
-    /// A tensor of another shape.
+    /// A tensor has another shape.
     #[error("tensor `{name}` has shape {found:?}, and the configuration needs {expected:?}")]
     Shape {
         /// The tensor.
@@ -115,7 +115,7 @@ pub enum WeightsError {
         /// Its shape by the configuration.
         expected: Vec<usize>,
     },
-    /// A tensor that is neither f32 nor f16.
+    /// A tensor is neither f32 nor f16.
     #[error("tensor `{name}` is stored as {found}: F32 and F16 are accepted")]
     Dtype {
         /// The tensor.
@@ -123,12 +123,12 @@ pub enum WeightsError {
         /// Its type in the file.
         found: String,
     },
-    /// A value that no trained model holds.
+    /// A value is not finite.
     #[error("tensor `{name}` holds {value} at element {index}")]
     NotFinite {
         /// The tensor.
         name: String,
-        /// The place of the first such value.
+        /// The index of the first such value.
         index: usize,
         /// NaN or an infinity.
         value: f32,
@@ -141,7 +141,7 @@ pub enum WeightsError {
     TooLargeForHalf {
         /// The tensor.
         name: String,
-        /// The place of the first such value.
+        /// The index of the first such value.
         index: usize,
         /// The value.
         value: f32,

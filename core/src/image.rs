@@ -1,11 +1,11 @@
-//! Images as they leave the software: grey values, and PNG files that say, visibly and in their metadata, that they
-//! are synthetic.
+//! Images as they leave the software: grey values, and PNG files that are marked as synthetic, visibly and in their
+//! metadata.
 
 use font8x8::UnicodeFonts;
 pub use png::EncodingError;
 use serde::{Deserialize, Serialize};
 
-/// What stands in every picture that leaves the software.
+/// The text in every picture that leaves the software.
 pub const LABEL: &str = "SYNTHETIC - NOT FOR DIAGNOSIS";
 
 /// IPTC's term for media made by a trained model.
@@ -13,12 +13,12 @@ pub const DIGITAL_SOURCE_TYPE: &str = "http://cv.iptc.org/newscodes/digitalsourc
 
 const GLYPH: usize = 8;
 
-/// A grey value in [0, 1] as 8 bits: the one rounding used everywhere.
+/// A grey value in [0, 1] as 8 bits, rounded to the nearest.
 pub fn to_u8(value: f32) -> u8 {
     (value.clamp(0.0, 1.0) * 255.0).round() as u8
 }
 
-/// 8 bits as a grey value in [0, 1]: the pixel scaling that the model is trained on.
+/// 8 bits as a grey value in [0, 1], the scaling that the model is trained on.
 pub fn to_unit(value: u8) -> f32 {
     f32::from(value) / 255.0
 }
@@ -34,7 +34,7 @@ pub struct GreyImage {
     pub pixels: Vec<u8>,
 }
 
-/// How an image came about, for its metadata.
+/// How an image was made, for its metadata.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Origin {
     /// The software and its version.
@@ -59,7 +59,7 @@ impl GreyImage {
         Self { width, height, pixels: values[..width * height].iter().map(|&v| to_u8(v)).collect() }
     }
 
-    /// Copies `image` to this place; what falls outside is dropped.
+    /// Copies `image` to this place. Pixels outside are dropped.
     pub fn paste(&mut self, image: &GreyImage, left: usize, top: usize) {
         for (row, source) in image.pixels.chunks_exact(image.width.max(1)).enumerate() {
             if top + row >= self.height || left >= self.width {
@@ -71,7 +71,7 @@ impl GreyImage {
         }
     }
 
-    /// Equal images side by side in rows of `columns`, with a gap of 2 pixels.
+    /// Images of one size side by side in rows of `columns`, with a gap of 2 pixels.
     pub fn grid(images: &[GreyImage], columns: usize) -> Self {
         const GAP: usize = 2;
         let Some(first) = images.first() else { return Self::filled(0, 0, 0) };
@@ -85,7 +85,7 @@ impl GreyImage {
         grid
     }
 
-    /// Writes text in the 8×8 font; what falls outside is dropped.
+    /// Writes text in the 8×8 font. Pixels outside are dropped.
     pub fn text(&mut self, text: &str, left: usize, top: usize, value: u8) {
         for (i, c) in text.chars().enumerate() {
             let Some(glyph) = font8x8::BASIC_FONTS.get(c) else { continue };
@@ -100,7 +100,7 @@ impl GreyImage {
         }
     }
 
-    /// The image with [`LABEL`] in it: over the lowest rows where it fits into the width, else on lines below.
+    /// The image with [`LABEL`]: on its lowest rows where the text fits into the width, else on lines below it.
     #[must_use]
     pub fn labelled(&self) -> Self {
         let label_width = LABEL.chars().count() * GLYPH;
@@ -133,20 +133,20 @@ impl GreyImage {
         image
     }
 
-    /// A grey PNG whose metadata says that the picture is synthetic and how it was made.
+    /// A grey PNG. Its metadata mark it as synthetic and state how it was made.
     ///
     /// # Errors
-    /// The encoder's: an empty image, or text that PNG cannot hold.
+    /// The image is empty, or PNG cannot hold a text.
     pub fn to_png(&self, origin: &Origin) -> Result<Vec<u8>, EncodingError> {
         encode(self.width, self.height, &[&self.pixels], 0, origin)
     }
 }
 
-/// An animated PNG of images of one size, shown for `delay_ms` each, for ever; marked as
+/// An animated PNG of images of one size, each shown for `delay_ms`, in a loop. It is marked as
 /// [`to_png`](GreyImage::to_png) does.
 ///
 /// # Errors
-/// The encoder's: no or empty images, images of several sizes, or text that PNG cannot hold.
+/// There are no images, they are empty or of several sizes, or PNG cannot hold a text.
 pub fn to_apng(frames: &[GreyImage], delay_ms: u16, origin: &Origin) -> Result<Vec<u8>, EncodingError> {
     let (width, height) = frames.first().map_or((0, 0), |frame| (frame.width, frame.height));
     let pixels: Vec<&[u8]> = frames.iter().map(|frame| frame.pixels.as_slice()).collect();

@@ -10,9 +10,9 @@
 //!
 //! | symbol | meaning |
 //! | --- | --- |
-//! | x | image, grey values in [0, 1], `[B, H·W]` |
+//! | x | image of H·W pixels, grey values in [0, 1], `[B, H·W]` |
 //! | f | latent of x, the clean end of the diffusion, `[B, D]` |
-//! | t ∈ [0, 1] | diffusion time, 0 least noisy, 1 most noisy |
+//! | t ∈ [0, 1] | diffusion time, from 0 without noise to 1 with the most noise |
 //! | γ(t) | −log SNR, strictly increasing from γ_min to γ_max |
 //! | α², σ² | sigmoid(−γ), sigmoid(γ): α² + σ² = 1 |
 //! | z_t | α_t f + σ_t ε with ε ~ N(0, I), `[B, D]` |
@@ -23,15 +23,15 @@
 //!
 //! A module uses only those above it in this list, which `cargo xtask lint` checks.
 //!
-//! - [`error`], [`math`] (the formulas, as numbers), [`axis`] (ticks and curves of charts, as numbers), [`rng`] (where randomness comes from), [`config`] (sizes and presets),
-//!   [`image`] (pictures that say that they are synthetic)
+//! - [`error`], [`math`] (scalar formulas), [`axis`] (ticks and curves of charts), [`rng`] (random numbers), [`config`] (sizes
+//!   and presets), [`image`] (pictures, marked as synthetic)
 //! - [`nn`]: dense layers and residual blocks, on the whole image and on its patches
 //! - [`autoencoder`]: images to latents and back
-//! - [`diffusion`]: the noise [schedule](diffusion::schedule) γ(t), the [terms of the bound](diffusion::loss), the
-//!   [ScoreNet](diffusion::score_net)
-//! - [`model`]: all of it put together
-//! - [`objective`] (a training step's gradient), [`sampler`] (the reverse process), [`elbo`] (the bound of images,
-//!   measured), [`cost`] (operations and time), [`weights`] (the file format)
+//! - [`diffusion`]: the noise [schedule](diffusion::schedule) γ(t), the [loss](diffusion::loss) and its
+//!   [terms](diffusion::terms), the [ScoreNet](diffusion::score_net)
+//! - [`model`]: all networks with their losses, and what a sampler needs of them
+//! - [`objective`] (the gradient of a training step), [`sampler`] (the reverse process), [`elbo`] (the loss of given images),
+//!   [`cost`] (operations and time), [`weights`] (the file format)
 //!
 //! # Example
 //!

@@ -5,7 +5,7 @@ pub fn sigmoid(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
 }
 
-/// α²(γ) = sigmoid(−γ), the variance kept of the signal.
+/// α²(γ) = sigmoid(−γ), the share of the signal's variance.
 pub fn alpha_squared(gamma: f64) -> f64 {
     sigmoid(-gamma)
 }
@@ -25,8 +25,8 @@ pub fn bits_per_dim(nats: f64, dimensions: usize) -> f64 {
     nats / (dimensions as f64 * std::f64::consts::LN_2)
 }
 
-/// Antithetic diffusion times of a batch, t_i = (u + i/B) mod 1 for one u ∈ [0, 1); in discrete time of
-/// `steps` steps rounded up, t ← ⌈t·T⌉/T (Kingma et al. 2021, appendix I.1).
+/// Antithetic diffusion times of a batch, t_i = (u + i/B) mod 1 for one u ∈ [0, 1) (Kingma et al. 2021, appendix I.1). In
+/// discrete time of T = `steps` they are rounded up, t ← ⌈t·T⌉/T.
 pub fn antithetic_times(u: f64, batch: usize, steps: Option<u32>) -> Vec<f64> {
     let continuous = (0..batch).map(|i| (u + i as f64 / batch as f64) % 1.0);
     match steps {
@@ -65,7 +65,7 @@ pub fn bernoulli_nll(logit: f64, x: f64) -> f64 {
     softplus(logit) - x * logit
 }
 
-/// Entropy of a Bernoulli variable of mean x in nats: the least [`bernoulli_nll`] that any logit reaches.
+/// Entropy of a Bernoulli variable of mean x in nats: the minimum of [`bernoulli_nll`] over all logits.
 pub fn bernoulli_entropy(x: f64) -> f64 {
     let term = |p: f64, ln_p: f64| if p > 0.0 { -p * ln_p } else { 0.0 };
     term(x, x.ln()) + term(1.0 - x, (-x).ln_1p())

@@ -1,14 +1,14 @@
 //! The gradient of a training step.
 //!
-//! The networks and the schedule are trained on different quantities. In continuous time the bound depends on the
-//! schedule's endpoints only, so its interior is trained to lower the *variance* of the loss estimate instead
-//! (Kingma et al. 2021, appendix H): on the squared diffusion loss, whose gradient is 2 L_i ∂L_i/∂η. One backward pass
-//! serves both: γ and its rate enter the loss as leaves, and their gradients are then carried into the schedule's
-//! parameters, plainly for the endpoints, and times 2 L_i (over the batch's mean L) for the interior. In discrete time
-//! the bound does depend on the interior, and all of the schedule takes the plain gradient.
+//! The networks and the schedule minimise different quantities. In continuous time the variational bound depends on the
+//! schedule's endpoints only, so its interior minimises the *variance* of the loss estimate instead (Kingma et al. 2021,
+//! appendix H): the squared diffusion loss, whose gradient is 2 L_i ∂L_i/∂η. One backward pass serves both. γ and γ′ enter
+//! the loss as leaves. Their gradients then continue into the schedule's parameters: unchanged for the endpoints, and times
+//! 2 L_i over the batch's mean L for the interior. In discrete time the bound does depend on the interior, and the whole
+//! schedule has the unchanged gradient.
 //!
-//! A batch may be taken in parts, on one device or on several: [`gradients`] of the parts are summed, and
-//! [`complete_gradients`] makes of the sum what the whole batch would have given.
+//! A batch may be computed in parts, on one device or on several. The [`gradients`] of the parts are summed, and
+//! [`complete_gradients`] turns the sum into the gradient of the whole batch.
 
 use burn::module::{AutodiffModule, Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
@@ -19,7 +19,7 @@ use crate::autoencoder::Encoder;
 use crate::config::{ModelConfig, ScheduleKind, Stage, TrainingConfig};
 use crate::diffusion::loss::{LossTerms, latent_kl};
 use crate::diffusion::terms::Terms;
-use crate::model::{BatchGammas, DiffusionRate, LatentNoise, Networks, mean_of_draws};
+use crate::model::{BatchGammas, DiffusionWeight, LatentNoise, Networks, mean_of_draws};
 
 /// A batch to train on.
 #[derive(Clone, Debug)]
@@ -28,16 +28,17 @@ pub struct Batch<B: AutodiffBackend> {
     pub x: Tensor<B, 2>,
     /// Labels `[B]`, where the model has classes.
     pub classes: Option<Tensor<B, 1, Int>>,
-    /// Diffusion times, K an image: the time of draw k of image i stands at k·B + i.
+    /// Diffusion times, K per image: that of draw k of image i is at k·B + i.
     pub times: Vec<f64>,
     /// The noise.
     pub noise: LatentNoise<B>,
 }
 
-/// The loss terms and the gradient of the weighted objective, in nats, **summed** over the images of a part of a
-/// batch and multiplied by `loss_scale`, which keeps small gradients above the smallest number of float16. The two
-/// auxiliary losses, which are means over pixels, count once a pixel. [`complete_gradients`] must follow. Only what the
-/// stage trains has a gradient; terms that nothing is trained on are zeros unless `all_terms` are wanted.
+/// The loss terms of a part of a batch, and the gradient of the weighted objective in nats.
+///
+/// The gradient is **summed** over the images and multiplied by `loss_scale`, which keeps small gradients within the range
+/// of float16. [`complete_gradients`] must follow. The auxiliary losses are means over pixels and count once per pixel.
+/// Only what the stage trains has a gradient. Terms that train nothing are zeros unless `all_terms` are wanted.
 pub fn gradients<B: AutodiffBackend>(
     networks: &Networks<B>,
     encoder: &Encoder<B>,
@@ -85,7 +86,7 @@ pub fn gradients<B: AutodiffBackend>(
     let trains_schedule = config.schedule.kind != ScheduleKind::Linear && stage.has_diffusion();
     let schedule = trains_schedule
         .then(|| schedule_gradients(networks, config, *diffusion_steps, &times, &leaves, &draws, &grads));
-    // In a stage of its own, a part of the networks is trained and the others stay as they are.
+    // Each stage trains its part of the networks.
     let mut gradients = match stage {
         Stage::Joint => GradientsParams::from_module(&mut grads, networks),
         Stage::Diffusion => GradientsParams::from_module(&mut grads, &networks.score_net),
@@ -105,18 +106,18 @@ pub fn gradients<B: AutodiffBackend>(
     Gradients { terms, weighted_diffusion: diffusion.inner(), gradients }
 }
 
-/// What a part of a batch gives.
+/// The loss and the gradient of a part of a batch.
 #[derive(Debug)]
 pub struct Gradients<B: AutodiffBackend> {
     /// The loss terms of each image, each `[B]`.
     pub terms: Terms<Tensor<B::InnerBackend, 1>>,
-    /// The diffusion loss of each image as the objective weighs it over γ, `[B]`.
+    /// The diffusion loss of each image with the objective's weights over γ, `[B]`.
     pub weighted_diffusion: Tensor<B::InnerBackend, 1>,
     /// The gradient, summed over the images.
     pub gradients: GradientsParams,
 }
 
-/// The losses where encoder and decoder stay as they are, so that nothing of them is kept for a backward pass.
+/// The loss where encoder and decoder are not trained: they have no backward pass.
 fn losses_of_diffusion<B: AutodiffBackend>(
     networks: &Networks<B>,
     encoder: &Encoder<B>,
@@ -148,14 +149,16 @@ fn as_leaves<B: AutodiffBackend>(gammas: BatchGammas<B>) -> BatchGammas<B> {
         min: leaf(gammas.min),
         max: leaf(gammas.max),
         at_t: leaf(gammas.at_t),
-        rate: match gammas.rate {
-            DiffusionRate::Continuous { gamma_prime } => DiffusionRate::Continuous { gamma_prime: leaf(gamma_prime) },
-            DiffusionRate::Discrete { gamma_s, steps } => DiffusionRate::Discrete { gamma_s: leaf(gamma_s), steps },
+        weight: match gammas.weight {
+            DiffusionWeight::Continuous { gamma_prime } => {
+                DiffusionWeight::Continuous { gamma_prime: leaf(gamma_prime) }
+            }
+            DiffusionWeight::Discrete { gamma_s, steps } => DiffusionWeight::Discrete { gamma_s: leaf(gamma_s), steps },
         },
     }
 }
 
-/// Carries the gradients at the leaves into the schedule's parameters.
+/// Continues the gradients at the leaves into the schedule's parameters.
 fn schedule_gradients<B: AutodiffBackend>(
     networks: &Networks<B>,
     config: &ModelConfig,
@@ -184,15 +187,15 @@ fn schedule_gradients<B: AutodiffBackend>(
     };
 
     let mut surrogate = pull(&leaves.min, min.clone(), None) + pull(&leaves.max, max.clone(), None);
-    match &leaves.rate {
-        DiffusionRate::Discrete { gamma_s, .. } => {
+    match &leaves.weight {
+        DiffusionWeight::Discrete { gamma_s, .. } => {
             let now = networks.gammas_with_endpoints(times, diffusion_steps, min, max, &device);
             surrogate = surrogate + pull(&leaves.at_t, now.at_t, None);
-            if let DiffusionRate::Discrete { gamma_s: value, .. } = now.rate {
+            if let DiffusionWeight::Discrete { gamma_s: value, .. } = now.weight {
                 surrogate = surrogate + pull(gamma_s, value, None);
             }
         }
-        DiffusionRate::Continuous { gamma_prime } => {
+        DiffusionWeight::Continuous { gamma_prime } => {
             let times: Vec<f32> = times.iter().map(|&t| t as f32).collect();
             let (position, slope) = schedule.position(Tensor::from_floats(times.as_slice(), &device));
             let range = max - min.clone();
@@ -225,9 +228,9 @@ impl<B: burn::tensor::backend::Backend> ModuleVisitor<B> for Merge<'_> {
     }
 }
 
-/// Makes the gradient of a whole batch from the summed [`gradients`] of its parts: divides by the images and by the
-/// loss scale, and in continuous time the schedule's interior by the batch's mean [weighted diffusion
-/// loss](Gradients::weighted_diffusion) `[1]`, in nats.
+/// Turns the sum of the [`gradients`] of a batch's parts into the gradient of the batch. It divides by the number of images
+/// and by the loss scale and, in continuous time, the gradient of the schedule's interior by the batch's mean [weighted
+/// diffusion loss](Gradients::weighted_diffusion) `[1]`, in nats.
 pub fn complete_gradients<B: AutodiffBackend>(
     gradients: &mut GradientsParams,
     networks: &Networks<B>,
@@ -244,7 +247,7 @@ pub fn complete_gradients<B: AutodiffBackend>(
     }
 }
 
-/// Scales the whole gradient down to a norm of at most `max_norm`; returns the norm before, `[1]`.
+/// Scales the whole gradient down to a norm of at most `max_norm`, and returns the norm before, `[1]`.
 pub fn clip_global_norm<B: AutodiffBackend, M: AutodiffModule<B>>(
     gradients: &mut GradientsParams,
     module: &M,

@@ -1,4 +1,4 @@
-//! Randomness, drawn on the host: a seed gives the same noise to the bit on every platform and backend.
+//! Random numbers, drawn on the host: a seed gives the same bits on every platform and backend.
 //!
 //! The generator is ChaCha with 8 rounds. Its 32-byte key is, little endian,
 //! `seed: u64 ‖ stream: u64 ‖ index: u64 ‖ "vdmnoise"`, with a zero nonce and a block counter from zero; each draw
@@ -8,7 +8,7 @@
 //! - normal: Box–Muller in float64 by `libm` (the same code on every platform), two values from two uniforms,
 //!   r = √(−2 ln(1 − u₁)): r cos 2πu₂, then r sin 2πu₂, rounded to float32.
 //!
-//! This layout is part of the file format's promise that a seed names an image: a test pins its values.
+//! A seed and a weights file determine an image, so this layout must not change. A test pins its values.
 
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 use rand_chacha::{
@@ -16,7 +16,7 @@ use rand_chacha::{
     rand_core::{RngCore, SeedableRng},
 };
 
-/// Which of the independent streams of a seed. The numbers are pinned: they are part of the key.
+/// The independent streams of a seed. Their numbers are part of the key and must not change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
 pub enum RngStream {
@@ -104,7 +104,7 @@ impl Rng {
     }
 }
 
-/// Noise `[seeds, dim]`, each row from its own seed: an image does not depend on the others of its batch.
+/// Noise `[seeds, dim]`, each row from its own seed, so that an image does not depend on the others of its batch.
 pub fn seeded_noise<B: Backend>(
     seeds: &[u64],
     stream: RngStream,
@@ -116,11 +116,11 @@ pub fn seeded_noise<B: Backend>(
     Tensor::from_data(TensorData::new(values, [seeds.len(), dim]), device)
 }
 
-/// The point at `weight` ∈ [0, 1] on the great circle from `a` to `b`, with a norm between theirs: between two draws of
-/// normal noise, each such point is as likely as a draw, where the straight line passes nearer to the mean.
+/// The point at `weight` ∈ [0, 1] on the great circle from `a` to `b`, with a norm between theirs. Between two draws of
+/// normal noise each such point has the norm of a draw, while points on the straight line are closer to the mean.
 ///
-/// sin((1 − w) θ) / sin θ · a + sin(w θ) / sin θ · b, with θ the angle between a and b (Shoemake 1985); the straight
-/// line where they are parallel. At 0 and 1 it gives `a` and `b` themselves.
+/// sin((1 − w) θ) / sin θ · a + sin(w θ) / sin θ · b, with the angle θ between a and b (Shoemake 1985), and the straight
+/// line where they are parallel. At 0 and 1 it is exactly `a` and `b`.
 pub fn slerp(a: &[f32], b: &[f32], weight: f64) -> Vec<f32> {
     let dot = |x: &[f32], y: &[f32]| x.iter().zip(y).map(|(&x, &y)| f64::from(x) * f64::from(y)).sum::<f64>();
     let cosine = dot(a, b) / libm::sqrt(dot(a, a) * dot(b, b));

@@ -1,4 +1,4 @@
-//! Reverse-time sampling as steps that the host drives: progress, previews and cancelling stay outside.
+//! Reverse-time sampling, step by step. The caller owns the loop, so progress, previews and cancelling are its own.
 
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ use crate::math::{alpha_squared, sigma_squared};
 use crate::model::{Condition, Vdm};
 use crate::rng::{Rng, RngStream, seeded_noise, slerp};
 
-/// How z_s follows from z_t.
+/// How z_s is computed from z_t.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Display, EnumString, IntoStaticStr, VariantArray,
 )]
@@ -40,7 +40,7 @@ impl Sampler {
         self.into()
     }
 
-    /// The times that a run from `t` passes, from `t` itself to 0: one more than steps.
+    /// The times of a run from `t`, from `t` itself to 0: one more than steps.
     pub fn times(self, schedule: &NoiseSchedule, t: f64, steps: usize) -> Vec<f64> {
         let left = |i: usize| 1.0 - i as f64 / steps as f64;
         let equal_in_gamma = |i: usize| match left(i) {
@@ -144,7 +144,7 @@ pub struct SamplingOptions {
 }
 
 impl SamplingOptions {
-    /// The most steps that are taken.
+    /// The maximum number of steps.
     pub const MAX_STEPS: usize = 100_000;
 
     /// Checks the options against a model.
@@ -162,20 +162,20 @@ impl SamplingOptions {
     }
 }
 
-/// A step that was taken.
+/// A finished step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Step {
     /// Number of the step, from 1.
     pub number: usize,
     /// Steps in all.
     pub of: usize,
-    /// The time that the latent is at now.
+    /// The latent's time after the step.
     pub t: f64,
     /// γ there.
     pub gamma: f64,
 }
 
-/// Samples on their way from t to 0, one seed an image.
+/// Samples on their way from t to 0, with one seed per image.
 #[derive(Clone, Debug)]
 pub struct Trajectory<B: Backend> {
     options: SamplingOptions,
@@ -208,9 +208,8 @@ impl<B: Backend> Trajectory<B> {
         Self::from_latent(model, options, seeds, z, 1.0)
     }
 
-    /// Starts from `frames` points of noise at even distances on the great circle between the noise of two seeds, see
-    /// [`slerp`]: the first is the image of seed `from`, the last that of seed `to`. Fresh noise of ancestral steps is
-    /// that of `from` for all.
+    /// Starts from `frames` points at even distances on the great circle between the noise of two seeds, see [`slerp`]. The
+    /// first gives the image of seed `from`, the last that of seed `to`. All use the ancestral steps' noise of `from`.
     ///
     /// # Errors
     /// Options that do not fit the model.
@@ -252,8 +251,8 @@ impl<B: Backend> Trajectory<B> {
         Ok(Self { options, seeds: seeds.to_vec(), times, gammas, position: 0, z, f_hat: None })
     }
 
-    /// Reconstruction: encodes images x `[seeds, H·W]`, takes them to time `t` with noise from their seeds, and starts
-    /// there. With small t the image comes back; with t = 1 only what the schedule lets through is left of it.
+    /// Reconstruction: encodes images x `[seeds, H·W]`, diffuses them to time `t` with noise from their seeds, and starts
+    /// there. A small t gives the image back. At t = 1 little of it is left.
     ///
     /// # Errors
     /// As [`from_latent`](Self::from_latent).
@@ -270,7 +269,7 @@ impl<B: Backend> Trajectory<B> {
         Self::from_latent(model, options, seeds, z, t)
     }
 
-    /// The seed of each image, of its fresh noise and its grain.
+    /// The seed of each image's fresh noise and grain.
     pub fn seeds(&self) -> &[u64] {
         &self.seeds
     }
@@ -280,7 +279,7 @@ impl<B: Backend> Trajectory<B> {
         self.times.len() - 1
     }
 
-    /// The times that the latent passes, from its start to 0: one more than steps.
+    /// The latent's times, from the start to 0: one more than steps.
     pub fn times(&self) -> &[f64] {
         &self.times
     }
@@ -290,7 +289,7 @@ impl<B: Backend> Trajectory<B> {
         &self.gammas
     }
 
-    /// The time that the latent is at.
+    /// The latent's time.
     pub fn t(&self) -> f64 {
         self.times[self.position]
     }
@@ -300,12 +299,12 @@ impl<B: Backend> Trajectory<B> {
         &self.z
     }
 
-    /// The last step's f̂, the predicted clean latent `[B, D]`; none before the first step.
+    /// f̂ of the last step, the predicted clean latent `[B, D]`. None before the first step.
     pub fn f_hat(&self) -> Option<&Tensor<B, 2>> {
         self.f_hat.as_ref()
     }
 
-    /// Takes the next step, or none if t = 0 is reached.
+    /// Takes the next step. None if t = 0 is reached.
     pub fn step(&mut self, model: &Vdm<B>) -> Option<Step> {
         let i = self.position;
         if i >= self.steps() {
@@ -342,13 +341,13 @@ impl<B: Backend> Trajectory<B> {
         Some(Step { number: i + 1, of: self.steps(), t: self.times[i + 1], gamma: self.gammas[i + 1] })
     }
 
-    /// The images `[B, H·W]` of z_0 / α_0, with the grain of their seeds; of the present z_t / α_t before the end.
+    /// The images `[B, H·W]` of z_0 / α_0, with the grain of their seeds. Before the end, those of z_t / α_t.
     pub fn decode(&self, model: &Vdm<B>) -> Tensor<B, 2> {
         let alpha = alpha_squared(self.gammas[self.position]).sqrt();
         model.decode_with_grain(self.z.clone() / alpha, &self.seeds)
     }
 
-    /// The images of the predicted clean latent: what the model believes at this step.
+    /// The images `[B, H·W]` of the predicted clean latent.
     pub fn decode_prediction(&self, model: &Vdm<B>) -> Tensor<B, 2> {
         match &self.f_hat {
             Some(f_hat) => model.decode_with_grain(f_hat.clone(), &self.seeds),

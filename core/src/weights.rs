@@ -1,7 +1,7 @@
 //! The file of weights: safetensors, f32 or f16, with the configuration and provenance in its metadata.
 //!
-//! Safetensors' metadata is a map from strings to strings without an order. All of ours is one JSON object under the
-//! key `medical-vdm`, so that the same weights give the same bytes, and the same hash:
+//! The metadata of safetensors is an unordered map of strings. Ours is one JSON object under the key `medical-vdm`, so that
+//! the same weights give the same bytes and the same hash:
 //!
 //! | field | value |
 //! | --- | --- |
@@ -10,10 +10,10 @@
 //! | `config` | [`ModelConfig`]; in older files it holds the sampling options too |
 //! | `sampling` | [`SamplingConfig`]; in a sampling file only |
 //! | `provenance` | [`Provenance`] |
-//! | `sampling_sha256` | in an encoder's file: the hash of the sampling file that it belongs to; else null |
+//! | `sampling_sha256` | in an encoder file: the hash of the sampling file that it belongs to; else null |
 //!
-//! A model is two files, since sampling does without the encoder. Tensors are row-major and little endian; a dense
-//! layer's `weight` is `[inputs, outputs]`, so that y = x W + b.
+//! A model is two files, because sampling does not need the encoder. Tensors are row-major and little endian. A dense layer's
+//! `weight` is `[inputs, outputs]`: y = x W + b.
 
 use std::collections::HashMap;
 
@@ -30,7 +30,7 @@ use crate::error::{BackendError, WeightsError};
 use crate::model::Networks;
 use crate::nn::params::ParamBuilder;
 
-/// The version of the format that is written and read.
+/// The version of the format.
 pub const FORMAT_VERSION: u32 = 1;
 const METADATA_KEY: &str = "medical-vdm";
 
@@ -39,15 +39,15 @@ const METADATA_KEY: &str = "medical-vdm";
 pub struct Provenance {
     /// The name of the model, usually its preset's.
     pub name: String,
-    /// What it was trained on, in words.
+    /// What it was trained on.
     pub data: String,
-    /// How many images.
+    /// Number of training images.
     pub images: u64,
     /// Optimizer steps taken.
     pub training_steps: u64,
     /// The seed of the training.
     pub seed: u64,
-    /// The day, as YYYY-MM-DD.
+    /// Day of the training's end, as YYYY-MM-DD.
     pub date: String,
     /// Licence of the weights.
     pub license: String,
@@ -95,7 +95,7 @@ struct Metadata<'a> {
     sampling_sha256: Option<&'a str>,
 }
 
-/// What a file says of itself.
+/// The metadata of a file, and its tensors' names and shapes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Header {
     /// Which of the two files it is.
@@ -106,7 +106,7 @@ pub struct Header {
     pub sampling: SamplingConfig,
     /// Where it comes from.
     pub provenance: Provenance,
-    /// In an encoder's file, the hash of the sampling file that it belongs to.
+    /// In an encoder file, the hash of the sampling file that it belongs to.
     pub sampling_sha256: Option<String>,
     /// Name, type and shape of each tensor, by name.
     pub tensors: Vec<TensorInfo>,
@@ -134,12 +134,12 @@ fn parse(bytes: &[u8]) -> Result<SafeTensors<'_>, WeightsError> {
         return Err(WeightsError::Truncated { needed: 8, actual });
     };
     let header = u64::from_le_bytes(*prefix);
-    // A header of this many bytes cannot be one; safetensors itself refuses more.
+    // The limit of safetensors itself.
     if header > 100_000_000 {
         return Err(WeightsError::NotSafetensors(format!("its first 8 bytes give a header of {header} bytes")));
     }
     if header + 8 > actual {
-        // Text and images fail here too: say what it is rather than what is missing.
+        // Text and images fail here too: such a file is not truncated, but of another kind.
         if bytes.get(8) != Some(&b'{') {
             return Err(WeightsError::NotSafetensors("its header does not start with `{`".into()));
         }
@@ -164,10 +164,10 @@ fn data_bytes(header: &[u8]) -> u64 {
     entries.values().filter_map(|entry| entry.get("data_offsets")?.get(1)?.as_u64()).max().unwrap_or(0)
 }
 
-/// Reads what a file says of itself, without building anything.
+/// Reads the header of a file, without building networks.
 ///
 /// # Errors
-/// All that [`load`] checks before it allocates.
+/// Those of [`load`] that do not need the tensors' values.
 pub fn read_header(bytes: &[u8]) -> Result<Header, WeightsError> {
     let file = parse(bytes)?;
     let (_, metadata) =
@@ -214,7 +214,7 @@ pub fn read_header(bytes: &[u8]) -> Result<Header, WeightsError> {
 /// Builds the networks of a sampling file, without an encoder.
 ///
 /// # Errors
-/// One for each way in which a file can be wrong, see [`WeightsError`].
+/// The file is not valid, see [`WeightsError`].
 pub fn load<B: Backend>(bytes: &[u8], device: &B::Device) -> Result<(Header, Networks<B>), WeightsError> {
     let header = read_header(bytes)?;
     expect_part(&header, Part::Sampling)?;
@@ -225,10 +225,10 @@ pub fn load<B: Backend>(bytes: &[u8], device: &B::Device) -> Result<(Header, Net
     Ok((header, networks))
 }
 
-/// Builds the encoder of an encoder's file.
+/// Builds the encoder of an encoder file.
 ///
 /// # Errors
-/// As [`load`], and where it belongs to another sampling file than the one with the hash `sampling_sha256`.
+/// As [`load`], and the file does not belong to the sampling file with the hash `sampling_sha256`.
 pub fn load_encoder<B: Backend>(
     bytes: &[u8],
     sampling_sha256: &str,
@@ -257,7 +257,7 @@ fn expect_part(header: &Header, wanted: Part) -> Result<(), WeightsError> {
 /// The bytes of the sampling file.
 ///
 /// # Errors
-/// The device cannot be read; a value that is not finite, or too large for f16.
+/// The device cannot be read, or a value is not finite or too large for f16.
 pub fn save<B: Backend>(
     networks: &Networks<B>,
     config: &ModelConfig,
@@ -274,7 +274,7 @@ pub fn save<B: Backend>(
     )
 }
 
-/// The bytes of the encoder's file, tied to the sampling file with the hash `sampling_sha256`.
+/// The bytes of the encoder file that belongs to the sampling file with the hash `sampling_sha256`.
 ///
 /// # Errors
 /// As [`save`].
@@ -303,7 +303,7 @@ pub struct Parameter {
     pub values: Vec<f32>,
 }
 
-/// Every parameter of the networks, the encoder's too if it is there.
+/// Every parameter of the networks, including the encoder's if it is loaded.
 ///
 /// # Errors
 /// The device cannot be read.
@@ -372,7 +372,7 @@ impl Collector {
 }
 
 impl<B: Backend> ModuleVisitor<B> for Collector {
-    // Which variant of an enum it is follows from the configuration, and has no place in a name.
+    // The configuration determines the variant of an enum, so names do not hold it.
     fn enter_module(&mut self, name: &str, container_type: &str) {
         if !container_type.starts_with("Enum:") {
             self.path.push(name.to_owned());

@@ -494,17 +494,17 @@ fn clipping_scales_the_whole_gradient() {
     let total = |numbers: &Numbers| numbers.0.values().map(|(_, g)| norm(g).powi(2)).sum::<f64>().sqrt();
     let length = total(&before);
     let device = Default::default();
-    let mut clip = |most: f64| {
-        let norm = clip_global_norm::<Trained, _>(&mut gradients, &fixture.networks, most, &device);
+    let mut clip = |max_norm: f64| {
+        let norm = clip_global_norm::<Trained, _>(&mut gradients, &fixture.networks, max_norm, &device);
         (values(norm)[0], collect(&inner, Some(&gradients)))
     };
 
-    let (told, after) = clip(2.0 * length);
-    assert!((told / length - 1.0).abs() < 1e-5, "{told} for {length}");
+    let (found, after) = clip(2.0 * length);
+    assert!((found / length - 1.0).abs() < 1e-5, "{found} for {length}");
     assert!(before.0.iter().all(|(id, (_, g))| g == &after.0[id].1), "a short gradient stays as it is");
 
-    let (told, after) = clip(0.1 * length);
-    assert!((told / length - 1.0).abs() < 1e-5, "the norm is told as it was");
+    let (found, after) = clip(0.1 * length);
+    assert!((found / length - 1.0).abs() < 1e-5, "the norm before clipping is returned");
     assert!((total(&after) / (0.1 * length) - 1.0).abs() < 1e-5);
     for (id, (name, gradient)) in &before.0 {
         for (a, b) in gradient.iter().zip(&after.0[id].1) {

@@ -71,9 +71,9 @@ fn overlap_add_is_the_transpose_of_windows() {
 
 #[test]
 fn a_shift_moves_an_eighth_each_way() {
-    let tokens: Vec<f32> = (0..6 * 8).map(|i| (i / 8 * 10 + i % 8) as f32).collect();
-    let shifted = values(GRID.shift(Tensor::from_data(TensorData::new(tokens, [6, 8]), &FlexDevice)));
-    // Token 2 is in row 1, column 0: below it 4, above it 0, right of it 3, left of it nothing.
+    let features: Vec<f32> = (0..6 * 8).map(|i| (i / 8 * 10 + i % 8) as f32).collect();
+    let shifted = values(GRID.shift(Tensor::from_data(TensorData::new(features, [6, 8]), &FlexDevice)));
+    // Patch 2 is in row 1, column 0: below it 4, above it 0, right of it 3, left of it nothing.
     assert_eq!(shifted[2 * 8..3 * 8], [40.0, 1.0, 32.0, 0.0, 24.0, 25.0, 26.0, 27.0]);
 }
 
@@ -279,7 +279,7 @@ fn coarse_autoguidance_extrapolates_from_the_gaussian_prediction() {
 }
 
 #[test]
-fn a_fresh_codec_that_keeps_all_coefficients_loses_nothing() {
+fn a_fresh_autoencoder_that_keeps_all_coefficients_loses_nothing() {
     // Before training, encoder and decoder are the transform and its inverse, whatever the order and the scales.
     let config = ModelConfig { latent_dim: 4 * 256, ..config() };
     let mean_squares: Vec<f64> = (0..256).map(|k| 1.0 + (k as f64 * 0.7).sin()).collect();
@@ -304,7 +304,7 @@ fn a_selection_keeps_the_strongest_and_evens_them_out() {
     // Proportional to √λ, 1 in the mean.
     assert!((squares[0] / squares[2] - 4.0).abs() < 1e-5 && (squares[1] / squares[2] - 2.0).abs() < 1e-5);
     assert!((squares.iter().sum::<f64>() / 3.0 - 1.0).abs() < 1e-5);
-    // What is left is coefficient 2, of which half the range is the most; half a grey level is said of the others.
+    // Coefficient 2 is left, with at most half the range. The others have half a grey level.
     let half_a_level = (0.5f32 / 255.0).ln();
     for (found, expected) in selection.ln_left.iter().zip([half_a_level, half_a_level, -0.69, half_a_level]) {
         assert!((found - expected).abs() < 0.01, "{found} for {expected}");
@@ -313,7 +313,7 @@ fn a_selection_keeps_the_strongest_and_evens_them_out() {
 
 #[test]
 fn grain_has_the_strength_that_the_decoder_gives() {
-    // A fresh decoder says e^−4.2 for each coefficient of an orthonormal transform: so each pixel has this deviation.
+    // A fresh decoder predicts e^−4.2 for each coefficient of an orthonormal transform: so each pixel has this deviation.
     let model = model();
     let f = Tensor::zeros([64, model.config.latent_dim], &FlexDevice);
     let seeds: Vec<u64> = (0..64).collect();
@@ -372,7 +372,7 @@ fn contrast_makes_quiet_patches_quieter_and_strong_ones_stronger() {
         };
         let (plain, contrasted) = (grain(0.0), grain(0.5));
         let expected = (0.5 * above.unwrap_or(ln_s - (2.0f64 / 255.0).ln())).exp();
-        // What is clipped to black or white, or is next to nothing, says nothing of its factor.
+        // Pixels that are clipped to black or white, or nearly 0, have no ratio.
         let known = plain.iter().zip(&contrasted).filter(|(p, c)| p.abs() > 1e-4 && c.abs() < 0.3);
         let ratios: Vec<f64> = known.map(|(p, c)| f64::from(c / p)).collect();
         assert!(ratios.len() > 100, "{} ratios", ratios.len());
@@ -395,7 +395,7 @@ fn grain_is_stronger_where_the_mean_image_has_fine_structure() {
         let even = values(model.decode_with_grain(f.clone(), &[5]) - shown.clone());
         model.sampling.grain_structure = true;
         let uneven = values(model.decode_with_grain(f, &[5]) - shown);
-        // Noise near 0 says nothing of its factor.
+        // Noise near 0 has no ratio.
         let ratios = uneven.into_iter().zip(even).map(|(u, e)| if e.abs() < 1e-3 { f32::NAN } else { u / e });
         ratios.collect::<Vec<f32>>()
     };
@@ -482,11 +482,11 @@ fn an_image_does_not_depend_on_its_batch() {
 
 #[test]
 fn sharp_models_are_as_large_as_they_say() {
-    // Two bytes a number, all that sampling needs: 30 MB at most, the encoder 10 MB more.
-    for (preset, most) in [(Preset::Sharp, 30_000_000), (Preset::SharpSmall, 20_000_000)] {
+    // Two bytes per number: at most 30 MB for sampling, and 10 MB for the encoder.
+    for (preset, max) in [(Preset::Sharp, 30_000_000), (Preset::SharpSmall, 20_000_000)] {
         let networks = Networks::<Flex>::new(&preset.model(), 0, &FlexDevice).expect("valid");
         let encoder = networks.encoder.as_ref().map_or(0, |encoder| encoder.num_params());
-        assert!(2 * (networks.num_params() - encoder) < most, "{}: {}", preset.name(), networks.num_params());
+        assert!(2 * (networks.num_params() - encoder) < max, "{}: {}", preset.name(), networks.num_params());
         assert!(2 * encoder < 10_000_000);
     }
 }

@@ -5,8 +5,8 @@ use vdm::rng::{Rng, RngStream};
 
 #[test]
 fn uniforms_are_pinned() {
-    let first = |seed, purpose, index| {
-        let mut stream = Rng::new(seed, purpose, index);
+    let first = |seed, stream, index| {
+        let mut stream = Rng::new(seed, stream, index);
         [stream.uniform(), stream.uniform(), stream.uniform()]
     };
     assert_eq!(first(0, RngStream::Prior, 0), [0.33115122244999495, 0.6366016949038487, 0.04957697084913393]);
@@ -17,8 +17,8 @@ fn uniforms_are_pinned() {
 
 #[test]
 fn normals_are_pinned_to_the_bit() {
-    let bits = |seed, purpose, index| {
-        Rng::new(seed, purpose, index).normals(9).into_iter().map(f32::to_bits).collect::<Vec<_>>()
+    let bits = |seed, stream, index| {
+        Rng::new(seed, stream, index).normals(9).into_iter().map(f32::to_bits).collect::<Vec<_>>()
     };
     // Nine values: more than a block of the cipher.
     let pinned: [(u64, RngStream, u64, [u32; 9]); 4] = [
@@ -59,8 +59,8 @@ fn normals_are_pinned_to_the_bit() {
             ],
         ),
     ];
-    for (seed, purpose, index, expected) in pinned {
-        assert_eq!(bits(seed, purpose, index), expected, "seed {seed}, {purpose:?} {index}");
+    for (seed, stream, index, expected) in pinned {
+        assert_eq!(bits(seed, stream, index), expected, "seed {seed}, {stream:?} {index}");
     }
 }
 
@@ -70,8 +70,8 @@ fn orders_are_pinned() {
 }
 
 #[test]
-fn the_numbers_of_the_purposes_are_pinned() {
-    let purposes = [
+fn the_numbers_of_the_streams_are_pinned() {
+    let streams = [
         RngStream::Weights,
         RngStream::Prior,
         RngStream::Step,
@@ -81,6 +81,11 @@ fn the_numbers_of_the_purposes_are_pinned() {
         RngStream::Order,
         RngStream::Evaluation,
         RngStream::Phantom,
+        RngStream::Augmentation,
+        RngStream::Grain,
+        RngStream::Coarse,
+        RngStream::TrainingNoise,
+        RngStream::TrainingStart,
     ];
-    assert!(purposes.iter().enumerate().all(|(i, &purpose)| purpose as usize == i));
+    assert!(streams.iter().enumerate().all(|(i, &stream)| stream as usize == i));
 }

@@ -392,7 +392,7 @@ fn numbers_must_be_finite() {
             other => panic!("{other}"),
         }
     }
-    // The place is told too, and half precision is checked the same.
+    // The error names the place, and half precision is checked in the same way.
     let mut parts = Parts::of(&sampling_file(Precision::F16));
     parts.tensor("decoder.net.output.bias").3[2 * 7..2 * 8].copy_from_slice(&[0x00, 0x7e]);
     let error = refusal(&parts.bytes());

@@ -79,7 +79,7 @@ fn made_up(folder: &Path, config: &ModelConfig, sampling: &SamplingConfig) -> Pa
     let networks = Networks { schedule, ..fresh.map(&mut Noise(0)) };
     let rank = config.score_net.gaussian_rank;
     let coarse =
-        config.grid().map_or(0, |grid| grid.tokens() * GAUSSIAN_CHANNELS.min(config.latent_dim / grid.tokens()));
+        config.grid().map_or(0, |grid| grid.patches() * GAUSSIAN_CHANNELS.min(config.latent_dim / grid.patches()));
     let draw = |index, count| Rng::new(2, RngStream::Weights, index).normals(count);
     let variances = |index, count| draw(index, count).into_iter().map(|v: f32| 0.1 + v * v).collect();
     let networks = networks.with_latent_statistics(

@@ -3,20 +3,20 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, activation::sigmoid, backend::Backend};
 
-use super::{Decoded, vector};
+use crate::autoencoder::decoded::Decoded;
 use crate::config::ModelConfig;
 use crate::error::WeightsError;
 use crate::nn::dense::{Gains, ResNet};
-use crate::nn::params::{Init, ParamBuilder};
+use crate::nn::params::{Init, ParamBuilder, vector};
 
-/// Inputs are scaled by this over their number. An optimizer of Adam's kind moves each weight equally, so that the sum
-/// over all pixels would otherwise move faster the larger the image is.
+/// Inputs are multiplied by this over their number. Adam and its variants move each weight by the same amount, so without
+/// it the sum over all pixels would move faster the larger the image is.
 pub const INPUT_SCALE: f64 = 1280.0;
 
 /// The whole image to its latent.
 #[derive(Module, Debug)]
 pub struct DenseEncoder<B: Backend> {
-    /// The mean training image, which the input is measured from; it is not trained.
+    /// The mean training image, which is subtracted from the input. It is not trained.
     pub(super) mean: Param<Tensor<B, 1>>,
     pub(super) net: ResNet<B>,
     #[module(skip)]

@@ -34,9 +34,9 @@ use crate::nn::patch_grid::Border;
 /// ln s₀, two grey levels of 255, about which the contrast among patches is.
 pub const LN_PIVOT: f64 = -4.848;
 /// Most of ln s̄ − ln s₀ that the contrast counts.
-pub const MOST_ABOVE_PIVOT: f64 = 1.0;
+pub const MAX_ABOVE_PIVOT: f64 = 1.0;
 
-/// −log density of the differences `[B, H·W]` under the standard deviations e^ln_s, `[B·tokens, patch²]`, per image
+/// −log density of the differences `[B, H·W]` under the standard deviations e^ln_s, `[B·P, patch²]`, per image
 /// `[B]` in nats.
 pub(crate) fn negative_log_density<B: Backend>(
     difference: Tensor<B, 2>,
@@ -56,7 +56,7 @@ pub const CELLS: usize = 4;
 /// Standard normal numbers that grain takes for an image: one for each coefficient of each patch, then, where it has a
 /// spread, those of n, row by row.
 pub fn noise_len(config: &ModelConfig, sampling: &SamplingConfig) -> usize {
-    let cells = config.grid().filter(|_| sampling.grain_spread > 0.0).map_or(0, |grid| grid.tokens() * CELLS * CELLS);
+    let cells = config.grid().filter(|_| sampling.grain_spread > 0.0).map_or(0, |grid| grid.patches() * CELLS * CELLS);
     config.pixels() + cells
 }
 
@@ -80,7 +80,7 @@ pub fn interpolation(patches: usize, patch: usize) -> Vec<f32> {
 /// Standard deviations of S₁, S₂ and S₃, in patches.
 pub const SMOOTHING: [f64; 3] = [1.0 / 16.0, 1.0 / 8.0, 3.0 / 8.0];
 /// ε, in squared grey values: below a tenth of a grey level of 255 there is no structure.
-pub const LEAST_STRUCTURE: f64 = 1e-7;
+pub const MIN_STRUCTURE: f64 = 1e-7;
 
 /// Smooths a side of so many pixels: `[side, side]` row by row, Gaussians in rows of sum 1.
 pub fn smoothing(side: usize, deviation: f64) -> Vec<f32> {
@@ -113,12 +113,12 @@ fn structure<B: Backend>(mean: Tensor<B, 2>, grid: PatchGrid) -> Tensor<B, 2> {
         })
     });
     let power = (mean.clone() - along_both(mean, fine)).square();
-    let over = along_both(power.clone(), near) + LEAST_STRUCTURE;
-    let ratio = over / (along_both(power, around.clone()) + LEAST_STRUCTURE);
+    let over = along_both(power.clone(), near) + MIN_STRUCTURE;
+    let ratio = over / (along_both(power, around.clone()) + MIN_STRUCTURE);
     (ratio.clone() / along_both(ratio, around)).sqrt()
 }
 
-/// e^(a n − a²) for each pixel `[B, H·W]`, of the numbers of n `[B, tokens · CELLS²]`.
+/// e^(a n − a²) for each pixel `[B, H·W]`, of the numbers of n `[B, patches · CELLS²]`.
 fn local_strength<B: Backend>(noise: Tensor<B, 2>, spread: f64, grid: PatchGrid) -> Tensor<B, 2> {
     let PatchGrid { rows, columns, patch } = grid;
     let matrices = [rows, columns].map(|patches| {
@@ -128,7 +128,7 @@ fn local_strength<B: Backend>(noise: Tensor<B, 2>, spread: f64, grid: PatchGrid)
     (along_both(noise, matrices) * spread - spread * spread).exp()
 }
 
-/// Grain `[B, H·W]` of the standard deviations e^ln_s `[B·tokens, patch²]`, standard noise `[B, noise_len]` and the mean
+/// Grain `[B, H·W]` of the standard deviations e^ln_s `[B·P, patch²]`, standard noise `[B, noise_len]` and the mean
 /// image `[B, H·W]`.
 pub(crate) fn draw<B: Backend>(
     ln_s: Tensor<B, 2>,
@@ -142,7 +142,7 @@ pub(crate) fn draw<B: Backend>(
     let synthesis = lapped::tensor::<B>(grid.patch, &ln_s.device()).transpose();
     let ln_s = match sampling.grain_contrast {
         0.0 => ln_s,
-        b => ln_s.clone() + (ln_s.mean_dim(1) - LN_PIVOT).clamp_max(MOST_ABOVE_PIVOT) * b,
+        b => ln_s.clone() + (ln_s.mean_dim(1) - LN_PIVOT).clamp_max(MAX_ABOVE_PIVOT) * b,
     };
     let coefficients = ln_s.exp() * noise.clone().narrow(1, 0, pixels).reshape(shape);
     let mut grain = grid.overlap_add(coefficients.matmul(synthesis), Border::Wrap);

@@ -1,5 +1,6 @@
-//! Images to latents and back: on the whole image, as in the paper, or on patches.
+//! Images to latents and back: on the whole image as in the paper, or on patches.
 
+mod decoded;
 pub mod dense;
 pub mod grain;
 pub mod lapped;
@@ -11,12 +12,13 @@ use burn::tensor::{Tensor, backend::Backend};
 use crate::autoencoder::lapped::LappedSelection;
 use crate::config::{ComputePrecision, ModelConfig};
 use crate::error::WeightsError;
-use crate::nn::params::ParamBuilder;
+use crate::nn::params::{ParamBuilder, vector};
 
+pub use decoded::Decoded;
 pub use dense::{DenseDecoder, DenseEncoder};
 pub use patches::{GrainHead, PatchDecoder, PatchEncoder};
 
-/// Images to latents. Which of the two it is has no place in the names of its parameters: the configuration says it.
+/// Images to latents. The names of its parameters do not depend on the variant, which the configuration determines.
 #[derive(Module, Debug)]
 #[expect(clippy::large_enum_variant, reason = "a model has one of them")]
 pub enum Encoder<B: Backend> {
@@ -34,7 +36,7 @@ impl<B: Backend> Encoder<B> {
         }
     }
 
-    /// x `[B, H·W]` in [0, 1] → f `[B, latent_dim]`.
+    /// x `[B, H·W]` in [0, 1] → f `[B, D]`.
     pub fn forward(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
         match self {
             Encoder::Dense(encoder) => encoder.forward(x),
@@ -49,7 +51,7 @@ impl<B: Backend> Encoder<B> {
         }
     }
 
-    /// Measures its input from the mean training image `[H·W]`.
+    /// Sets the mean training image `[H·W]`, which is subtracted from the input.
     pub(crate) fn with_mean_image(self, mean: &[f64], device: &B::Device) -> Self {
         match self {
             Encoder::Dense(encoder) => {
@@ -61,7 +63,7 @@ impl<B: Backend> Encoder<B> {
         }
     }
 
-    /// On patches, tells it which coefficients of the lapped transform a latent holds.
+    /// Sets the coefficients of the lapped transform that a latent holds, on patches.
     pub(crate) fn with_lapped_transform(self, selection: &LappedSelection, device: &B::Device) -> Self {
         match self {
             Encoder::Patches(encoder) => Encoder::Patches(encoder.with_lapped_transform(selection, device)),
@@ -70,18 +72,7 @@ impl<B: Backend> Encoder<B> {
     }
 }
 
-/// What a decoder says of an image.
-#[derive(Clone, Debug)]
-pub struct Decoded<B: Backend> {
-    /// Logits of an independent Bernoulli a pixel, `[B, H·W]`.
-    pub logits: Tensor<B, 2>,
-    /// The mean image, `[B, H·W]`; on patches it may lie a little outside of [0, 1].
-    pub mean: Tensor<B, 2>,
-    /// Natural logarithms of the standard deviations of grain, `[B·tokens, patch²]`, see [`grain`](crate::autoencoder::grain).
-    pub ln_grain: Option<Tensor<B, 2>>,
-}
-
-/// Latents to images; as for the [encoder](Encoder), its parameters' names do not say which of the two it is.
+/// Latents to images. As with the [encoder](Encoder), the names of its parameters do not depend on the variant.
 #[derive(Module, Debug)]
 #[expect(clippy::large_enum_variant, reason = "a model has one of them")]
 pub enum Decoder<B: Backend> {
@@ -99,7 +90,7 @@ impl<B: Backend> Decoder<B> {
         }
     }
 
-    /// f `[B, latent_dim]` → the mean image's logits, and grain where there is any.
+    /// f `[B, D]` → the mean image, its logits, and the strength of grain where the model has it.
     pub fn decode(&self, f: Tensor<B, 2>) -> Decoded<B> {
         match self {
             Decoder::Dense(decoder) => decoder.decode(f),
@@ -107,7 +98,7 @@ impl<B: Backend> Decoder<B> {
         }
     }
 
-    /// f `[B, latent_dim]` → logits `[B, H·W]`.
+    /// f `[B, D]` → logits `[B, H·W]`.
     pub fn forward(&self, f: Tensor<B, 2>) -> Tensor<B, 2> {
         self.decode(f).logits
     }
@@ -119,7 +110,7 @@ impl<B: Backend> Decoder<B> {
         }
     }
 
-    /// Starts at the mean training image `[H·W]`.
+    /// Sets the mean training image `[H·W]`, which the decoder starts from.
     pub(crate) fn with_mean_image(self, mean: &[f64], device: &B::Device) -> Self {
         match self {
             Decoder::Dense(decoder) => Decoder::Dense(decoder.with_mean_image(mean, device)),
@@ -129,7 +120,7 @@ impl<B: Backend> Decoder<B> {
         }
     }
 
-    /// Takes the grain of another decoder on patches, or has none where that has none.
+    /// Replaces the grain's network by that of another decoder, or removes it where the other has none. On patches only.
     #[must_use]
     pub fn with_grain_of(self, other: Self) -> Self {
         match (self, other) {
@@ -140,15 +131,11 @@ impl<B: Backend> Decoder<B> {
         }
     }
 
-    /// On patches, tells it which coefficients of the lapped transform a latent holds.
+    /// Sets the coefficients of the lapped transform that a latent holds, on patches.
     pub(crate) fn with_lapped_transform(self, selection: &LappedSelection, device: &B::Device) -> Self {
         match self {
             Decoder::Patches(decoder) => Decoder::Patches(decoder.with_lapped_transform(selection, device)),
             dense @ Decoder::Dense(_) => dense,
         }
     }
-}
-
-fn vector<B: Backend>(values: &[f64], device: &B::Device) -> Tensor<B, 1> {
-    Tensor::from_data(values, device).require_grad()
 }

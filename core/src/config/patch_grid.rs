@@ -12,12 +12,12 @@ pub struct PatchGrid {
 }
 
 impl PatchGrid {
-    /// Tokens of an image.
-    pub fn tokens(&self) -> usize {
+    /// Number P of patches of an image.
+    pub fn patches(&self) -> usize {
         self.rows * self.columns
     }
 
-    /// Pixels of a window: a patch with half a patch on each side.
+    /// Pixels of a window: a patch and half a patch around it.
     pub fn window(&self) -> usize {
         4 * self.patch * self.patch
     }

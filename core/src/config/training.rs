@@ -31,7 +31,7 @@ impl ComputePrecision {
     }
 }
 
-/// What turns gradients into steps.
+/// The optimizer.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Display, EnumString, IntoStaticStr, VariantArray,
 )]
@@ -53,11 +53,11 @@ pub enum OptimizerKind {
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
 pub enum Stage {
-    /// Everything at once, as in the paper.
+    /// All networks at once, as in the paper.
     #[default]
     Joint,
-    /// Encoder and decoder. The bound has z_0 ~ N(0, I) in the place of the diffusion: KL(q(z_0|x) ‖ N(0, I)) stands as
-    /// the latent term, and there is no diffusion term.
+    /// Encoder and decoder. The bound has the prior z_0 ~ N(0, I) instead of the diffusion: its latent term is
+    /// KL(q(z_0|x) ‖ N(0, I)), and there is no diffusion term.
     Autoencoder,
     /// The decoder, on the latents of a trained encoder; the bound is that of [`Stage::Autoencoder`].
     Decoder,
@@ -74,7 +74,7 @@ impl Stage {
         matches!(self, Stage::Joint | Stage::Diffusion)
     }
 
-    /// Whether the encoder stays as the weights that the run starts from have it.
+    /// Whether the encoder of the weights that the run starts from stays unchanged.
     pub fn keeps_encoder(self) -> bool {
         matches!(self, Stage::Decoder | Stage::Diffusion)
     }
@@ -91,26 +91,26 @@ impl Stage {
 pub struct TrainingConfig {
     /// What is trained.
     pub stage: Stage,
-    /// What turns gradients into steps.
+    /// The optimizer.
     #[serde(default)]
     pub optimizer: OptimizerKind,
     /// Optimizer steps.
     pub steps: u64,
-    /// Images a step, over all devices.
+    /// Images per step, over all devices.
     pub batch: usize,
-    /// Parts that a device takes its share of a batch in, one after another: the same gradient in less memory.
+    /// Parts that a device computes its share of a batch in, one after another: the same gradient in less memory.
     pub accumulation: usize,
     /// Precision of the matrix products.
     pub precision: ComputePrecision,
-    /// Half-lives, in images, of the averages of the weights that are kept (Karras et al. 2022, 2024).
+    /// Half-lives, in images, of the moving averages of the weights (Karras et al. 2022, 2024).
     pub ema_half_lives: Vec<u64>,
-    /// A half-life is at most this fraction of the images seen so far, so that an average forgets the start.
+    /// A half-life is at most this fraction of the images seen so far, so that an average forgets the initial weights.
     pub ema_rampup: f64,
-    /// Steps of 256 images that the [coarse](crate::diffusion::coarse) network is trained for, where there is one and it has not
-    /// been, before the first step of the diffusion's stage.
+    /// Steps of 256 images that train the [coarse](crate::diffusion::coarse) network before the first step of the diffusion
+    /// stage, where the model has one that is not trained yet.
     #[serde(default)]
     pub coarse_steps: u64,
-    /// Diffusion times drawn an image and step.
+    /// Diffusion times drawn per image and step.
     pub times_per_image: usize,
     /// Peak learning rate.
     pub learning_rate: f64,
@@ -126,9 +126,9 @@ pub struct TrainingConfig {
     pub epsilon: f64,
     /// Decoupled weight decay.
     pub weight_decay: f64,
-    /// Largest norm of the gradient of the whole objective, in nats a pixel; larger ones are scaled down.
+    /// Maximum norm of the gradient of the objective, in nats per pixel. Larger gradients are scaled down.
     pub clip_norm: f64,
-    /// Discrete time of so many steps in the diffusion loss; continuous time where absent.
+    /// Steps T of discrete time in the diffusion loss; continuous time where absent.
     pub diffusion_steps: Option<u32>,
     /// Weights of the loss terms.
     pub objective: ObjectiveWeights,
@@ -150,8 +150,8 @@ pub struct ObjectiveWeights {
     pub gradient_difference: f64,
     /// Weight of the grain's −log density, where the decoder has grain.
     pub grain: f64,
-    /// b of the weight sigmoid(γ + b) of the diffusion loss at γ, which spends less on the last digits of f
-    /// (Hoogeboom et al., *Simpler diffusion*, 2024); the bound's own loss where absent. What is reported is the bound.
+    /// b of the weight sigmoid(γ + b) of the diffusion loss at γ, which gives less weight to the last digits of f (Hoogeboom
+    /// et al., *Simpler diffusion*, 2024). The bound's own weights where absent. Reports always give the bound.
     #[serde(default)]
     pub sigmoid_bias: Option<f64>,
 }
@@ -240,7 +240,7 @@ impl TrainingConfig {
         Ok(())
     }
 
-    /// What an average keeps of itself in a step, for a half-life in images, when `images` have been seen.
+    /// The factor of a moving average in a step, for a half-life in images, when `images` have been seen.
     pub fn ema_decay(&self, half_life: u64, images: u64) -> f64 {
         let half_life = (half_life as f64).min(self.ema_rampup * images as f64);
         if half_life > 0.0 { 0.5f64.powf(self.batch as f64 / half_life) } else { 0.0 }

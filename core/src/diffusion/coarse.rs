@@ -17,8 +17,8 @@ use burn::tensor::{Int, Tensor, activation::sigmoid, backend::Backend};
 use crate::diffusion::score_net::ScoreNet;
 use crate::nn::dense::time_embedding;
 
-/// Least weight of a draw's components in the mean, in the loss.
-const LEAST_SIGNAL: f64 = 0.02;
+/// Added to the mean weight of a draw's components in the loss.
+const MIN_SIGNAL: f64 = 0.02;
 
 /// Principal components to learn from.
 #[derive(Clone, Debug)]
@@ -51,5 +51,5 @@ pub fn loss<B: Backend>(
     let velocity = noise * c - unit * d;
     let predicted = net.velocity(noisy, time_embedding(tau, net.embedding_dim()), classes);
     let errors = ((velocity - predicted).square() * c_2.clone()).sum_dim(1);
-    (errors / (c_2.mean_dim(1) + LEAST_SIGNAL)).squeeze_dim(1)
+    (errors / (c_2.mean_dim(1) + MIN_SIGNAL)).squeeze_dim(1)
 }

@@ -1,7 +1,7 @@
-//! The noise of Gaussian latents: what would be the best prediction if latents were normally distributed.
+//! The noise of Gaussian latents: the best prediction if latents were normally distributed.
 //!
-//! A ScoreNet on tokens predicts what is left beside it, so that a short training already has the means and the
-//! correlations of the whole chest right, which take a network alone very long to learn. The covariance is that of the
+//! A ScoreNet on patches predicts the difference from it. A short training then already has the means and correlations of
+//! the whole chest right, which a network alone learns slowly. The covariance is that of the
 //! first R principal components of each patch's first numbers, which hold the coarse structure; what they leave, and all
 //! other numbers, are taken as independent.
 
@@ -12,19 +12,19 @@ use crate::config::{GAUSSIAN_CHANNELS, PatchGrid};
 use crate::error::WeightsError;
 use crate::nn::params::{Init, ParamBuilder};
 
-/// Mean and covariance U diag(λ) Uᵀ + diag(ν) of latents; not trained by gradients but measured.
+/// Mean and covariance U diag(λ) Uᵀ + diag(ν) of latents. They are measured, not trained by gradients.
 #[derive(Module, Debug)]
 pub struct GaussianNoise<B: Backend> {
     /// μ, `[D]`.
     pub(crate) mean: Param<Tensor<B, 1>>,
-    /// U, orthonormal, `[tokens · channels, R]`.
+    /// U, orthonormal, `[patches · channels, R]`.
     pub(crate) components: Param<Tensor<B, 2>>,
     /// λ, `[R]`.
     pub(crate) variances: Param<Tensor<B, 1>>,
     /// ν, the variance of each number beside the components, `[D]`.
     pub(crate) rest: Param<Tensor<B, 1>>,
     #[module(skip)]
-    pub(crate) tokens: usize,
+    pub(crate) patches: usize,
     #[module(skip)]
     pub(crate) channels: usize,
 }
@@ -49,13 +49,13 @@ impl<B: Backend> GaussianNoise<B> {
         grid: PatchGrid,
         p: &mut ParamBuilder<'_, B>,
     ) -> Result<Self, WeightsError> {
-        let tokens = grid.tokens();
-        let channels = GAUSSIAN_CHANNELS.min(dim / tokens);
+        let patches = grid.patches();
+        let channels = GAUSSIAN_CHANNELS.min(dim / patches);
         Ok(Self {
-            tokens,
+            patches,
             channels,
             mean: p.param("mean", [dim], Init::Constant(0.0))?,
-            components: p.param("components", [tokens * channels, rank], Init::Constant(0.0))?,
+            components: p.param("components", [patches * channels, rank], Init::Constant(0.0))?,
             variances: p.param("variances", [rank], Init::Constant(1.0))?,
             rest: p.param("rest", [dim], Init::Constant(1.0))?,
         })
@@ -73,15 +73,15 @@ impl<B: Backend> GaussianNoise<B> {
 
     fn scores_of_centred(&self, f: Tensor<B, 2>) -> Tensor<B, 2> {
         let [batch, dim] = f.dims();
-        let first = f.reshape([batch, self.tokens, dim / self.tokens]).narrow(2, 0, self.channels);
-        first.reshape([batch, self.tokens * self.channels]).matmul(self.components.val().detach())
+        let first = f.reshape([batch, self.patches, dim / self.patches]).narrow(2, 0, self.channels);
+        first.reshape([batch, self.patches * self.channels]).matmul(self.components.val().detach())
     }
 
     /// ε̂ = σ (α² (U diag(λ) Uᵀ + diag(ν)) + σ²)⁻¹ (z − α μ) for z `[B, D]` and γ `[B]` or `[1]`, taking U to be
     /// orthogonal to what is beside it.
     ///
-    /// `velocity` may say more of the components: it is given them at unit variance, `[B, R]`, and gives their velocity,
-    /// see [`coarse`](crate::diffusion::coarse).
+    /// `velocity` may improve on the components: from them at unit variance, `[B, R]`, it predicts their velocity, see
+    /// [`coarse`](crate::diffusion::coarse).
     pub fn predict(
         &self,
         z: Tensor<B, 2>,
@@ -96,12 +96,12 @@ impl<B: Backend> GaussianNoise<B> {
         let (inside, outside) = (precision(row(&self.variances)), precision(row(&self.rest)));
         let centred = z - row(&self.mean) * alpha_2.clone().sqrt();
         let [batch, dim] = centred.dims();
-        let (all, some) = (dim / self.tokens, self.channels);
+        let (all, some) = (dim / self.patches, self.channels);
         let scores = self.scores_of_centred(centred.clone());
         let back = components.transpose();
         let spread = |x: Tensor<B, 2>| {
-            let x = x.reshape([batch, self.tokens, some]);
-            let zeros = Tensor::zeros([batch, self.tokens, all - some], &x.device());
+            let x = x.reshape([batch, self.patches, some]);
+            let zeros = Tensor::zeros([batch, self.patches, all - some], &x.device());
             let x = if all > some { Tensor::cat(vec![x, zeros], 2) } else { x };
             x.reshape([batch, dim])
         };

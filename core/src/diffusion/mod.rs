@@ -1,4 +1,4 @@
-//! The diffusion: the noise schedule, the bound's terms, and the networks that predict noise.
+//! The diffusion: the noise schedule, the terms of the loss, and the networks that predict noise.
 
 pub mod coarse;
 pub mod gaussian;

@@ -84,7 +84,7 @@ impl NoiseSchedule {
     /// The time t ∈ [0, 1] of a γ between the endpoints, to float64's precision.
     pub fn time(&self, gamma: f64) -> f64 {
         let (mut low, mut high) = (0.0, 1.0);
-        // Each halving gives a bit.
+        // Each bisection gives one bit.
         for _ in 0..60 {
             let middle = 0.5 * (low + high);
             if self.gamma(middle) < gamma { low = middle } else { high = middle }
@@ -92,7 +92,7 @@ impl NoiseSchedule {
         0.5 * (low + high)
     }
 
-    /// τ = (γ − γ_min) / (γ_max − γ_min), what the ScoreNet is told of the time.
+    /// τ = (γ − γ_min) / (γ_max − γ_min), the time that the ScoreNet is conditioned on.
     pub fn tau(&self, gamma: f64) -> f64 {
         (gamma - self.gamma_min) / (self.gamma_max - self.gamma_min)
     }
@@ -141,7 +141,7 @@ impl<B: Backend> ScheduleParams<B> {
                 ScheduleKind::Monotonic { hidden, .. } => Some(p.scope("monotonic", |p| {
                     Ok(MonotonicParams {
                         linear_weight: p.param("linear_weight", [1], Init::Constant(1.0))?,
-                        // Slopes and centres spread over t ∈ [0, 1], small steps: nearly linear at first.
+                        // Slopes and centres spread over t ∈ [0, 1], with small steps: nearly linear at first.
                         hidden_weight: p.param("hidden_weight", [hidden], Init::Uniform(2.0, 8.0))?,
                         hidden_bias: p.param("hidden_bias", [hidden], Init::Uniform(-4.0, 4.0))?,
                         output_weight: p.param("output_weight", [hidden], Init::Uniform(0.05, 0.15))?,

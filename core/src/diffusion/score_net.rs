@@ -12,8 +12,8 @@ use crate::nn::dense::{Gains, ResNet};
 use crate::nn::params::{Init, ParamBuilder};
 use crate::nn::patch_net::PatchNet;
 
-/// What is added to α where the clean latent is taken out of a noisy one.
-pub const LEAST_ALPHA: f64 = 0.1;
+/// Added to α where the clean latent is computed from a noisy one.
+pub const MIN_ALPHA: f64 = 0.1;
 
 /// Residual blocks on the whole latent, or on its patches.
 #[derive(Module, Debug)]
@@ -28,7 +28,7 @@ pub enum Body<B: Backend> {
 /// Predicts the noise ε in z_t.
 #[derive(Module, Debug)]
 pub struct ScoreNet<B: Backend> {
-    /// One row a class, and a last one for "no class"; absent in an unconditional model.
+    /// One row per class, and a last one for "no class". Absent in an unconditional model.
     class_embedding: Option<Param<Tensor<B, 2>>>,
     condition_1: Linear<B>,
     condition_2: Linear<B>,
@@ -64,8 +64,8 @@ impl<B: Backend> ScoreNet<B> {
                     ResNet::build(&score.blocks(), sizes, Some(dim), gains, p).map(Body::Dense)
                 }
                 Some(grid) => {
-                    let channels = config.latent_dim / grid.tokens();
-                    // With a Gaussian prediction, what it takes for the clean latent is an input too.
+                    let channels = config.latent_dim / grid.patches();
+                    // With a Gaussian prediction, the clean latent that it implies is an input too.
                     let inputs = if rank > 0 { 2 * channels } else { channels };
                     PatchNet::build(&score.blocks(), [inputs, channels], Some(dim), grid, p).map(Body::Patches)
                 }
@@ -80,12 +80,12 @@ impl<B: Backend> ScoreNet<B> {
         }
     }
 
-    /// Labels a model was built for.
+    /// Number of labels.
     pub fn classes(&self) -> usize {
         self.class_embedding.as_ref().map_or(0, |e| e.dims()[0] - 1)
     }
 
-    /// The Gaussian prediction that it starts from.
+    /// The Gaussian prediction that the network's output is added to.
     pub fn gaussian(&self) -> Option<&GaussianNoise<B>> {
         self.gaussian.as_ref()
     }
@@ -95,8 +95,7 @@ impl<B: Backend> ScoreNet<B> {
         self.condition_2.weight.dims()[0]
     }
 
-    /// What a ScoreNet on the whole latent adds to z, `[B, latent_dim]`: as a coarse one it is a
-    /// [velocity](crate::diffusion::coarse).
+    /// The network's output on the whole latent, `[B, D]`: a [velocity](crate::diffusion::coarse) in a coarse ScoreNet.
     pub(crate) fn velocity(
         &self,
         z: Tensor<B, 2>,
@@ -110,13 +109,15 @@ impl<B: Backend> ScoreNet<B> {
         }
     }
 
-    /// z `[B, latent_dim]`, γ `[B]` or `[1]`, embedded times `[B or 1, embedding_dim]` → ε̂ `[B, latent_dim]`.
+    /// z `[B, D]`, γ `[B]` or `[1]`, embedded times `[B or 1, embedding_dim]` → ε̂ `[B, D]`.
     ///
-    /// `classes` `[B]` holds labels, [`classes`](Self::classes) itself standing for "no class"; it is ignored by an
-    /// unconditional model. On the whole latent ε̂ is z and the network's output, as in the paper. On patches the
-    /// network's output F is a velocity α ε − σ f (Salimans and Ho 2022), or what is left of one beside the Gaussian
-    /// prediction, which the network of the `coarse` structure may improve: ε̂ = σ z + α F, or ε̂ = ε̂_Gauss + α F. With
-    /// autoguidance w it is ε̂_Gauss + (1 + w) α F, and so for what the coarse network adds to ε̂_Gauss.
+    /// `classes` `[B]` holds labels, where [`classes`](Self::classes) itself stands for "no class". An unconditional model
+    /// ignores it.
+    ///
+    /// On the whole latent ε̂ = z + F with the network's output F, as in the paper. On patches F is a velocity α ε − σ f
+    /// (Salimans and Ho 2022), ε̂ = σ z + α F. With a Gaussian prediction, which the `coarse` network may improve, F is the
+    /// difference from that prediction's velocity, ε̂ = ε̂_Gauss + α F. Autoguidance w makes it ε̂_Gauss + (1 + w) α F, and
+    /// acts on what the coarse network adds to ε̂_Gauss in the same way.
     pub fn forward(
         &self,
         z: Tensor<B, 2>,
@@ -132,20 +133,20 @@ impl<B: Backend> ScoreNet<B> {
             Body::Patches(net) => net,
         };
         let [batch, dim] = z.dims();
-        let count = net.grid.tokens();
-        let tokens = |x: Tensor<B, 2>| x.reshape([batch * count, dim / count]);
+        let count = net.grid.patches();
+        let patches = |x: Tensor<B, 2>| x.reshape([batch * count, dim / count]);
         let scale = |gamma: Tensor<B, 1>| sigmoid(gamma).sqrt().unsqueeze_dim::<2>(1); // [B or 1, 1]
         let (alpha, sigma) = (scale(gamma.clone().neg()), scale(gamma.clone()));
         let (start, input) = match &self.gaussian {
-            None => (z.clone() * sigma, tokens(z)),
+            None => (z.clone() * sigma, patches(z)),
             Some(gaussian) => {
                 let counted = 1.0 + autoguidance.coarse;
                 let velocity =
                     coarse.map(|coarse| move |s: Tensor<B, 2>| coarse.velocity(s, embedded_time, classes) * counted);
                 let predicted = gaussian.predict(z.clone(), gamma, velocity);
-                // Not divided by a small α, which would leave nothing but rounding.
+                // Division by a small α would leave nothing but rounding.
                 let clean = z.clone() - predicted.clone() * sigma;
-                (predicted, Tensor::cat(vec![tokens(z), tokens(clean / (alpha.clone() + LEAST_ALPHA))], 1))
+                (predicted, Tensor::cat(vec![patches(z), patches(clean / (alpha.clone() + MIN_ALPHA))], 1))
             }
         };
         start + net.forward(input, Some(&condition)).reshape([batch, dim]) * (alpha * (1.0 + autoguidance.score_net))

@@ -1,4 +1,4 @@
-//! The terms of the loss, in whatever form: tensors of a batch, numbers of an image, means in bits.
+//! The terms of the loss, of any type: tensors of a batch, numbers of an image, means in bits.
 
 use burn::tensor::{Tensor, backend::Backend};
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! What the networks are built of: dense layers, their modulation, and the paper's residual blocks of two of them.
+//! Dense layers, their modulation, and the paper's residual blocks of two of them.
 
 use burn::module::Module;
 use burn::nn::{LayerNorm, Linear};
@@ -24,8 +24,8 @@ pub fn time_embedding<B: Backend>(tau: Tensor<B, 1>, dim: usize) -> Tensor<B, 2>
     Tensor::cat(vec![arguments.clone().sin(), arguments.cos()], 1)
 }
 
-/// x W + b, the product in another precision where one is asked for. Its result, the bias and the weights themselves
-/// stay float32, and so do the gradients.
+/// x W + b, with the product in another precision where one is asked for. Its result, the bias, the weights and the
+/// gradients stay float32.
 pub(crate) fn dense<B: Backend>(layer: &Linear<B>, x: Tensor<B, 2>, compute: ComputePrecision) -> Tensor<B, 2> {
     let weight = layer.weight.val();
     let y = match half(compute) {
@@ -38,8 +38,8 @@ pub(crate) fn dense<B: Backend>(layer: &Linear<B>, x: Tensor<B, 2>, compute: Com
     }
 }
 
-/// x W for x `[N, F]`, the rows in parts of [`PART`] where they can be cut so: the gradient of W is then the sum of as
-/// many products, among which a GPU divides its work, where one sum over all rows is a few long ones.
+/// x W for x `[N, F]`, with the rows in parts of [`PART`] where N is a multiple of it. The gradient of W is then a sum of
+/// many products that a GPU computes in parallel, instead of a few long sums over all rows.
 fn product<B: Backend>(x: Tensor<B, 2>, weight: Tensor<B, 2>) -> Tensor<B, 2> {
     let ([rows, inputs], [_, outputs]) = (x.dims(), weight.dims());
     if rows <= PART || !rows.is_multiple_of(PART) {
@@ -51,8 +51,8 @@ fn product<B: Backend>(x: Tensor<B, 2>, weight: Tensor<B, 2>) -> Tensor<B, 2> {
 /// Rows of a part of a product: the patches of eight images of 256×256.
 const PART: usize = 2048;
 
-/// y `[N, F]` + b `[F]`, with the rows in a grid of about √N on each side: the gradient of b is then summed along one
-/// side after the other, where a GPU's units, each of which sums one column, would work on N rows for long.
+/// y `[N, F]` + b `[F]`, with the rows in a grid of about √N on each side. The gradient of b is then summed along one side
+/// after the other, which keeps more of a GPU busy than one sum over N rows for each feature.
 fn add_bias<B: Backend>(y: Tensor<B, 2>, bias: Tensor<B, 1>) -> Tensor<B, 2> {
     let [rows, features] = y.dims();
     let side = side(rows);
@@ -72,8 +72,7 @@ fn side(count: usize) -> usize {
     powers.take_while(|side| count.is_multiple_of(*side) && side * side <= count).last().unwrap_or(1)
 }
 
-/// dense₂(relu(dense₁(x))), what is between them in the precision of the products: it is most of what a block on patches
-/// holds.
+/// dense₂(relu(dense₁(x))). The hidden features, most of a block's memory on patches, are in the precision of the products.
 pub(crate) fn perceptron<B: Backend>(
     [first, second]: [&Linear<B>; 2],
     x: Tensor<B, 2>,

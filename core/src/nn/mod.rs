@@ -1,4 +1,4 @@
-//! The building blocks of the networks: where parameters come from, dense layers and blocks, blocks on patches.
+//! The building blocks of the networks: parameters, dense layers and residual blocks, and residual blocks on patches.
 
 pub mod dense;
 pub(crate) mod params;

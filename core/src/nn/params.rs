@@ -1,7 +1,7 @@
 //! Where parameters come from: a seed, or a file of weights.
 //!
-//! Modules are built by asking for each parameter by name and shape. One path serves both sources, so that names in
-//! the file and names in the model cannot drift apart, and nothing is allocated before its size has been checked.
+//! Modules ask for each parameter by name and shape. Both sources share one path, so the names in the file and in the
+//! model cannot differ, and nothing is allocated before its size has been checked.
 
 use std::collections::BTreeSet;
 
@@ -99,9 +99,8 @@ impl<'a, B: Backend> ParamBuilder<'a, B> {
                 values
             }
         };
-        let tensor = Tensor::from_data(TensorData::new(values, shape), self.device);
         // Ids that follow from the names let an optimizer's state find its parameter again in another process.
-        Ok(Param::initialized(ParamId::from(id), tensor.require_grad()))
+        Ok(Param::initialized(ParamId::from(id), parameter(values, shape, self.device)))
     }
 
     /// A dense layer, x W + b, initialised with variance `gain²` / inputs.
@@ -140,6 +139,20 @@ impl<'a, B: Backend> ParamBuilder<'a, B> {
         }
         Ok(())
     }
+}
+
+/// The tensor of a parameter that is measured rather than trained, from its values row by row.
+pub(crate) fn parameter<B: Backend, const D: usize>(
+    values: Vec<f32>,
+    shape: [usize; D],
+    device: &B::Device,
+) -> Tensor<B, D> {
+    Tensor::from_data(TensorData::new(values, shape), device).require_grad()
+}
+
+/// As [`parameter`], of one dimension.
+pub(crate) fn vector<B: Backend>(values: &[f64], device: &B::Device) -> Tensor<B, 1> {
+    parameter(values.iter().map(|&v| v as f32).collect(), [values.len()], device)
 }
 
 /// FNV-1a, 64 bits: pinned, since it stands in the key of the initial weights.

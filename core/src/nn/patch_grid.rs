@@ -1,5 +1,5 @@
-//! Images as patches: cutting an image into windows, adding windows up to an image, and moving features between
-//! neighbours. Networks on patches are then made of matrix products, which every backend does best.
+//! Images as patches: cutting an image into windows, adding windows to an image, and moving features between neighbours.
+//! With these, networks on patches consist of matrix products, which every backend does best.
 
 use burn::tensor::{Tensor, backend::Backend};
 
@@ -8,14 +8,14 @@ use crate::config::PatchGrid;
 /// What lies beyond the border of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Border {
-    /// Nothing: zeros, and what is written there is dropped.
+    /// Zeros. What is written there is dropped.
     Zero,
     /// The opposite side.
     Wrap,
 }
 
 impl PatchGrid {
-    /// Cuts images `[B, H·W]` into windows that overlap by half, `[B·tokens, window]`: the upper left, upper right,
+    /// Cuts images `[B, H·W]` into windows that overlap by half, `[B·P, window]`. A window is its upper left, upper right,
     /// lower left and lower right quarter one after another, each row by row.
     pub fn windows<B: Backend>(&self, images: Tensor<B, 2>, border: Border) -> Tensor<B, 2> {
         let Self { rows, columns, patch } = *self;
@@ -32,11 +32,11 @@ impl PatchGrid {
         Tensor::cat(QUARTERS.map(quarter).to_vec(), 3).reshape([batch * rows * columns, self.window()])
     }
 
-    /// The transpose of [`windows`](Self::windows): adds windows `[B·tokens, window]` up to images `[B, H·W]`.
+    /// The transpose of [`windows`](Self::windows): adds windows `[B·P, window]` to images `[B, H·W]`.
     pub fn overlap_add<B: Backend>(&self, windows: Tensor<B, 2>, border: Border) -> Tensor<B, 2> {
         let Self { rows, columns, patch } = *self;
         let area = patch * patch;
-        let batch = windows.dims()[0] / self.tokens();
+        let batch = windows.dims()[0] / self.patches();
         let windows = windows.reshape([batch, rows, columns, 4 * area]);
         let place = |(q, (i, j)): (usize, (usize, usize))| {
             let quarter = windows.clone().narrow(3, q * area, area);
@@ -51,13 +51,13 @@ impl PatchGrid {
             .reshape([batch, rows * columns * area])
     }
 
-    /// Moves an eighth of the features of tokens `[B·tokens, F]` by one patch in each of the four directions; zeros
-    /// enter at the border. Half of the features stay. It lets a dense layer see a token's neighbours (Wang et al.,
-    /// *When shift operation meets vision transformer*, AAAI 2022).
-    pub fn shift<B: Backend>(&self, tokens: Tensor<B, 2>) -> Tensor<B, 2> {
-        let [count, features] = tokens.dims();
+    /// Moves an eighth of the features of patches `[B·P, F]` by one patch in each of the four directions. Zeros enter at the
+    /// border, and half of the features stay. It lets a dense layer see a patch's neighbours (Wang et al., *When shift
+    /// operation meets vision transformer*, AAAI 2022).
+    pub fn shift<B: Backend>(&self, patches: Tensor<B, 2>) -> Tensor<B, 2> {
+        let [count, features] = patches.dims();
         let part = features / 8;
-        let x = tokens.reshape([count / self.tokens(), self.rows, self.columns, features]);
+        let x = patches.reshape([count / self.patches(), self.rows, self.columns, features]);
         let moved = |group: usize, dim: usize, by: usize| {
             let size = if dim == 1 { self.rows } else { self.columns };
             let group = x.clone().narrow(3, group * part, part);

@@ -1,20 +1,19 @@
-//! Residual networks on tokens: the same blocks as the paper's, norm → dense → modulation → dense, applied to each token,
-//! with attention and a shift between them so that tokens see each other.
+//! Residual networks on patches: blocks of norm → modulation → dense → dense as in the paper, applied to each patch. Attention
+//! and shifts between the blocks let patches see each other.
 
 use burn::module::{Module, Param};
 use burn::nn::Linear;
 use burn::tensor::{Tensor, backend::Backend};
 
-use crate::config::PatchGrid;
-use crate::config::{ComputePrecision, ResNetConfig};
+use crate::config::{ComputePrecision, PatchGrid, ResNetConfig};
 use crate::error::WeightsError;
 use crate::nn::dense::{dense, film, perceptron};
 use crate::nn::params::{Init, ParamBuilder};
 
-/// What is added to a mean square before its root.
+/// Added to a mean square before its root.
 pub const RMS_EPSILON: f64 = 1e-6;
 
-/// x / √(mean x² + ε) over the features (Zhang and Sennrich 2019), without parameters: a modulation or a dense layer
+/// x / √(mean x² + ε) over the features (Zhang and Sennrich 2019), without parameters, because a modulation or a dense layer
 /// follows.
 fn rms_norm<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B, D> {
     let scale = (x.clone().square().mean_dim(D - 1) + RMS_EPSILON).sqrt().recip();
@@ -33,11 +32,11 @@ fn modulated<B: Backend>(
     let (Some(layer), Some(condition)) = (layer, condition) else { return h };
     let [count, width] = h.dims();
     let modulation = dense(layer, condition.clone(), compute).unsqueeze_dim::<3>(1); // [B or 1, 1, 2 width]
-    let h = h.reshape([count / grid.tokens(), grid.tokens(), width]);
+    let h = h.reshape([count / grid.patches(), grid.patches(), width]);
     film(h, modulation.clone().narrow(2, 0, width), modulation.narrow(2, width, width)).reshape([count, width])
 }
 
-/// Attention among the tokens of an image, with normalised queries and keys (Dehghani et al. 2023).
+/// Attention among the patches of an image, with normalised queries and keys (Dehghani et al. 2023).
 #[derive(Module, Debug)]
 pub struct Attention<B: Backend> {
     film: Option<Linear<B>>,
@@ -57,15 +56,15 @@ impl<B: Backend> Attention<B> {
         compute: ComputePrecision,
     ) -> Tensor<B, 2> {
         let [count, width] = x.dims();
-        let (tokens, heads) = (grid.tokens(), self.heads);
-        let (batch, size) = (count / tokens, width / heads);
+        let (patches, heads) = (grid.patches(), self.heads);
+        let (batch, size) = (count / patches, width / heads);
         let h = modulated(x, self.film.as_ref(), condition, grid, compute);
-        let qkv = dense(&self.input, h, compute).reshape([batch, tokens, 3, heads, size]);
-        let part = |i: usize| qkv.clone().narrow(2, i, 1).reshape([batch, tokens, heads, size]).swap_dims(1, 2);
-        let (q, k, v) = (rms_norm(part(0)), rms_norm(part(1)), part(2)); // [B, heads, T, size]
-        // A softmax in few passes: normalised vectors have a product of up to `size`, and e^√size is a float32 for all heads
-        // of less than 7700 features.
-        let weights = (q * (size as f64).sqrt().recip()).matmul(k.swap_dims(2, 3)).exp(); // [B, heads, T, T]
+        let qkv = dense(&self.input, h, compute).reshape([batch, patches, 3, heads, size]);
+        let part = |i: usize| qkv.clone().narrow(2, i, 1).reshape([batch, patches, heads, size]).swap_dims(1, 2);
+        let (q, k, v) = (rms_norm(part(0)), rms_norm(part(1)), part(2)); // [B, heads, P, size]
+        // A softmax without subtracting the maximum: normalised vectors have a product of at most `size`, and e^√size fits
+        // into float32 for heads of fewer than 7700 features.
+        let weights = (q * (size as f64).sqrt().recip()).matmul(k.swap_dims(2, 3)).exp(); // [B, heads, P, P]
         let mixed = weights.clone().matmul(v) / weights.sum_dim(3);
         let mixed = mixed.swap_dims(1, 2).reshape([count, width]);
         dense(&self.output, mixed, compute)
@@ -74,17 +73,17 @@ impl<B: Backend> Attention<B> {
 
 /// x + attention(x), then x + dense₂(relu(dense₁(shift(film(norm(x)))))).
 #[derive(Module, Debug)]
-pub struct TokenBlock<B: Backend> {
+pub struct PatchBlock<B: Backend> {
     attention: Option<Attention<B>>,
     film: Option<Linear<B>>,
     dense_1: Linear<B>,
     dense_2: Linear<B>,
 }
 
-/// Hidden features of a block, by its features.
+/// Hidden features of a block over its features.
 const EXPANSION: usize = 4;
 
-impl<B: Backend> TokenBlock<B> {
+impl<B: Backend> PatchBlock<B> {
     fn build(
         config: &ResNetConfig,
         condition: Option<usize>,
@@ -130,13 +129,13 @@ impl<B: Backend> TokenBlock<B> {
     }
 }
 
-/// dense and a position → token blocks → norm, film and dense.
+/// dense and position embedding → patch blocks → norm, film and dense.
 #[derive(Module, Debug)]
 pub struct PatchNet<B: Backend> {
     input: Linear<B>,
-    /// What is added to each token to say where it is, `[T, width]`.
+    /// The position embedding, added to each patch, `[P, width]`.
     position: Param<Tensor<B, 2>>,
-    blocks: Vec<TokenBlock<B>>,
+    blocks: Vec<PatchBlock<B>>,
     film: Option<Linear<B>>,
     output: Linear<B>,
     #[module(skip)]
@@ -156,10 +155,10 @@ impl<B: Backend> PatchNet<B> {
     ) -> Result<Self, WeightsError> {
         Ok(Self {
             input: p.dense("input", inputs, config.width, 1.0)?,
-            position: p.param("position", [grid.tokens(), config.width], Init::Normal(0.3))?,
+            position: p.param("position", [grid.patches(), config.width], Init::Normal(0.3))?,
             blocks: p.scope("blocks", |p| {
                 (0..config.layers)
-                    .map(|i| p.scope(i.to_string(), |p| TokenBlock::build(config, condition, p)))
+                    .map(|i| p.scope(i.to_string(), |p| PatchBlock::build(config, condition, p)))
                     .collect()
             })?,
             film: condition.map(|features| p.dense("film", features, 2 * config.width, 0.0)).transpose()?,
@@ -169,14 +168,14 @@ impl<B: Backend> PatchNet<B> {
         })
     }
 
-    /// Tokens `[B·T, inputs]`, conditions `[B or 1, features]` → `[B·T, outputs]`.
-    pub(crate) fn forward(&self, tokens: Tensor<B, 2>, condition: Option<&Tensor<B, 2>>) -> Tensor<B, 2> {
-        let [count, _] = tokens.dims();
-        let h = dense(&self.input, tokens, self.compute);
+    /// Patches `[B·P, inputs]`, conditions `[B or 1, features]` → `[B·P, outputs]`.
+    pub(crate) fn forward(&self, patches: Tensor<B, 2>, condition: Option<&Tensor<B, 2>>) -> Tensor<B, 2> {
+        let [count, _] = patches.dims();
+        let h = dense(&self.input, patches, self.compute);
         let [_, width] = h.dims();
         let positions = self.position.val().unsqueeze::<3>();
         let mut h =
-            (h.reshape([count / self.grid.tokens(), self.grid.tokens(), width]) + positions).reshape([count, width]);
+            (h.reshape([count / self.grid.patches(), self.grid.patches(), width]) + positions).reshape([count, width]);
         for block in &self.blocks {
             h = block.forward(h, condition, self.grid, self.compute);
         }

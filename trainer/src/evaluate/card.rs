@@ -190,7 +190,7 @@ impl<'a> Card<'a> {
             None => format!("{} numbers", config.latent_dim),
             Some(grid) => format!(
                 "{} numbers for each of {}×{} patches of {}×{} pixels",
-                config.latent_dim / grid.tokens(),
+                config.latent_dim / grid.patches(),
                 grid.rows,
                 grid.columns,
                 grid.patch,

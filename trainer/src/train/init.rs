@@ -137,9 +137,9 @@ fn lapped_selection<B: Backend>(
         sum = sum + sum_of_squares(data.batch::<B>(chunk, device) - mean.clone(), grid);
     }
     let sum = sum.try_into_data().map_err(|e| anyhow!("cannot read from the device: {e:?}"))?;
-    let count = (indices.len() * grid.tokens()) as f64;
+    let count = (indices.len() * grid.patches()) as f64;
     let mean_squares: Vec<f64> = sum.iter::<f64>().map(|sum| sum / count).collect();
-    Ok(Some(LappedSelection::of_mean_squares(&mean_squares, config.latent_dim / grid.tokens())))
+    Ok(Some(LappedSelection::of_mean_squares(&mean_squares, config.latent_dim / grid.patches())))
 }
 
 /// Mean and covariance of the latents of training images.
@@ -171,7 +171,7 @@ fn statistics<B: Backend>(
     );
     let dim = config.latent_dim;
     let grid = config.grid().context("a Gaussian prediction needs patches")?;
-    let channels = dim / grid.tokens();
+    let channels = dim / grid.patches();
     let places: Vec<usize> = (0..dim).filter(|d| d % channels < GAUSSIAN_CHANNELS).collect();
     let count = latents.len() as f32;
     let mean: Vec<f32> = (0..dim).map(|d| latents.iter().map(|row| row[d]).sum::<f32>() / count).collect();

@@ -5,13 +5,13 @@ use anyhow::{Context, Result};
 use burn::backend::Flex;
 use burn::tensor::{Tensor, TensorData};
 use vdm::autoencoder::grain::{
-    CELLS, LEAST_STRUCTURE, LN_PIVOT, MOST_ABOVE_PIVOT, SMOOTHING, interpolation, noise_len, smoothing,
+    CELLS, LN_PIVOT, MAX_ABOVE_PIVOT, MIN_STRUCTURE, SMOOTHING, interpolation, noise_len, smoothing,
 };
 use vdm::autoencoder::lapped;
 use vdm::autoencoder::lapped::LN_DEVIATION;
-use vdm::autoencoder::patches::{DECODER_RESIDUAL, ENCODER_RESIDUAL, INPUT_SCALE, LEAST_ENERGY, LEAST_MEAN};
+use vdm::autoencoder::patches::{DECODER_RESIDUAL, ENCODER_RESIDUAL, INPUT_SCALE, MIN_ENERGY, MIN_MEAN};
 use vdm::config::{GAUSSIAN_CHANNELS, ModelConfig, PatchGrid, ResNetConfig, SamplingConfig};
-use vdm::diffusion::score_net::LEAST_ALPHA;
+use vdm::diffusion::score_net::MIN_ALPHA;
 use vdm::nn::patch_grid::Border;
 use vdm::nn::patch_net::RMS_EPSILON;
 
@@ -71,7 +71,7 @@ impl Tokens<'_, '_> {
         let smooth = self.smoothed(mean, fine, "grain.structure.smooth")?;
         let rest = self.graph.node("Sub", &[mean, &smooth], "grain.structure.fine");
         let power = self.graph.node("Mul", &[&rest, &rest], "grain.structure.power");
-        let least = self.scalar("grain.structure.least", LEAST_STRUCTURE)?;
+        let least = self.scalar("grain.structure.least", MIN_STRUCTURE)?;
         let [near, about] = [(near, "grain.structure.near"), (around, "grain.structure.around")].map(
             |(deviation, name)| -> Result<Name> {
                 let smooth = self.smoothed(&power, deviation, name)?;
@@ -108,7 +108,7 @@ impl Tokens<'_, '_> {
         let mean = self.scaled(&sum, 1.0 / area as f64, "grain.contrast.mean")?;
         let pivot = self.scalar("grain.contrast.pivot", LN_PIVOT)?;
         let above = self.graph.node("Sub", &[&mean, &pivot], "grain.contrast.above");
-        let most = self.scalar("grain.contrast.most", MOST_ABOVE_PIVOT)?;
+        let most = self.scalar("grain.contrast.most", MAX_ABOVE_PIVOT)?;
         let above = self.graph.node("Min", &[&above, &most], "grain.contrast.counted");
         let change = self.scaled(&above, contrast, "grain.contrast")?;
         Ok(self.graph.node("Add", &[ln_s, &change], "grain.contrasted"))
@@ -135,7 +135,7 @@ impl Tokens<'_, '_> {
     /// `[batch, H·W]` → `[batch·T, window]`.
     fn windows(&mut self, x: &str, name: &str) -> Result<Name> {
         let grid = self.grid;
-        let pixels = grid.tokens() * grid.patch * grid.patch;
+        let pixels = grid.patches() * grid.patch * grid.patch;
         let numbers = table(pixels, 1, |image| grid.windows(image, Border::Wrap))?;
         let chosen = self.choose(x, "table.windows", &numbers, &format!("{name}.chosen"));
         Ok(self.reshape(&chosen, &[grid.window()], name))
@@ -144,7 +144,7 @@ impl Tokens<'_, '_> {
     /// `[batch·T, window]` → `[batch, H·W]`: four windows cover each pixel.
     fn overlap_add(&mut self, windows: &str, name: &str) -> Result<Name> {
         let grid = self.grid;
-        let pixels = grid.tokens() * grid.patch * grid.patch;
+        let pixels = grid.patches() * grid.patch * grid.patch;
         let covered = table(pixels, 1, |image| grid.windows(image, Border::Wrap))?;
         let mut places = vec![Vec::with_capacity(4); pixels];
         for (place, pixel) in covered.iter().enumerate() {
@@ -160,8 +160,8 @@ impl Tokens<'_, '_> {
 
     fn shift(&mut self, x: &str, features: usize, name: &str) -> Result<Name> {
         let grid = self.grid;
-        let numbers = table(grid.tokens() * features, grid.tokens(), |tokens| grid.shift(tokens))?;
-        let flat = self.reshape(x, &[grid.tokens() * features], &format!("{name}.flat"));
+        let numbers = table(grid.patches() * features, grid.patches(), |tokens| grid.shift(tokens))?;
+        let flat = self.reshape(x, &[grid.patches() * features], &format!("{name}.flat"));
         let moved = self.choose(&flat, &format!("table.shift.{features}"), &numbers, &format!("{name}.moved"));
         Ok(self.reshape(&moved, &[features], name))
     }
@@ -186,7 +186,7 @@ impl Tokens<'_, '_> {
         let axes = self.graph.integers("axes.1", &[1]);
         let [scale, shift] =
             [scale, shift].map(|part| self.graph.node("Unsqueeze", &[&part, &axes], &format!("{part}.of_image")));
-        let h = self.reshape(&h, &[self.grid.tokens(), width], &format!("{path}.tokens"));
+        let h = self.reshape(&h, &[self.grid.patches(), width], &format!("{path}.tokens"));
         let scaled = self.graph.node("Mul", &[&h, &scale], &format!("{path}.scaled"));
         let scaled = self.graph.node("Add", &[&h, &scaled], &format!("{path}.modulated"));
         let shifted = self.graph.node("Add", &[&scaled, &shift], &format!("{path}.shifted"));
@@ -194,7 +194,7 @@ impl Tokens<'_, '_> {
     }
 
     fn attention(&mut self, x: &str, condition: Option<&str>, of: &ResNetConfig, path: &str) -> Result<Name> {
-        let (tokens, size) = (self.grid.tokens(), of.width / of.heads);
+        let (tokens, size) = (self.grid.patches(), of.width / of.heads);
         let h = self.modulated(x, condition, of.width, &format!("{path}.film"))?;
         let qkv = self.graph.dense(&h, &format!("{path}.input"))?;
         let parts = self.graph.split(&qkv, 1, ["q", "k", "v"].map(|part| format!("{path}.{part}")));
@@ -222,7 +222,7 @@ impl Tokens<'_, '_> {
     /// Tokens `[batch·T, inputs]` → what the last layer sees, `[batch·T, width]`.
     fn features(&mut self, tokens: &str, condition: Option<&str>, of: &ResNetConfig, path: &str) -> Result<Name> {
         let h = self.graph.dense(tokens, &format!("{path}.input"))?;
-        let h = self.reshape(&h, &[self.grid.tokens(), of.width], &format!("{path}.tokens"));
+        let h = self.reshape(&h, &[self.grid.patches(), of.width], &format!("{path}.tokens"));
         let position = self.graph.parameter(&format!("{path}.position"))?;
         let h = self.graph.node("Add", &[&h, &position], &format!("{path}.placed"));
         let mut x = self.reshape(&h, &[of.width], &format!("{path}.start"));
@@ -259,7 +259,7 @@ pub fn decoder(
     noise: Option<&str>,
 ) -> Result<[Name; 3]> {
     let mut on = Tokens { graph, grid };
-    let tokens = on.reshape(f, &[config.latent_dim / grid.tokens()], "decoder.tokens");
+    let tokens = on.reshape(f, &[config.latent_dim / grid.patches()], "decoder.tokens");
     let residual = on.net(&tokens, None, &config.decoder, "decoder.net")?;
     let residual = on.scaled(&residual, DECODER_RESIDUAL, "decoder.residual")?;
     let transform = on.graph.parameter("decoder.transform")?;
@@ -268,7 +268,7 @@ pub fn decoder(
     let change = on.overlap_add(&windows, "decoder.change")?;
     let start = on.graph.parameter("decoder.mean")?;
     let mean = on.graph.node("Add", &[&change, &start], "decoder.mean_image");
-    let (low, high) = (on.scalar("decoder.low", LEAST_MEAN)?, on.scalar("decoder.high", 1.0 - LEAST_MEAN)?);
+    let (low, high) = (on.scalar("decoder.low", MIN_MEAN)?, on.scalar("decoder.high", 1.0 - MIN_MEAN)?);
     let possible = on.graph.node("Clip", &[&mean, &low, &high], "decoder.possible");
     let one = on.scalar("one", 1.0)?;
     let rest = on.graph.node("Sub", &[&one, &possible], "decoder.rest");
@@ -278,7 +278,7 @@ pub fn decoder(
     let shown = on.graph.node("Clip", &[&mean, &zero, &one], "decoder.shown");
     let Some(noise) = noise else { return Ok([logits, shown.clone(), shown]) };
     let squares = on.graph.node("Mul", &[&tokens, &tokens], "decoder.grain.squares");
-    let least = on.scalar("grain.least_energy", LEAST_ENERGY)?;
+    let least = on.scalar("grain.least_energy", MIN_ENERGY)?;
     let energies = on.graph.node("Add", &[&squares, &least], "decoder.grain.energies");
     let energies = on.graph.node("Log", &[&energies], "decoder.grain.ln_energies");
     let change = on.net(&energies, None, &config.grain_blocks(), "decoder.grain.net")?;
@@ -348,7 +348,7 @@ pub fn score_net(
     of_coarse: Option<&str>,
 ) -> Result<Name> {
     let mut on = Tokens { graph, grid };
-    let channels = config.latent_dim / grid.tokens();
+    let channels = config.latent_dim / grid.patches();
     let minus = on.graph.node("Neg", &[gamma], "gamma.minus");
     let [alpha_2, sigma_2] =
         [(&*minus, "alpha_2"), (gamma, "sigma_2")].map(|(of, name)| on.graph.node("Sigmoid", &[of], name));
@@ -361,7 +361,7 @@ pub fn score_net(
         let predicted = gaussian(&mut on, config, sampling, z, [&alpha_2, &sigma_2, &alpha, &sigma], of_coarse)?;
         let noise = on.graph.node("Mul", &[&predicted, &sigma], "clean.noise");
         let clean = on.graph.node("Sub", &[z, &noise], "clean.scaled");
-        let least = on.scalar("alpha.least", LEAST_ALPHA)?;
+        let least = on.scalar("alpha.least", MIN_ALPHA)?;
         let divisor = on.graph.node("Add", &[&alpha, &least], "clean.divisor");
         let clean = on.graph.node("Div", &[&clean, &divisor], "clean");
         let clean = on.reshape(&clean, &[channels], "clean.tokens");
@@ -392,7 +392,7 @@ fn gaussian(
     of_coarse: Option<&str>,
 ) -> Result<Name> {
     let dim = config.latent_dim;
-    let all = dim / on.grid.tokens();
+    let all = dim / on.grid.patches();
     let some = GAUSSIAN_CHANNELS.min(all);
     let places: Vec<i64> = (0..dim as i64).filter(|d| (*d as usize % all) < some).collect();
     // Where a latent number stands among them; after the last, where it does not.

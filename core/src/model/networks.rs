@@ -1,4 +1,4 @@
-//! The model: its networks, its losses, and what a sampler asks of it.
+//! The networks and their losses.
 
 use burn::module::Module;
 use burn::tensor::{Int, Tensor, TensorData, activation::sigmoid, backend::Backend};
@@ -6,34 +6,32 @@ use burn::tensor::{Int, Tensor, TensorData, activation::sigmoid, backend::Backen
 use crate::autoencoder::grain;
 use crate::autoencoder::lapped::LappedSelection;
 use crate::autoencoder::{Decoded, Decoder, Encoder};
-use crate::config::{Autoguidance, ComputePrecision, ModelConfig, SamplingConfig, Stage};
+use crate::config::{Autoguidance, ComputePrecision, ModelConfig, Stage};
 use crate::diffusion::gaussian::{GaussianNoise, LatentStatistics};
 use crate::diffusion::loss::{self, LossTerms};
-use crate::diffusion::schedule::{NoiseSchedule, ScheduleParams};
+use crate::diffusion::schedule::ScheduleParams;
 use crate::diffusion::score_net::ScoreNet;
 use crate::diffusion::terms::Terms;
 use crate::error::{BackendError, ConfigError, WeightsError};
-use crate::math;
 use crate::nn::dense::time_embedding;
-use crate::nn::params::ParamBuilder;
-use crate::rng::{RngStream, seeded_noise};
+use crate::nn::params::{ParamBuilder, parameter};
 
-/// All that is trained.
+/// Everything that is trained.
 #[derive(Module, Debug)]
 pub struct Networks<B: Backend> {
     /// The noise schedule's parameters.
     pub schedule: ScheduleParams<B>,
     /// Predicts the noise.
     pub score_net: ScoreNet<B>,
-    /// Predicts that of the principal components of latents, see [`coarse`](crate::diffusion::coarse).
+    /// Predicts the noise of the latents' principal components, see [`coarse`](crate::diffusion::coarse).
     pub coarse: Option<ScoreNet<B>>,
     /// Latents to images.
     pub decoder: Decoder<B>,
-    /// Images to latents; sampling does without it.
+    /// Images to latents. Sampling does not need it.
     pub encoder: Option<Encoder<B>>,
 }
 
-/// γ at the times that a batch's loss needs.
+/// γ at the times of a batch.
 #[derive(Clone, Debug)]
 pub struct BatchGammas<B: Backend> {
     /// γ(0), `[1]`.
@@ -42,13 +40,13 @@ pub struct BatchGammas<B: Backend> {
     pub max: Tensor<B, 1>,
     /// γ(t_i), `[K·B]`.
     pub at_t: Tensor<B, 1>,
-    /// What weighs ‖ε − ε̂‖² at t_i.
-    pub rate: DiffusionRate<B>,
+    /// The weight of ‖ε − ε̂‖² at t_i.
+    pub weight: DiffusionWeight<B>,
 }
 
-/// What the weight of the diffusion loss follows from.
+/// What determines the weight of ‖ε − ε̂‖² in the diffusion loss.
 #[derive(Clone, Debug)]
-pub enum DiffusionRate<B: Backend> {
+pub enum DiffusionWeight<B: Backend> {
     /// Continuous time: ½ γ′(t).
     Continuous {
         /// γ′(t_i), `[K·B]`.
@@ -63,20 +61,20 @@ pub enum DiffusionRate<B: Backend> {
     },
 }
 
-/// The noise that a batch's loss needs.
+/// The noise of a batch.
 #[derive(Clone, Debug)]
 pub struct LatentNoise<B: Backend> {
-    /// ε_0 of z_0, which the decoder sees, `[B, latent_dim]`.
+    /// ε_0 of z_0, the decoder's input, `[B, D]`.
     pub at_zero: Tensor<B, 2>,
-    /// ε of z_t, `[K·B, latent_dim]`.
+    /// ε of z_t, `[K·B, D]`.
     pub at_t: Tensor<B, 2>,
 }
 
 impl<B: Backend> Networks<B> {
-    /// Fresh networks with their encoder; the same seed gives the same weights on every backend.
+    /// Untrained networks with their encoder. The same seed gives the same weights on every backend.
     ///
     /// # Errors
-    /// A configuration that cannot be built.
+    /// The configuration is not valid.
     pub fn new(config: &ModelConfig, seed: u64, device: &B::Device) -> Result<Self, ConfigError> {
         config.validate()?;
         let mut p = ParamBuilder::from_seed(seed, device);
@@ -101,8 +99,8 @@ impl<B: Backend> Networks<B> {
         })
     }
 
-    /// Tells the networks the mean training image `[H·W]` of values in [0, 1]: the encoder measures its input from
-    /// it, and the decoder starts there.
+    /// Sets the mean training image, `H·W` values in [0, 1]. The encoder subtracts it from its input, and the decoder
+    /// starts from it.
     #[must_use]
     pub fn with_mean_image(self, mean: &[f64], device: &B::Device) -> Self {
         Self {
@@ -112,7 +110,7 @@ impl<B: Backend> Networks<B> {
         }
     }
 
-    /// Tells encoder and decoder on patches which coefficients of the lapped transform a latent holds.
+    /// Sets the coefficients of the lapped transform that a latent holds, on patches.
     #[must_use]
     pub fn with_lapped_transform(self, selection: &LappedSelection, device: &B::Device) -> Self {
         Self {
@@ -122,17 +120,17 @@ impl<B: Backend> Networks<B> {
         }
     }
 
-    /// Tells the ScoreNet the mean and covariance of the training latents, where it has a Gaussian prediction.
+    /// Sets the mean and covariance of the training latents, where the ScoreNet has a Gaussian prediction.
     #[must_use]
     pub fn with_latent_statistics(mut self, statistics: LatentStatistics, device: &B::Device) -> Self {
         let LatentStatistics { mean, components, variances, rest } = statistics;
         let rank = variances.len();
         let rows = components.len() / rank.max(1);
+        let components = parameter(components, [rows, rank], device);
         let vector = |values: Vec<f32>| {
             let shape = [values.len()];
-            Tensor::<B, 1>::from_data(TensorData::new(values, shape), device).require_grad()
+            parameter(values, shape, device)
         };
-        let components = Tensor::<B, 2>::from_data(TensorData::new(components, [rows, rank]), device).require_grad();
         self.score_net.gaussian = self.score_net.gaussian.map(|old| GaussianNoise {
             mean: old.mean.clone().map(|_| vector(mean)),
             components: old.components.clone().map(|_| components),
@@ -143,7 +141,7 @@ impl<B: Backend> Networks<B> {
         self
     }
 
-    /// Whether the ScoreNet has a Gaussian prediction that was told statistics of latents.
+    /// Whether the ScoreNet has a Gaussian prediction whose statistics were set.
     ///
     /// # Errors
     /// The device cannot be read.
@@ -154,7 +152,7 @@ impl<B: Backend> Networks<B> {
         Ok(sum.iter::<f32>().any(|sum| sum > 0.0))
     }
 
-    /// Sets the precision of the matrix products of the residual networks; all else, and the weights, stay float32.
+    /// Sets the precision of the residual networks' matrix products. Everything else, and the weights, stay float32.
     #[must_use]
     pub fn with_compute(mut self, compute: ComputePrecision) -> Self {
         self.score_net.set_compute(compute);
@@ -165,9 +163,9 @@ impl<B: Backend> Networks<B> {
         self
     }
 
-    /// γ and its rate at times t_i, as functions of the schedule's parameters.
+    /// γ, and what determines the weight of the diffusion loss, at times t_i, as functions of the schedule's parameters.
     ///
-    /// `steps` selects discrete time; then every t_i is a positive multiple of 1/T.
+    /// `steps` is T of discrete time, where every t_i is a positive multiple of 1/T. Without it time is continuous.
     pub fn gammas(&self, times: &[f64], steps: Option<u32>, device: &B::Device) -> BatchGammas<B> {
         self.gammas_with_endpoints(times, steps, self.schedule.gamma_min.val(), self.schedule.gamma_max.val(), device)
     }
@@ -186,17 +184,17 @@ impl<B: Backend> Networks<B> {
             self.schedule.at_with_endpoints(times, min.clone(), max.clone())
         };
         let at_t = at(times.iter().map(|&t| t as f32).collect());
-        let rate = match steps {
-            None => DiffusionRate::Continuous { gamma_prime: at_t.gamma_prime },
+        let weight = match steps {
+            None => DiffusionWeight::Continuous { gamma_prime: at_t.gamma_prime },
             Some(steps) => {
                 let earlier = times.iter().map(|&t| (t - 1.0 / f64::from(steps)).max(0.0) as f32).collect();
-                DiffusionRate::Discrete { gamma_s: at(earlier).gamma, steps }
+                DiffusionWeight::Discrete { gamma_s: at(earlier).gamma, steps }
             }
         };
-        BatchGammas { min, max, at_t: at_t.gamma, rate }
+        BatchGammas { min, max, at_t: at_t.gamma, weight }
     }
 
-    /// ε̂ by ScoreNet and coarse network, see [`ScoreNet::forward`]; the bound is that of no autoguidance.
+    /// ε̂ of ScoreNet and coarse network, see [`ScoreNet::forward`]. The ELBO is that without autoguidance.
     pub fn predict_noise(
         &self,
         z: Tensor<B, 2>,
@@ -210,10 +208,10 @@ impl<B: Backend> Networks<B> {
 
     /// The loss terms of images x `[B, H·W]` in [0, 1].
     ///
-    /// `encoder` is passed apart because [`Networks::encoder`] may be absent. The diffusion loss may be drawn at K
-    /// times an image, since the ScoreNet can cost little beside encoder and decoder: times and noise then hold K·B
-    /// rows, row k·B + i for image i. In a stage without diffusion the bound is that of [`Stage::Autoencoder`].
-    #[expect(clippy::too_many_arguments, reason = "each is one thing that the loss depends on")]
+    /// `encoder` is an argument because [`Networks::encoder`] may be absent. The diffusion loss is drawn at K times per
+    /// image, because the ScoreNet can be cheap beside encoder and decoder: times and noise hold K·B rows, row k·B + i for
+    /// draw k of image i. In a stage without diffusion the bound is that of [`Stage::Autoencoder`].
+    #[expect(clippy::too_many_arguments, reason = "the loss depends on each")]
     pub fn losses(
         &self,
         config: &ModelConfig,
@@ -229,7 +227,7 @@ impl<B: Backend> Networks<B> {
     }
 
     /// The loss terms for latents f `[B, D]` of images x.
-    #[expect(clippy::too_many_arguments, reason = "each is one thing that the loss depends on")]
+    #[expect(clippy::too_many_arguments, reason = "the loss depends on each")]
     pub(crate) fn losses_of_latents(
         &self,
         config: &ModelConfig,
@@ -252,7 +250,8 @@ impl<B: Backend> Networks<B> {
         LossTerms { terms: Terms { latent, diffusion, ..terms }, diffusion_draws }
     }
 
-    /// The terms of encoder and decoder, each `[B]`, for latents f `[B, D]` of images x `[B, H·W]`; the others are zeros.
+    /// The terms that depend on encoder and decoder only, each `[B]`, for latents f `[B, D]` of images x `[B, H·W]`. The
+    /// others are zeros.
     pub(crate) fn autoencoder_terms(
         &self,
         config: &ModelConfig,
@@ -267,7 +266,7 @@ impl<B: Backend> Networks<B> {
         let Decoded { logits, mean, ln_grain } = self.decoder.decode(z_0 / alpha(gamma_min));
         let image = [batch, config.height, config.width];
         let grain = match (ln_grain, config.grid()) {
-            // The mean is not moved by how well its errors are described.
+            // The density of the errors does not train the mean.
             (Some(ln_s), Some(grid)) => grain::negative_log_density(x.clone() - mean.clone().detach(), ln_s, grid),
             _ => Tensor::zeros([batch], &device),
         };
@@ -289,18 +288,18 @@ impl<B: Backend> Networks<B> {
         gammas: &BatchGammas<B>,
         noise: Tensor<B, 2>,
     ) -> Tensor<B, 1> {
-        let BatchGammas { min, max, at_t, rate } = gammas.clone();
+        let BatchGammas { min, max, at_t, weight } = gammas.clone();
         let draws = at_t.dims()[0] / f.dims()[0]; // K
-        // Not `repeat_dim`, whose gradient in Burn 0.21 mixes the rows up.
+        // Not `repeat_dim`: its gradient in Burn 0.21 mixes up the rows.
         let repeated = Tensor::cat(vec![f; draws], 0); // [K·B, D]
         let classes = classes.map(|classes| classes.repeat_dim(0, draws));
         let z_t = loss::diffuse(repeated, noise.clone(), at_t.clone());
         let tau = (at_t.clone() - min.clone()) / (max - min);
         let embedded = time_embedding(tau, config.score_net.embedding_dim);
         let predicted = self.predict_noise(z_t, at_t.clone(), embedded, classes, Autoguidance::default());
-        let weight = match rate {
-            DiffusionRate::Continuous { gamma_prime } => gamma_prime * 0.5,
-            DiffusionRate::Discrete { gamma_s, steps } => expm1(at_t - gamma_s) * (0.5 * f64::from(steps)),
+        let weight = match weight {
+            DiffusionWeight::Continuous { gamma_prime } => gamma_prime * 0.5,
+            DiffusionWeight::Discrete { gamma_s, steps } => expm1(at_t - gamma_s) * (0.5 * f64::from(steps)),
         };
         loss::diffusion_loss(noise, predicted, weight)
     }
@@ -321,93 +320,4 @@ fn alpha<B: Backend>(gamma: Tensor<B, 1>) -> Tensor<B, 2> {
 fn expm1<B: Backend>(x: Tensor<B, 1>) -> Tensor<B, 1> {
     let half = x * 0.5;
     half.clone().exp() * half.sinh() * 2.0
-}
-
-/// A model ready to sample: networks with the schedule's numbers at hand.
-#[derive(Clone, Debug)]
-pub struct Vdm<B: Backend> {
-    /// What it was built from.
-    pub config: ModelConfig,
-    /// How it is sampled.
-    pub sampling: SamplingConfig,
-    /// The networks.
-    pub networks: Networks<B>,
-    /// The noise schedule, read from the networks.
-    pub schedule: NoiseSchedule,
-}
-
-/// What to condition the noise prediction on.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Condition {
-    /// The label, below the model's number of classes; none for the unconditional prediction.
-    pub class: Option<usize>,
-    /// Guidance weight w in ε̂ = (1 + w) ε̂_cond − w ε̂_uncond; 0 is the plain conditional prediction.
-    pub guidance: f64,
-}
-
-impl<B: Backend> Vdm<B> {
-    /// Reads the schedule from the networks.
-    ///
-    /// # Errors
-    /// The device cannot be read.
-    pub async fn new(
-        config: ModelConfig,
-        sampling: SamplingConfig,
-        networks: Networks<B>,
-    ) -> Result<Self, BackendError> {
-        let schedule = networks.schedule.read().await?;
-        Ok(Self { config, sampling, networks, schedule })
-    }
-
-    /// f of images x `[B, H·W]`; none if the encoder is not loaded.
-    pub fn encode(&self, x: Tensor<B, 2>) -> Option<Tensor<B, 2>> {
-        self.networks.encoder.as_ref().map(|encoder| encoder.forward(x))
-    }
-
-    /// The decoder's mean image `[B, H·W]` for latents f `[B, D]`.
-    pub fn decode(&self, f: Tensor<B, 2>) -> Tensor<B, 2> {
-        self.networks.decoder.decode(f).mean.clamp(0.0, 1.0)
-    }
-
-    /// An image `[B, H·W]` in [0, 1] for latents f `[B, D]`: the mean and a draw of the grain, from one seed an image,
-    /// where the decoder has grain.
-    pub fn decode_with_grain(&self, f: Tensor<B, 2>, seeds: &[u64]) -> Tensor<B, 2> {
-        let Decoded { mean, ln_grain, .. } = self.networks.decoder.decode(f);
-        let (Some(ln_s), Some(grid)) = (ln_grain, self.config.grid()) else { return mean.clamp(0.0, 1.0) };
-        let len = grain::noise_len(&self.config, &self.sampling);
-        let noise = seeded_noise::<B>(seeds, RngStream::Grain, 0, len, &ln_s.device());
-        (mean.clone() + grain::draw(ln_s, noise, mean, &self.sampling, grid)).clamp(0.0, 1.0)
-    }
-
-    /// z_t = α f + σ ε at one time t for the whole batch.
-    pub fn diffuse(&self, f: Tensor<B, 2>, noise: Tensor<B, 2>, t: f64) -> Tensor<B, 2> {
-        let gamma = self.schedule.gamma(t);
-        f * math::alpha_squared(gamma).sqrt() + noise * math::sigma_squared(gamma).sqrt()
-    }
-
-    /// ε̂ for z `[B, D]` at γ as sampling uses it: with [autoguidance](SamplingConfig::autoguidance), and classifier-free
-    /// guidance where a class is given.
-    pub fn predict_noise(&self, z: Tensor<B, 2>, gamma: f64, condition: Condition) -> Tensor<B, 2> {
-        let device = z.device();
-        let [batch, _] = z.dims();
-        // Embedded on the host: a GPU's sine of an argument near 1000 need not be exact.
-        let dim = self.config.score_net.embedding_dim;
-        let embedded: Vec<f32> =
-            math::time_embedding(self.schedule.tau(gamma), dim).into_iter().map(|v| v as f32).collect();
-        let embedded = Tensor::from_data(TensorData::new(embedded, [1, dim]), &device);
-        let autoguidance = self.sampling.autoguidance_at(gamma);
-        let gamma = Tensor::<B, 1>::from_floats([gamma as f32], &device);
-        let labels = |class: usize| Some(Tensor::<B, 1, Int>::full([batch], class as i64, &device));
-        let predict = |z: &Tensor<B, 2>, labels| {
-            self.networks.predict_noise(z.clone(), gamma.clone(), embedded.clone(), labels, autoguidance)
-        };
-        match condition.class {
-            None => predict(&z, None),
-            Some(class) if condition.guidance == 0.0 => predict(&z, labels(class)),
-            Some(class) => {
-                let w = condition.guidance;
-                predict(&z, labels(class)) * (1.0 + w) - predict(&z, None) * w
-            }
-        }
-    }
 }
