@@ -242,14 +242,18 @@ impl Store {
         let mut failures = HashMap::new();
         for missing in missing.chunks(PER_FILE) {
             let partial = self.partial()?;
-            let mut writer = Checked { writer: BufWriter::new(partial.as_file()), checksum: 0 };
-            let (mut rows, mut names) = (Vec::new(), Sha256::new());
+            let mut writer = BufWriter::new(partial.as_file());
+            let (mut rows, mut names, mut checksum) = (Vec::new(), Sha256::new(), 0);
+            let mut write = |bytes: &[u8]| {
+                checksum = crc32c::crc32c_append(checksum, bytes);
+                writer.write_all(bytes)
+            };
             for chunk in missing.chunks(CHUNK) {
                 let decoded: Vec<_> = chunk.par_iter().map(prepared).collect();
                 for ((key, _), decoded) in chunk.iter().zip(decoded) {
                     match decoded {
                         Ok(Decoded { pixels, original }) => {
-                            writer.write_all(&pixels)?;
+                            write(&pixels)?;
                             names.update(key);
                             rows.push(Row { key: (*key).to_owned(), row: rows.len(), original });
                         }
@@ -264,10 +268,9 @@ impl Store {
             }
             if !rows.is_empty() {
                 let json = serde_json::to_vec(&rows)?;
-                writer.write_all(&json)?;
-                writer.write_all(&(json.len() as u64).to_le_bytes())?;
-                let checksum = writer.checksum.to_le_bytes();
-                writer.write_all(&checksum)?;
+                write(&json)?;
+                write(&(json.len() as u64).to_le_bytes())?;
+                writer.write_all(&checksum.to_le_bytes())?;
                 writer.write_all(MARK)?;
                 writer.flush()?;
                 drop(writer);
@@ -311,24 +314,6 @@ impl Store {
             );
         }
         Ok(())
-    }
-}
-
-/// A writer that keeps the checksum of what it wrote.
-struct Checked<W> {
-    writer: W,
-    checksum: u32,
-}
-
-impl<W: Write> Write for Checked<W> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let written = self.writer.write(bytes)?;
-        self.checksum = crc32c::crc32c_append(self.checksum, &bytes[..written]);
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        self.writer.flush()
     }
 }
 

@@ -42,7 +42,7 @@ pub fn decode(path: &Path, height: usize, width: usize) -> Result<Decoded> {
     ensure!(size > 0, "cannot read {}: the file is empty", path.display());
     ensure!(size <= MAX_BYTES, "cannot read {}: it has {size} bytes, at most {MAX_BYTES} are accepted", path.display());
     let (image, colour) = if dicom::is_dicom(path) {
-        let image = dicom::decode(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let image = dicom::decode(path)?;
         let grey = ImageBuffer::from_raw(image.width, image.height, image.grey).context("its pixels are missing")?;
         (DynamicImage::ImageLuma16(grey), false)
     } else {

@@ -189,6 +189,20 @@ impl Table {
         self.columns.iter().position(|c| names.iter().any(|name| c.eq_ignore_ascii_case(name)))
     }
 
+    /// What a row says about its image, without the file.
+    fn entry(&self, row: &csv::StringRecord) -> Entry {
+        let value = |names: &[&str]| self.value(row, self.column(names));
+        let findings = value(&["Finding Labels", "label"]).unwrap_or_default().split('|').map(str::trim);
+        Entry {
+            patient: value(&["Patient ID", "patient"]).map(str::to_owned),
+            findings: findings.filter(|finding| !finding.is_empty()).map(str::to_owned).collect(),
+            view: value(&["View Position", "view"]).map(str::to_uppercase),
+            sex: value(&["Patient Gender", "Patient Sex", "sex"]).map(str::to_uppercase),
+            age: value(&["Patient Age", "age"]).and_then(dicom::years),
+            ..Entry::default()
+        }
+    }
+
     fn value<'a>(&self, row: &'a csv::StringRecord, column: Option<usize>) -> Option<&'a str> {
         row.get(column?).map(str::trim).filter(|value| !value.is_empty())
     }
@@ -199,11 +213,7 @@ fn nih(folder: &Path) -> Result<Entries> {
         .with_context(|| format!("{} holds no Data_Entry_2017*.csv, as ChestX-ray14 does", folder.display()))?;
     let accepted = "NIH's table has `Image Index`, `Finding Labels`, `Patient ID`, and so on";
     let table = Table::read(&path, &["Image Index", "Finding Labels", "Patient ID"], accepted)?;
-    let [image, finding, patient] =
-        [["Image Index"], ["Finding Labels"], ["Patient ID"]].map(|names| table.column(&names));
-    let (age, sex) = (table.column(&["Patient Age"]), table.column(&["Patient Gender", "Patient Sex"]));
-    let view = table.column(&["View Position"]);
-
+    let image = table.column(&["Image Index"]);
     let mut files: HashMap<String, PathBuf> = HashMap::new();
     let mut twice = 0;
     for file in image_files(folder)? {
@@ -223,16 +233,8 @@ fn nih(folder: &Path) -> Result<Entries> {
         if !seen.insert(name.to_owned()) {
             continue;
         }
-        all.push(Entry {
-            path: file.clone(),
-            name: name.to_owned(),
-            patient: table.value(row, patient).map(str::to_owned),
-            findings: table.value(row, finding).map(split_findings).unwrap_or_default(),
-            view: table.value(row, view).map(str::to_uppercase),
-            sex: table.value(row, sex).map(str::to_uppercase),
-            age: table.value(row, age).and_then(dicom::years),
-            part: official.as_ref().and_then(|parts| parts.get(name).copied()),
-        });
+        let part = official.as_ref().and_then(|parts| parts.get(name).copied());
+        all.push(Entry { path: file.clone(), name: name.to_owned(), part, ..table.entry(row) });
     }
     let without_row = files.len() - seen.len();
     ensure!(
@@ -243,21 +245,14 @@ fn nih(folder: &Path) -> Result<Entries> {
         path.display()
     );
     all.sort_by(|a, b| a.name.cmp(&b.name));
-    let mut remarks = Vec::new();
-    for (count, what) in [
-        (absent, "rows of the table have no image here"),
-        (without_row, "images have no row in the table, and are left out"),
-        (twice, "images have the name of another image, and are left out"),
-    ] {
-        if count > 0 {
-            remarks.push(format!("{count} {what}"));
-        }
-    }
-    Ok(Entries { all, layout: Layout::Nih, remarks, columns: table.columns })
-}
-
-fn split_findings(text: &str) -> Vec<String> {
-    text.split('|').map(|finding| finding.trim().to_owned()).filter(|finding| !finding.is_empty()).collect()
+    let of = format!("of {} images", files.len() + twice);
+    let remarks = [
+        (absent, "rows of the table have no image here".to_owned()),
+        (without_row, format!("{of} have no row in the table, and are left out")),
+        (twice, format!("{of} have the name of another image, and are left out")),
+    ];
+    let remarks = remarks.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
+    Ok(Entries { all, layout: Layout::Nih, remarks: remarks.collect(), columns: table.columns })
 }
 
 /// NIH's own split, if both its lists are there.
@@ -280,9 +275,7 @@ const MANIFEST: &str = "a manifest has a column `path`, and may have `label`, `p
 fn manifest(path: &Path) -> Result<Entries> {
     ensure!(path.is_file(), "{} is not a file: a .csv manifest is accepted", path.display());
     let table = Table::read(path, &["path"], MANIFEST)?;
-    let column = |name| table.column(&[name]);
-    let (file, label, patient, split) = (column("path"), column("label"), column("patient"), column("split"));
-    let (view, age, sex) = (column("view"), column("age"), column("sex"));
+    let (file, split) = (table.column(&["path"]), table.column(&["split"]));
     let base = path.parent().unwrap_or(Path::new(""));
     let (mut all, mut missing) = (Vec::new(), Vec::new());
     for (number, row) in table.rows.iter().enumerate() {
@@ -298,16 +291,7 @@ fn manifest(path: &Path) -> Result<Entries> {
         if !file.is_file() {
             missing.push(name.to_owned());
         }
-        all.push(Entry {
-            path: file,
-            name: name.to_owned(),
-            patient: table.value(row, patient).map(str::to_owned),
-            findings: table.value(row, label).map(split_findings).unwrap_or_default(),
-            view: table.value(row, view).map(str::to_uppercase),
-            sex: table.value(row, sex).map(str::to_uppercase),
-            age: table.value(row, age).and_then(dicom::years),
-            part,
-        });
+        all.push(Entry { path: file, name: name.to_owned(), part, ..table.entry(row) });
     }
     ensure!(!all.is_empty(), "{} lists no image", path.display());
     if !missing.is_empty() {

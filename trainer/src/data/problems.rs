@@ -13,7 +13,7 @@ use super::decode::Original;
 use crate::base::files;
 
 /// A kind of problem, in the order of the table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// The same image is in training and in validation.
     Leak,
@@ -36,20 +36,18 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [(Kind, &'static str); 9] = [
-        (Kind::Leak, "in training and validation"),
-        (Kind::Unreadable, "unreadable"),
-        (Kind::Duplicate, "duplicate"),
-        (Kind::NearDuplicate, "near duplicate"),
-        (Kind::Proportions, "not frontal proportions"),
-        (Kind::Small, "smaller than its target"),
-        (Kind::Blank, "blank"),
-        (Kind::Colour, "in colour"),
-        (Kind::Inverted, "bright border: inverted?"),
-    ];
-
     fn name(self) -> &'static str {
-        Self::ALL.iter().find(|(kind, _)| *kind == self).map_or("", |(_, name)| name)
+        match self {
+            Self::Leak => "in training and validation",
+            Self::Unreadable => "unreadable",
+            Self::Duplicate => "duplicate",
+            Self::NearDuplicate => "near duplicate",
+            Self::Proportions => "not frontal proportions",
+            Self::Small => "smaller than its target",
+            Self::Blank => "blank",
+            Self::Colour => "in colour",
+            Self::Inverted => "bright border: inverted?",
+        }
     }
 }
 
@@ -138,9 +136,8 @@ impl Problems {
             return None;
         }
         let mut text = String::new();
-        for (kind, name) in Kind::ALL {
-            let of: Vec<&Problem> = self.all.iter().filter(|problem| problem.kind == kind).collect();
-            let Some(first) = of.first() else { continue };
+        for of in self.all.chunk_by(|a, b| a.kind == b.kind) {
+            let (first, name) = (&of[0], of[0].kind.name());
             let detail = if first.detail.is_empty() { String::new() } else { format!(" ({})", first.detail) };
             let more = if of.len() > 1 { ", …" } else { "" };
             // Formatting into a string cannot fail.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Component, Path};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use sha2::{Digest, Sha256};
 
 use super::entries::{Entries, Entry, Part, count};
@@ -17,33 +17,19 @@ pub fn choose(mut entries: Entries, settings: &SourceSettings) -> Result<Entries
     if !settings.selects() {
         return Ok(entries);
     }
-    let columns = entries.columns.join("`, `");
-    let known = |what: &str, any: bool| -> Result<()> {
-        let why = match entries.layout {
-            Layout::Folder | Layout::Auto => "plain folders do not give it, DICOM files may".to_owned(),
-            _ => format!("the table has the columns `{columns}`"),
-        };
-        ensure!(any, "images cannot be chosen by {what}: {why}");
-        Ok(())
+    let accept = |what: &str, wanted: &[String], there: Vec<&String>| match there.is_empty() {
+        true if !wanted.is_empty() => Err(unknown(what, &entries)),
+        _ => accept(what, wanted, there.into_iter()),
     };
     let all = &entries.all;
-    if !settings.findings.is_empty() {
-        known("finding", all.iter().any(|e| !e.findings.is_empty()))?;
-        accept("--finding", &settings.findings, all.iter().flat_map(|e| &e.findings))?;
-    }
-    if !settings.views.is_empty() {
-        known("view", all.iter().any(|e| e.view.is_some()))?;
-        accept("--view", &settings.views, all.iter().filter_map(|e| e.view.as_ref()))?;
-    }
-    if let Some(sex) = &settings.sex {
-        known("sex", all.iter().any(|e| e.sex.is_some()))?;
-        accept("--sex", std::slice::from_ref(sex), all.iter().filter_map(|e| e.sex.as_ref()))?;
-    }
-    if settings.min_age.or(settings.max_age).is_some() {
-        known("age", all.iter().any(|e| e.age.is_some()))?;
+    accept("finding", &settings.findings, all.iter().flat_map(|e| &e.findings).collect())?;
+    accept("view", &settings.views, all.iter().filter_map(|e| e.view.as_ref()).collect())?;
+    accept("sex", settings.sex.as_slice(), all.iter().filter_map(|e| e.sex.as_ref()).collect())?;
+    if settings.min_age.or(settings.max_age).is_some() && all.iter().all(|e| e.age.is_none()) {
+        return Err(unknown("age", &entries));
     }
     let one_of = |values: &[String], value: &str| values.iter().any(|v| v.eq_ignore_ascii_case(value));
-    let taken = |entry: &Entry| {
+    let fits = |entry: &Entry| {
         let findings = settings.findings.is_empty()
             || (entry.findings.iter().any(|finding| one_of(&settings.findings, finding))
                 && (!settings.only_findings || entry.findings.iter().all(|f| one_of(&settings.findings, f))));
@@ -57,7 +43,7 @@ pub fn choose(mut entries: Entries, settings: &SourceSettings) -> Result<Entries
         findings && view && sex && age
     };
     let before = entries.all.len();
-    entries.all.retain(taken);
+    entries.all.retain(fits);
     if entries.all.is_empty() {
         bail!("none of the {before} images matches the options that choose images");
     }
@@ -65,8 +51,21 @@ pub fn choose(mut entries: Entries, settings: &SourceSettings) -> Result<Entries
     Ok(entries)
 }
 
+/// Why images cannot be chosen.
+fn unknown(what: &str, entries: &Entries) -> Error {
+    match entries.layout {
+        Layout::Folder | Layout::Auto => {
+            anyhow!("images cannot be chosen by {what}: plain folders do not give it, DICOM files may")
+        }
+        _ => {
+            let columns = entries.columns.join("`, `");
+            anyhow!("images cannot be chosen by {what}: the table has the columns `{columns}`")
+        }
+    }
+}
+
 /// Fails if a wanted value does not occur; names the values that do, the most similar first.
-fn accept<'a>(option: &str, wanted: &[String], there: impl Iterator<Item = &'a String>) -> Result<()> {
+fn accept<'a>(what: &str, wanted: &[String], there: impl Iterator<Item = &'a String>) -> Result<()> {
     let counts = count(there);
     for value in wanted {
         if counts.keys().any(|known| known.eq_ignore_ascii_case(value)) {
@@ -76,7 +75,7 @@ fn accept<'a>(option: &str, wanted: &[String], there: impl Iterator<Item = &'a S
         let near = |name: &str| strsim::jaro_winkler(&name.to_lowercase(), &value.to_lowercase());
         known.sort_by(|a, b| near(b.0).total_cmp(&near(a.0)));
         let known: Vec<String> = known.iter().take(20).map(|(name, count)| format!("{name} ({count})")).collect();
-        bail!("{option} is {value}, which no image has: there are {}", known.join(", "));
+        bail!("--{what} is {value}, which no image has: there are {}", known.join(", "));
     }
     Ok(())
 }

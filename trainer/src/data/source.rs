@@ -118,12 +118,7 @@ impl SourceSettings {
             ensure!(min <= max, "--min-age is {min} and --max-age is {max}: the minimum must not be above the maximum");
         }
         if self.path.is_none() {
-            let asked = self.validation.is_some()
-                || self.labels != Labels::None
-                || !self.findings.is_empty()
-                || !self.views.is_empty()
-                || self.sex.is_some()
-                || self.min_age.or(self.max_age).is_some();
+            let asked = self.validation.is_some() || self.labels != Labels::None || self.selects();
             ensure!(!asked, "--validation, --labels and the options that choose images need --data");
         }
         Ok(())
@@ -220,39 +215,36 @@ fn count_or_all(text: &str) -> Result<CountOrAll, String> {
     }
 }
 
+fn set<T: Clone>(field: &mut T, option: &Option<T>) {
+    if let Some(value) = option {
+        field.clone_from(value);
+    }
+}
+
+fn fill<T: Clone>(field: &mut Option<T>, option: &Option<T>) {
+    if option.is_some() {
+        field.clone_from(option);
+    }
+}
+
 impl DataArgs {
     /// Overrides settings by the options that are given.
     pub fn apply(&self, settings: &mut SourceSettings) {
-        for (field, option) in [(&mut settings.path, &self.data), (&mut settings.validation, &self.validation)] {
-            if option.is_some() {
-                field.clone_from(option);
-            }
-        }
+        fill(&mut settings.path, &self.data);
+        fill(&mut settings.validation, &self.validation);
         self.choice.apply(settings);
         match self.max_images {
             Some(CountOrAll::Count(count)) => settings.max_images = Some(count),
             Some(CountOrAll::All) => settings.max_images = None,
             None => {}
         }
-        if let Some(fraction) = self.validation_fraction {
-            settings.validation_fraction = fraction;
-        }
+        set(&mut settings.validation_fraction, &self.validation_fraction);
     }
 }
 
 impl ChoiceArgs {
     /// Overrides settings by the options that are given.
     pub fn apply(&self, settings: &mut SourceSettings) {
-        fn set<T: Clone>(field: &mut T, option: &Option<T>) {
-            if let Some(value) = option {
-                *field = value.clone();
-            }
-        }
-        fn fill<T: Clone>(field: &mut Option<T>, option: &Option<T>) {
-            if option.is_some() {
-                field.clone_from(option);
-            }
-        }
         set(&mut settings.layout, &self.layout);
         set(&mut settings.labels, &self.labels);
         set(&mut settings.drop_duplicates, &self.drop_duplicates);

@@ -76,14 +76,13 @@ fn degenerate_sets_give_finite_figures_or_are_refused() {
     let drawn = Images::of(&phantoms);
     let sets = [
         ("black", repeated(&[black])),
-        ("white", repeated(&[white])),
-        ("three flat", repeated(&[black, grey, white])),
+        ("flat", repeated(&[black, grey, white])),
         ("one image often", repeated(&[one])),
         ("two images in turn", repeated(&[one, other])),
         ("drawn", drawn.clone()),
     ];
     for (samples_name, samples) in &sets {
-        for (reference_name, reference) in [&sets[0], &sets[4], &sets[5]] {
+        for (reference_name, reference) in [&sets[0], &sets[3]] {
             let given = measure(&format!("{samples_name} against {reference_name}"), samples, reference);
             assert_eq!(given.len(), 6, "{samples_name} against {reference_name} has figures of {given:?} only");
         }
