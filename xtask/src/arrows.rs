@@ -102,7 +102,9 @@ impl Tree {
         }
         let tests: Vec<Names> = modules
             .iter()
-            .flat_map(|(names, module)| module.tests.iter().map(|test| [&names[..], &[test.clone()]].concat()))
+            .flat_map(|(names, module)| {
+                module.tests.iter().map(|test| [&names[..], std::slice::from_ref(test)].concat())
+            })
             .collect();
         modules.retain(|names, _| !tests.iter().any(|test| names.starts_with(test)));
         let (file, text) = docs.with_context(|| format!("{folder} has no lib.rs or main.rs"))?;

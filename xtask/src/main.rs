@@ -97,6 +97,7 @@ const DENY_WARNINGS: [&str; 3] = ["--", "-D", "warnings"];
 fn check() -> Result<()> {
     let packages = ["--locked", "--no-default-features", "-p", "vdm", "-p", "trainer", "-p", "web", "-p", "xtask"];
     succeed(cargo().args(["fmt", "--all", "--check"]))?;
+    arrows::check(&repository())?;
     succeed(cargo().arg("clippy").args(packages).arg("--all-targets").args(DENY_WARNINGS))?;
     succeed(cargo().arg("test").args(packages).args(["--tests"]))
 }
@@ -105,6 +106,7 @@ fn check() -> Result<()> {
 fn lint() -> Result<()> {
     tools::wasm_target()?;
     succeed(cargo().args(["fmt", "--all", "--check"]))?;
+    arrows::check(&repository())?;
     if output(cargo().args(["deny", "--version"])).is_ok() {
         succeed(cargo().args(["deny", "--locked", "check", "licenses", "bans", "sources"]))?;
     } else {
