@@ -1,6 +1,7 @@
 //! The views that teach, and one's own weights, in a real Chromium.
 
 use std::path::Path;
+use std::time::Duration;
 
 use burn::backend::Flex;
 use serde_json::Value;
@@ -8,6 +9,7 @@ use tempfile::TempDir;
 use tests::browser::{Browser, Gpu};
 use tests::page::{Page, SOON, TO_SAMPLE, assert_same, natively};
 use tests::programs::{run_trainer, words};
+use tests::site::Answer;
 use vdm::config::{ModelConfig, Preset};
 use vdm::image::{GreyImage, Origin};
 use vdm::model::Networks;
@@ -181,6 +183,26 @@ async fn the_bound_is_what_the_trainer_measures() {
         // The page shows three significant digits, or four decimals.
         assert!((shown - expected).abs() <= (0.006 * expected.abs()).max(6e-5), "{term}: {shown} against {expected}");
     }
+    page.browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(skip_browser, ignore = "VDM_SKIP_BROWSER is set")]
+async fn a_download_is_cancelled_at_once() {
+    let page = Page::ready(Gpu::None, "").await;
+    let browser = &page.browser;
+    // No bytes come for longer than the page waits for a worker that hangs.
+    page.site.answer(&page.weights("encoder"), Answer::Slowly(Duration::from_secs(15)));
+    page.go("bound").await;
+    browser.click("measure").await;
+    browser.wait_for_text("status", "Fetching the encoder", SOON).await;
+    browser.click("cancel").await;
+    browser.wait_for_text("notice", "Stopped.", Duration::from_secs(3)).await;
+    browser.wait_for_state("ready", SOON).await;
+    // The same worker goes on, and can fetch the encoder later.
+    page.site.heal();
+    browser.click("measure").await;
+    browser.wait_for_text("status", "Measuring", SOON).await;
     page.browser.close().await;
 }
 

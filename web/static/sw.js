@@ -1,11 +1,11 @@
-// The service worker: it keeps the whole site but the weights, so that a second visit opens without a network.
+// The service worker: it stores the site without its weights, so that a second visit works without a network.
 //
-// `cargo xtask finish-site` fills in what stands between underscores. The weights are kept by the page itself, in
-// caches of other names, which are never touched here.
+// `cargo xtask finish-site` fills in the names between underscores. The page itself stores the weights, in caches of
+// other names, which are never touched here.
 "use strict";
 
-// The files' addresses beside this file, each with its SHA-256. One changed file changes the cache's name, too, so
-// that a cache holds one version of the site, whole.
+// The files' addresses beside this file, each with its SHA-256. A changed file changes the cache's name, too, so that a
+// cache holds one complete version of the site.
 const FILES = new Map(Object.entries(__FILES__));
 const SITE = "medical-vdm-site-";
 const CACHE = SITE + "__VERSION__";
@@ -14,7 +14,7 @@ const ROOT = new URL("./", self.location).href;
 self.addEventListener("install", (event) => event.waitUntil(install()));
 self.addEventListener("activate", (event) => event.waitUntil(activate()));
 
-// A new version waits until no page of the old one is open, or until a page says so.
+// A new version waits until no page of the old one is open, or until a page sends this message.
 self.addEventListener("message", (event) => {
     if (event.data === "skip-waiting") {
         event.waitUntil(self.skipWaiting());
@@ -28,7 +28,7 @@ self.addEventListener("fetch", (event) => {
     }
 });
 
-// All or nothing: no file is kept before every one is there and as it should be.
+// All or nothing: no file is stored before every file is there and checked.
 async function install() {
     const responses = await Promise.all([...FILES].map(([file, sha256]) => download(file, sha256)));
     const cache = await caches.open(CACHE);
@@ -41,7 +41,7 @@ async function install() {
 }
 
 async function download(file, sha256) {
-    // "no-cache": the browser asks whether what it has is still right, and loads only what is not.
+    // "no-cache": the browser asks the server whether its copy is current, and loads the file if it is not.
     const response = await fetch(ROOT + file, { cache: "no-cache" });
     const bytes = await response.arrayBuffer();
     const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
@@ -49,7 +49,7 @@ async function download(file, sha256) {
     if (!response.ok || found !== sha256) {
         throw new Error(`${file} is not that of this version (status ${response.status})`);
     }
-    // A response of our own: one that came by a redirect could not open a page, one that varies could not be kept.
+    // A new response: one from a redirect could not open a page, and one that varies could not be stored.
     const headers = new Headers(response.headers);
     headers.delete("Vary");
     headers.delete("Content-Encoding");
@@ -63,7 +63,7 @@ async function activate() {
     await self.clients.claim();
 }
 
-// The file that a request is for, whatever its query; undefined where it is none of ours to answer.
+// The file of a request, without its query; undefined if the service worker does not answer it.
 function fileOf(request) {
     const url = new URL(request.url);
     const address = url.origin + url.pathname;
@@ -77,7 +77,7 @@ function fileOf(request) {
 
 async function answer(request, file) {
     const kept = await caches.match(ROOT + file, { cacheName: CACHE });
-    // Whoever emptied the cache still has the network.
+    // If the cache was emptied, there is still the network.
     if (kept === undefined) {
         return fetch(request);
     }
