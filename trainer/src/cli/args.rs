@@ -10,6 +10,7 @@ use vdm::config::{ComputePrecision, Preset, Stage};
 use crate::base::device::{DeviceChoice, Devices};
 use crate::data::DataArgs;
 use crate::run::settings::RunSettings;
+use crate::run::table;
 use crate::train::Nodes;
 
 /// Options of training.
@@ -96,7 +97,7 @@ pub fn setting_of_flag(flag: &str) -> Option<String> {
         _ => {}
     }
     let ending = format!("_{}", name.strip_suffix("_weight").unwrap_or(&name));
-    let options = RunSettings::of(Preset::Paper, None).options().ok()?.into_iter().map(|(option, _)| option);
+    let options = table::options(&RunSettings::of(Preset::Paper, None)).ok()?.into_iter().map(|(option, _)| option);
     options.filter(|option| format!("_{}", option.replace('.', "_")).ends_with(&ending)).min_by_key(String::len)
 }
 

@@ -10,7 +10,8 @@ use vdm::weights::read_header;
 
 use super::args::TrainArgs;
 use crate::base::files;
-use crate::run::settings::{self, RunSettings};
+use crate::run::settings::RunSettings;
+use crate::run::table;
 
 /// The settings of a new run: the preset, `--config`, `--set` and the other options, each on top of the one before.
 ///
@@ -42,12 +43,13 @@ pub fn resumed(folder: &Path, args: &TrainArgs) -> Result<RunSettings> {
     let stored = RunSettings::read(&folder.join("run.toml")).context("there is no run to go on with")?;
     let mut wanted = on_top(stored.clone(), &layers(args)?, args)?;
     wanted.preset = args.preset.unwrap_or(wanted.preset);
-    let before = stored.options()?;
+    let before = table::options(&stored)?;
     // The data determines the number of classes.
     let may_change = |name: &str| {
         ["run.", "weights.", "sampling."].iter().any(|section| name.starts_with(section)) || name == "model.classes"
     };
-    let changed = wanted.options()?.into_iter().find(|option| !before.contains(option) && !may_change(&option.0));
+    let changed =
+        table::options(&wanted)?.into_iter().find(|option| !before.contains(option) && !may_change(&option.0));
     if let Some((name, value)) = changed {
         let stored =
             before.iter().find(|option| option.0 == name).map_or(String::new(), |(_, was)| format!(", not {was}"));
@@ -64,11 +66,11 @@ pub fn resumed(folder: &Path, args: &TrainArgs) -> Result<RunSettings> {
 fn layers(args: &TrainArgs) -> Result<Vec<(String, Table)>> {
     let mut layers = Vec::new();
     if let Some(path) = &args.config {
-        layers.push((path.display().to_string(), settings::read_table(path)?));
+        layers.push((path.display().to_string(), table::read(path)?));
     }
     let mut sets = Table::new();
     for assignment in &args.set {
-        settings::assign(&mut sets, assignment)?;
+        table::assign(&mut sets, assignment)?;
     }
     layers.push(("--set".to_owned(), sets));
     Ok(layers)

@@ -5,3 +5,4 @@ pub mod folder;
 pub mod inputs;
 pub mod log;
 pub mod settings;
+pub mod table;

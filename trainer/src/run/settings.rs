@@ -3,13 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, ensure};
-use serde::de::{Deserializer, IntoDeserializer, Visitor, value::MapDeserializer};
-use serde::{Deserialize, Serialize, forward_to_deserialize_any};
-use serde_json::Value as Json;
-use toml::{Table, Value};
+use serde::{Deserialize, Serialize};
+use toml::Table;
 use vdm::config::{ModelConfig, Preset, SamplingConfig, Stage, TrainingConfig};
 use vdm::weights::Precision;
 
+use super::table;
 use crate::base::files;
 use crate::data::{AugmentSettings, SourceSettings};
 
@@ -82,11 +81,6 @@ pub struct WeightsSettings {
     /// Licence of the weights.
     pub license: String,
 }
-
-/// Words for an option that is not set: TOML has no null. The first is the documented one; `run.toml` files of older
-/// versions have the others.
-const NOT_SET: [&str; 10] =
-    ["none", "nothing", "phantoms", "held-out", "all", "any", "never", "default", "continuous", "of-the-folder"];
 
 /// What happens if an option is not set.
 const WITHOUT: [(&str, &str); 15] = [
@@ -170,12 +164,12 @@ impl RunSettings {
     pub fn with(&self, mut over: Table, origin: &str) -> Result<Self> {
         let mut all = Table::try_from(self)?;
         move_former_options(&mut over);
-        merge(&mut all, over);
+        table::merge(&mut all, over);
         Self::from_table(all).with_context(|| format!("cannot use {origin}"))
     }
 
     fn from_table(table: Table) -> Result<Self> {
-        serde_path_to_error::deserialize(Optional(Value::Table(table))).map_err(|error| {
+        table::settings(table).map_err(|error| {
             let (name, message) = (error.path().to_string(), error.inner().message());
             match similar_option(&name) {
                 Some(option) if message.starts_with("unknown field") => {
@@ -186,18 +180,11 @@ impl RunSettings {
         })
     }
 
-    /// Every option by its name, such as `training.batch`, with its value; null where it is not set.
-    pub fn options(&self) -> Result<Vec<(String, Json)>> {
-        let mut options = Vec::new();
-        flatten(String::new(), serde_json::to_value(self)?, &mut options);
-        Ok(options)
-    }
-
     /// The settings as TOML text. Comments at its end name the options that are not set.
     pub fn to_toml(&self) -> Result<String> {
         let mut text = toml::to_string_pretty(&Table::try_from(self)?)?;
         text += "\n# Not set (as with the value \"none\"):\n";
-        for (name, _) in self.options()?.iter().filter(|(_, value)| value.is_null()) {
+        for (name, _) in table::options(self)?.iter().filter(|(_, value)| value.is_null()) {
             let without = WITHOUT.iter().find(|(option, _)| option == name).map_or("none", |(_, without)| without);
             text += &format!("# {name} = …  ({without})\n");
         }
@@ -206,7 +193,7 @@ impl RunSettings {
 
     /// Reads a `run.toml`.
     pub fn read(path: &Path) -> Result<Self> {
-        let mut table = read_table(path)?;
+        let mut table = table::read(path)?;
         move_former_options(&mut table);
         Self::from_table(table).with_context(|| format!("{} is damaged", path.display()))
     }
@@ -217,79 +204,17 @@ impl RunSettings {
     }
 }
 
-/// Reads a TOML file.
-pub fn read_table(path: &Path) -> Result<Table> {
-    let bytes = files::read(path)?;
-    let text = String::from_utf8(bytes).with_context(|| format!("{} is not a text file", path.display()))?;
-    // The message shows the line.
-    text.parse()
-        .map_err(|error: toml::de::Error| anyhow!("{} is not TOML: {}", path.display(), error.to_string().trim()))
-}
-
-/// Puts an assignment such as `training.batch=16` into a table.
-pub fn assign(table: &mut Table, assignment: &str) -> Result<()> {
-    let accepted = || format!("--set {assignment}: SECTION.KEY=VALUE is accepted, such as training.beta_2=0.999");
-    let (path, value) = assignment.split_once('=').with_context(accepted)?;
-    // What is not a TOML value is taken as a string, so that nobody has to quote twice.
-    let value = format!("value = {value}")
-        .parse::<Table>()
-        .ok()
-        .and_then(|mut parsed| parsed.remove("value"))
-        .unwrap_or_else(|| Value::String(value.to_owned()));
-    merge(table, nested(path, value));
-    Ok(())
-}
-
-/// A table with one option.
-fn nested(option: &str, value: Value) -> Table {
-    let (key, value) = match option.split_once('.') {
-        Some((section, rest)) => (section, Value::Table(nested(rest, value))),
-        None => (option, value),
-    };
-    Table::from_iter([(key.trim().to_owned(), value)])
-}
-
-/// Takes an option out of a table.
-fn remove(table: &mut Table, option: &str) -> Option<Value> {
-    match option.split_once('.') {
-        Some((section, rest)) => remove(table.get_mut(section)?.as_table_mut()?, rest),
-        None => table.remove(option),
-    }
-}
-
 /// Gives options of older files their present names.
 fn move_former_options(table: &mut Table) {
     let mut rename = |from: &str, to: &str| {
-        if let Some(value) = remove(table, from) {
-            merge(table, nested(to, value));
+        if let Some(value) = table::remove(table, from) {
+            table::merge(table, table::nested(to, value));
         }
     };
     for (section, key) in SamplingConfig::FORMER_PLACES {
         rename(&format!("model{}.{key}", section.replace('/', ".")), &format!("sampling.{key}"));
     }
     rename("training.objective.rate", "training.objective.kl_weight");
-}
-
-/// Puts a table on top of another, section by section.
-fn merge(base: &mut Table, over: Table) {
-    for (key, value) in over {
-        match (base.get_mut(&key), value) {
-            (Some(Value::Table(base)), Value::Table(over)) => merge(base, over),
-            (_, value) => {
-                base.insert(key, value);
-            }
-        }
-    }
-}
-
-fn flatten(name: String, value: Json, into: &mut Vec<(String, Json)>) {
-    let Json::Object(section) = value else {
-        into.push((name, value));
-        return;
-    };
-    for (key, value) in section {
-        flatten(if name.is_empty() { key } else { format!("{name}.{key}") }, value, into);
-    }
 }
 
 /// The option whose name is most similar to this one, in any section.
@@ -299,60 +224,16 @@ fn similar_option(name: &str) -> Option<String> {
         let like = strsim::normalized_damerau_levenshtein;
         like(name, option).max(like(&last(name), &last(option)) - 0.05)
     };
-    let options = RunSettings::of(Preset::Paper, None).options().ok()?;
+    let options = table::options(&RunSettings::of(Preset::Paper, None)).ok()?;
     let options = options.into_iter().map(|(option, _)| (likeness(&option), option));
     options.filter(|(likeness, _)| *likeness > 0.7).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, option)| option)
-}
-
-/// A TOML value in which [words](NOT_SET) may say that an option is not set.
-struct Optional(Value);
-
-impl IntoDeserializer<'_, toml::de::Error> for Optional {
-    type Deserializer = Self;
-
-    fn into_deserializer(self) -> Self {
-        self
-    }
-}
-
-impl<'de> Deserializer<'de> for Optional {
-    type Error = toml::de::Error;
-
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
-        match self.0.as_str() {
-            Some(word) if NOT_SET.contains(&word) => visitor.visit_none(),
-            _ => visitor.visit_some(self),
-        }
-    }
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
-        match self.0 {
-            Value::Table(table) => {
-                visitor.visit_map(MapDeserializer::new(table.into_iter().map(|(key, value)| (key, Self(value)))))
-            }
-            value => value.deserialize_any(visitor),
-        }
-    }
-
-    fn deserialize_enum<V: Visitor<'de>>(
-        self,
-        name: &'static str,
-        variants: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Self::Error> {
-        self.0.deserialize_enum(name, variants, visitor)
-    }
-
-    forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf unit unit_struct newtype_struct seq
-        tuple tuple_struct map struct identifier ignored_any
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
+    use serde_json::Value as Json;
     use vdm::config::ScheduleKind;
 
     use super::*;
@@ -363,12 +244,12 @@ mod tests {
 
     fn set(settings: &RunSettings, assignment: &str) -> Result<RunSettings> {
         let mut table = Table::new();
-        assign(&mut table, assignment)?;
+        table::assign(&mut table, assignment)?;
         settings.with(table, "--set")
     }
 
     fn option(settings: &RunSettings, name: &str) -> Json {
-        let options = settings.options().expect("options");
+        let options = table::options(&settings).expect("options");
         options.into_iter().find(|(option, _)| option == name).map_or(Json::Null, |(_, value)| value)
     }
 
@@ -380,7 +261,7 @@ mod tests {
     /// Settings with every option set: what a preset leaves open takes a number or, where it refuses that, a word.
     fn populated() -> RunSettings {
         let mut all = RunSettings::of(Preset::SharpSmall, None);
-        for (name, _) in all.options().expect("options").into_iter().filter(|(_, value)| value.is_null()) {
+        for (name, _) in table::options(&all).expect("options").into_iter().filter(|(_, value)| value.is_null()) {
             let values = ["3", "word"].map(|value| set(&all, &format!("{name}={value}")));
             all = values.into_iter().find_map(Result::ok).unwrap_or_else(|| panic!("{name} cannot be set"));
         }
@@ -389,7 +270,7 @@ mod tests {
 
     /// The options that take `none` for not set.
     fn optional(all: &RunSettings) -> BTreeSet<String> {
-        let names = all.options().expect("options").into_iter().map(|(name, _)| name);
+        let names = table::options(&all).expect("options").into_iter().map(|(name, _)| name);
         names
             .filter(|name| set(all, &format!("{name}=none")).is_ok_and(|settings| option(&settings, name).is_null()))
             .collect()
@@ -397,7 +278,7 @@ mod tests {
 
     /// The options that a preset leaves open.
     fn open(preset: Preset) -> BTreeSet<String> {
-        let options = RunSettings::of(preset, None).options().expect("options").into_iter();
+        let options = table::options(&RunSettings::of(preset, None)).expect("options").into_iter();
         options.filter(|(_, value)| value.is_null()).map(|(name, _)| name).collect()
     }
 
@@ -405,7 +286,7 @@ mod tests {
     fn every_option_can_be_set_unset_and_kept() {
         let all = populated();
         assert_eq!(kept(&all), all);
-        for (name, value) in all.options().expect("options") {
+        for (name, value) in table::options(&all).expect("options") {
             assert!(!value.is_null(), "{name}");
             for &preset in Preset::ALL {
                 let settings = set(&RunSettings::of(preset, None), &format!("{name}={value}")).expect(&name);
@@ -526,11 +407,11 @@ mod tests {
             "data.labels=none",
             "model.schedule.kind={ monotonic = { hidden = 4, learn_endpoints = true } }",
         ] {
-            assign(&mut table, assignment).expect(assignment);
+            table::assign(&mut table, assignment).expect(assignment);
         }
         let settings = RunSettings::of(Preset::Paper, None).with(table, "--set").expect("valid");
         assert_eq!((settings.training.batch, settings.data.max_images), (8, None));
         assert_eq!(settings.model.schedule.kind, ScheduleKind::Monotonic { hidden: 4, learn_endpoints: true });
-        assert!(assign(&mut Table::new(), "training.batch").is_err());
+        assert!(table::assign(&mut Table::new(), "training.batch").is_err());
     }
 }
