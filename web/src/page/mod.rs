@@ -1,7 +1,6 @@
-//! The page: Leptos components over a [`Session`](crate::session::Session), and the controller that carries out what
-//! it commands.
+//! The page: Leptos components over a [`Session`], and the controller that carries out its commands.
 //!
-//! `app` is the frame around the `views`, `kit` what several of them are made of, `state` what outlives them.
+//! `app` is the frame around the `views`; `components` are their common parts; `state` outlives them.
 
 mod app;
 mod browser;

@@ -51,7 +51,7 @@ impl Session {
                 self.notice = None;
                 self.plan(JobKind::Speed, Task::Speed, false)
             }
-            Event::Save(slot, keep) => self.save(slot, keep),
+            Event::Save(slot, export) => self.save(slot, export),
             Event::Use(choice) => {
                 let Some(source) = self.source(&choice) else { return Vec::new() };
                 self.notice = None;
@@ -158,16 +158,7 @@ impl Session {
                 self.forget_plans();
                 Vec::new()
             }
-            Response::Failed { problem, .. } if problem.recovery() == Recovery::Dismiss || self.is_switching() => {
-                self.job = None;
-                self.plans.clear();
-                self.notice = Some(Notice::Failed(problem));
-                self.start_next()
-            }
-            // The encoder could not be fetched: the model stays in use.
-            Response::Failed { problem, .. }
-                if self.job.as_ref().is_some_and(|job| job.plan.task.needs_encoder()) && !problem.may_be_the_gpu() =>
-            {
+            Response::Failed { problem, .. } if self.keeps_model(&problem) => {
                 self.job = None;
                 self.plans.clear();
                 self.notice = Some(Notice::Failed(problem));
@@ -176,6 +167,13 @@ impl Session {
             Response::Failed { problem, .. } => self.fail(problem),
             _ => Vec::new(),
         }
+    }
+
+    /// Whether the model stays in use after this failure of the job.
+    fn keeps_model(&self, problem: &Problem) -> bool {
+        let needs_encoder = self.job.as_ref().is_some_and(|job| job.plan.task.needs_encoder());
+        let encoder_is_missing = needs_encoder && !problem.may_be_the_gpu();
+        problem.recovery() == Recovery::Dismiss || self.is_switching() || encoder_is_missing
     }
 
     fn is_switching(&self) -> bool {
@@ -284,7 +282,7 @@ impl Session {
         self.wanted = None;
     }
 
-    fn save(&mut self, slot: Slot, keep: Export) -> Vec<Command> {
+    fn save(&mut self, slot: Slot, export: Export) -> Vec<Command> {
         let Some(Panel { run, pictures, origin: Some(origin), .. }) = self.panel(slot) else { return Vec::new() };
         let columns = match slot {
             Slot::Between => pictures.len(),
@@ -300,7 +298,7 @@ impl Session {
                 origin.settings.push(("image".into(), format!("{} (seed {own})", image + 1)));
             }
         };
-        let (save, suffix) = match keep {
+        let (save, suffix) = match export {
             Export::Pictures { image: None } => {
                 (Save::Grid { pictures: pictures.clone(), columns: columns as u32 }, "")
             }
