@@ -3,9 +3,9 @@
 use strum::{EnumString, IntoStaticStr, VariantArray};
 use vdm::sampler::Sampler;
 
-use crate::form::Form;
+use crate::form::{Form, seed, steps};
 use crate::protocol::BackendPreference;
-use crate::settings::{COUNTS, GUIDANCE, MAX_STEPS, Settings};
+use crate::settings::{COUNTS, GUIDANCE, Settings};
 use crate::text::Lang;
 
 /// Digits of a hash in a link.
@@ -117,12 +117,9 @@ impl Link {
         let class = value("class").and_then(|class| class.parse().ok());
         let settings = Settings {
             // Without a seed there is no link.
-            seed: value("seed")?.parse().ok()?,
+            seed: value("seed").and_then(seed)?,
             sampler: value("sampler").and_then(|name| name.parse::<Sampler>().ok()).unwrap_or_default(),
-            steps: value("steps")
-                .and_then(|steps| steps.parse().ok())
-                .filter(|steps| (1..=MAX_STEPS).contains(steps))
-                .unwrap_or(default.steps),
+            steps: value("steps").and_then(steps).unwrap_or(default.steps),
             class,
             guidance: value("guidance")
                 .and_then(|guidance| guidance.parse().ok())

@@ -49,12 +49,21 @@ pub enum Field {
     Guidance,
 }
 
+/// A seed, as typed.
+pub fn seed(text: &str) -> Option<u64> {
+    text.trim().parse().ok()
+}
+
+/// A number of steps, as typed.
+pub fn steps(text: &str) -> Option<u32> {
+    text.trim().parse().ok().filter(|steps| (1..=MAX_STEPS).contains(steps))
+}
+
 impl Form {
     /// The settings, or every field with an unacceptable text.
     pub fn read(&self, model: Option<&ModelInfo>) -> Result<Settings, Vec<Field>> {
         let classes = model.map_or(0, ModelInfo::classes);
-        let seed = self.seed.trim().parse::<u64>().ok();
-        let steps = self.steps.trim().parse::<u32>().ok().filter(|steps| (1..=MAX_STEPS).contains(steps));
+        let (seed, steps) = (seed(&self.seed), steps(&self.steps));
         let class = match self.class.trim() {
             "" => Some(None),
             _ if classes == 0 => Some(None),

@@ -4,7 +4,7 @@ use gloo_timers::callback::Interval;
 use leptos::prelude::*;
 
 use super::shared::{Intro, idle, pictures, sampler_name, synthetic, whole, wrong_seed};
-use crate::learning::seed;
+use crate::form::seed;
 use crate::page::browser;
 use crate::page::components::{Action, Captioned, PictureCanvas, Slider, TextField, ViewHeading, random_seed};
 use crate::page::controller::Controller;

@@ -4,7 +4,8 @@ use leptos::prelude::*;
 
 use super::shared::{Intro, figure, figure_of_time, idle, synthetic, wrong_seed};
 use super::subject::SubjectPicker;
-use crate::learning::{NoiseAt, percent, seed};
+use crate::form::seed;
+use crate::learning::{NoiseAt, percent};
 use crate::page::components::{
     Action, Captioned, Fact, LatentTiles, PictureCanvas, Slider, TextField, ViewHeading, random_seed,
 };

@@ -4,8 +4,8 @@ use leptos::prelude::*;
 use vdm::sampler::Sampler;
 
 use super::shared::{Intro, idle, pictures, samplers, synthetic, whole, wrong_seed};
-use crate::form::Field;
-use crate::learning::{faster, seed, steps};
+use crate::form::{Field, seed, steps};
+use crate::learning::faster;
 use crate::page::components::{Action, Fact, PictureCanvas, Select, TextField, ViewHeading, random_seed};
 use crate::page::controller::Controller;
 use crate::page::lang::words;

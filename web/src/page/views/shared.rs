@@ -15,7 +15,7 @@ use crate::text::messages;
 #[component]
 pub(super) fn Intro(paragraphs: Vec<String>) -> impl IntoView {
     let paragraphs = paragraphs.into_iter().map(|text| view! { <p>{text}</p> }).collect_view();
-    view! { <div class="learn-intro">{paragraphs}</div> }
+    view! { <div class="learning-intro">{paragraphs}</div> }
 }
 
 /// A number in the language in use.

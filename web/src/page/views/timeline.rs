@@ -9,7 +9,7 @@ use crate::page::components::{Action, Captioned, LatentTiles, PictureCanvas, Sel
 use crate::page::controller::Controller;
 use crate::page::lang::words;
 use crate::page::state::PageState;
-use crate::protocol::{Moment, Run};
+use crate::protocol::{Moment, Picture, Run};
 use crate::session::{Event, Session, Slot};
 use crate::text::fill;
 
@@ -29,9 +29,8 @@ pub(super) fn Timeline(controller: Controller, state: PageState) -> impl IntoVie
     travel.open();
 
     let moment = Memo::new(move |_| session.with(|session| moment(session, state.image.get())));
-    let of_moment = move |read: fn(&Moment) -> crate::protocol::Picture| {
-        Signal::derive(move || moment.with(|moment| moment.as_ref().map(read)))
-    };
+    let of_moment =
+        move |read: fn(&Moment) -> Picture| Signal::derive(move || moment.with(|moment| moment.as_ref().map(read)));
     let latent = Signal::derive(move || moment.with(|moment| moment.as_ref().map(|moment| moment.latent.clone())));
     let t = move || {
         let t = moment.with(|moment| moment.as_ref().map(|moment| lang.decimal(moment.t, 3)));
