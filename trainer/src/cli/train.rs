@@ -32,7 +32,6 @@ pub fn command(args: TrainArgs) -> Result<()> {
         Some((settings, folder)) => (settings, RunFolder::Existing(folder)),
         None => (resolve::new(&args, || Ok(default_preset(device.0)))?, RunFolder::New(args.out)),
     };
-    interrupt.listen()?;
     let TrainArgs { devices, nodes, .. } = args;
     train::run(Options { settings, folder, device, devices, nodes, interrupt })
 }

@@ -1,4 +1,7 @@
 //! Training a model.
+//!
+//! A file uses only those above it in this order: `network`, `loader`, `process_group`, `optimizer`, `ema`, `checkpoint`,
+//! `run_logger`, `coarse`, `init`, `job`, `validation`, `step`, `session`.
 
 mod checkpoint;
 mod coarse;
@@ -72,8 +75,9 @@ pub fn run(options: Options) -> Result<()> {
 fn start(options: Options) -> Result<()> {
     let Options { settings, folder, device: (device, device_name), devices, nodes, interrupt } = options;
     let data = inputs::load(settings)?;
-    // The images may have taken all of the time.
+    // A signal ends the preparation of images at once: its cache keeps what is done. A time limit is looked at here.
     interrupt.check()?;
+    interrupt.listen()?;
     let folder = folder.open(data.settings.preset)?;
     eprintln!("run: {} (preset {})", folder.display(), data.settings.preset.name());
     let network = nodes.connect()?;

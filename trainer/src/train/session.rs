@@ -171,9 +171,9 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
 
     /// Trains until the last step (true), or until any device is interrupted.
     pub fn run(&mut self) -> Result<bool> {
-        if self.state.trainer.due != Due::default() {
+        if self.any(self.state.trainer.due != Due::default())? {
             // An interrupt left it undone. The checkpoint is saved anew so that it is not done twice.
-            let stop = self.measure_due(false)?;
+            let stop = self.measure_due()?;
             self.save()?;
             if stop {
                 return Ok(false);
@@ -221,7 +221,8 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
                 }
             }
             self.state.trainer.due = due;
-            let stop = self.measure_due(stop)?;
+            // A step with something due is read back, so that all devices know whether to stop.
+            let stop = stop || (due != Due::default() && self.measure_due()?);
             if saves {
                 self.save()?;
             }
@@ -263,27 +264,28 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         Ok(())
     }
 
-    /// Validates and draws samples where that is due, unless the run stops: then it stays due. Returns whether the run
-    /// stops, on all devices alike.
-    fn measure_due(&mut self, stop: bool) -> Result<bool> {
-        if stop || self.state.trainer.due == Due::default() {
-            return Ok(stop);
+    /// Whether it holds on any device.
+    fn any(&self, here: bool) -> Result<bool> {
+        if self.group.is_alone() {
+            return Ok(here);
         }
+        let here = Tensor::<B::InnerBackend, 1>::from_floats([if here { 1.0f32 } else { 0.0 }], self.device);
+        Ok(read(self.group.sum(here)?)?.iter().any(|&devices| devices > 0.0))
+    }
+
+    /// Validates and draws samples where that is due, which an interrupt leaves due. Returns whether there was one, on all
+    /// devices alike.
+    fn measure_due(&mut self) -> Result<bool> {
         let measured = if self.group.is_rank_zero() { self.measure() } else { Ok(()) };
         let interrupted = match measured {
             Err(error) if error.is::<Interrupted>() => true,
-            measured => {
-                measured?;
-                self.state.trainer.due = Due::default();
-                false
-            }
+            measured => measured.map(|()| false)?,
         };
-        if self.group.is_alone() {
-            return Ok(interrupted);
+        let interrupted = self.any(interrupted)?;
+        if !interrupted {
+            self.state.trainer.due = Due::default();
         }
-        let vote = [if interrupted { 1.0f32 } else { 0.0 }];
-        let votes = self.group.sum(Tensor::<B::InnerBackend, 1>::from_floats(vote, self.device))?;
-        Ok(read(votes)?.iter().any(|&votes| votes > 0.0))
+        Ok(interrupted)
     }
 
     fn measure(&mut self) -> Result<()> {
@@ -397,6 +399,7 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
+    use burn::backend::Flex;
     use burn::module::{Module, ModuleMapper, Param};
     use burn::tensor::backend::Backend;
 
@@ -469,6 +472,33 @@ mod tests {
     }
 
     #[test]
+    fn two_devices_stop_and_go_on_together() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let train = |interrupt| {
+            let job = job(settings(), folder.path(), interrupt);
+            let rank = |group| {
+                let mut session = Session::<Cpu>::restore(&job, group, Box::leak(Box::default())).expect("starts");
+                let finished = session.run().expect("trains");
+                session.save().expect("saves");
+                session.group.leave::<Flex>();
+                (finished, session.step(), bits(&session.state.networks))
+            };
+            std::thread::scope(|scope| {
+                let ranks = ProcessGroup::of(2, None).into_iter().map(|group| scope.spawn(|| rank(group)));
+                let ranks: Vec<_> = ranks.collect();
+                ranks.into_iter().map(|rank| rank.join().expect("a device")).collect::<Vec<_>>()
+            })
+        };
+        for step in 1..=3 {
+            let ranks = train(raised());
+            assert!(ranks.iter().all(|(finished, at, _)| !finished && *at == step), "step {step}");
+        }
+        let ranks = train(Interrupt::default());
+        assert!(ranks.iter().all(|(finished, at, _)| *finished && *at == 6));
+        assert_eq!(ranks[0].2, ranks[1].2);
+    }
+
+    #[test]
     fn a_loss_that_is_not_finite_rolls_back_to_other_images_but_the_same_deadline() {
         let folder = tempfile::tempdir().expect("a folder");
         let mut settings = settings();
@@ -516,7 +546,7 @@ mod tests {
         let mut session = session(&job);
         session.state.trainer.due.validation = true;
         poison(&mut session);
-        assert!(!session.measure_due(false).expect("validates"));
+        assert!(!session.measure_due().expect("validates"));
         assert_eq!((&session.state.trainer.best, session.state.trainer.due), (&None, Due::default()));
         assert!(!folder.path().join("quick.safetensors").exists());
     }
@@ -528,7 +558,7 @@ mod tests {
         let mut session = session(&job);
         let due = Due { validation: true, samples: true };
         session.state.trainer.due = due;
-        assert!(session.measure_due(false).expect("is stopped"));
+        assert!(session.measure_due().expect("is stopped"));
         assert_eq!((session.state.trainer.due, &session.state.trainer.best), (due, &None));
     }
 
