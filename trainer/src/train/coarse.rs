@@ -32,7 +32,7 @@ const LOG_EVERY: u64 = 500;
 const COPIES: usize = 4;
 /// Number of the first copy among augmented images; training does not come so far.
 const FIRST_COPY: u64 = 1 << 63;
-/// Images validated on, at most.
+/// Maximum number of validation images.
 const MAX_VALIDATED: usize = 1024;
 
 /// A host's copy of the principal components of images.
@@ -43,12 +43,12 @@ struct Scores {
 }
 
 impl Scores {
-    /// Of images of a set, `copies` times each, or less often where that would be more than `most`; `image` gives one by
+    /// Measures images of a set `copies` times each, or fewer where that would exceed `max_images`; `image` gives one by
     /// its place in the result and in the set.
     fn of<B: AutodiffBackend>(
         networks: &Networks<B>,
         data: &Dataset,
-        [copies, most]: [usize; 2],
+        [copies, max_images]: [usize; 2],
         image: impl Fn(u64, usize) -> Vec<f32> + Sync,
         interrupt: &Interrupt,
         device: &B::Device,
@@ -56,9 +56,9 @@ impl Scores {
         let networks = networks.valid();
         let gaussian = networks.score_net.gaussian().context("a coarse network needs a Gaussian prediction")?;
         let encoder = networks.encoder.as_ref().context("the encoder is missing")?;
-        let every = data.len().div_ceil(most).max(1);
+        let every = data.len().div_ceil(max_images).max(1);
         let once: Vec<usize> = (0..data.len()).step_by(every).collect();
-        let indices = once.repeat(copies.min(most / once.len().max(1)).max(1));
+        let indices = once.repeat(copies.min(max_images / once.len().max(1)).max(1));
         let numbered: Vec<(u64, usize)> = (0..).zip(indices.iter().copied()).collect();
         let mut values = Vec::new();
         for chunk in numbered.chunks(BATCH) {
