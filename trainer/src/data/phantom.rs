@@ -17,20 +17,24 @@ pub fn draw(seed: u64, index: u64, height: usize, width: usize) -> Vec<u8> {
     let mottle: Vec<f64> = (0..81).map(|_| 0.012 * stream.normal()).collect();
     let [h, w] = [height as f64, width as f64];
     let bones: Vec<Vec<Bone>> = (0..width).map(|column| anatomy.bones((column as f64 + 0.5) / w, 1.0 / h)).collect();
-    let pixel = |i: usize| {
-        let (row, column) = (i / width, i % width);
-        let [x, y] = [(column as f64 + 0.5) / w, (row as f64 + 0.5) / h];
-        let [tissue, air, skin] = anatomy.at(x, y);
-        let bones: f64 = bones[column].iter().map(|bone| bone.density(y)).sum();
-        let density = (tissue + vessels[i] * air + bones * skin).max(0.0);
-        // Air around the body stays black; the film's shoulder holds dense parts below white.
-        let body = smooth(density / 0.1);
-        let dense = (density + bilinear(&mottle, 8.0 * (x - 0.5 / w), 8.0 * (y - 0.5 / h)) * body) * 1.12;
-        let toe = dense / (0.75 + 0.45 * dense);
-        let grain = anatomy.grain * stream.normal() * (0.4 + toe);
-        to_u8((0.5 + anatomy.contrast * (toe - 0.5) + anatomy.brightness * body + grain) as f32)
-    };
-    (0..height * width).map(pixel).collect()
+    let mut pixels = Vec::with_capacity(height * width);
+    for row in 0..height {
+        let y = (row as f64 + 0.5) / h;
+        for (column, bones) in bones.iter().enumerate() {
+            let x = (column as f64 + 0.5) / w;
+            let [tissue, air, skin] = anatomy.at(x, y);
+            let bones: f64 = bones.iter().map(|bone| bone.density(y)).sum();
+            let density = (tissue + vessels[pixels.len()] * air + bones * skin).max(0.0);
+            // Air around the body stays black; the film's shoulder holds dense parts below white.
+            let body = smooth(density / 0.1);
+            let dense = (density + bilinear(&mottle, 8.0 * (x - 0.5 / w), 8.0 * (y - 0.5 / h)) * body) * 1.12;
+            let toe = dense / (0.75 + 0.45 * dense);
+            let grain = anatomy.grain * stream.normal() * (0.4 + toe);
+            let grey = 0.5 + anatomy.contrast * (toe - 0.5) + anatomy.brightness * body + grain;
+            pixels.push(to_u8(grey as f32));
+        }
+    }
+    pixels
 }
 
 /// 0 below 0, 1 above 1, smooth between.
