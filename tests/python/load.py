@@ -10,7 +10,7 @@ with safe_open(sys.argv[1], framework="numpy") as file:
     about = json.loads(file.metadata()["medical-vdm"])
     weights = {name: file.get_tensor(name).astype(np.float64) for name in file.keys()}
 config = about["config"]
-assert not config.get("patch"), "networks on patches: sample.py reads them"
+assert not config.get("patch"), "networks on patches: `trainer export` and sample.py draw from them"
 
 def dense(name, x):
     return x @ weights[f"{name}.weight"] + weights[f"{name}.bias"]

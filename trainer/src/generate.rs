@@ -12,16 +12,20 @@ use crate::base::files::LoadedModel;
 /// Images sampled at once.
 pub const BATCH: usize = 16;
 
-/// What a pixel shows of the Bernoulli decoder.
+/// How pixels are made from the Bernoulli decoder's means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pixels {
-    /// Its mean.
+    /// The mean.
     Mean,
-    /// A draw: black or white.
+    /// A random draw: black or white.
     Draw,
 }
 
-/// Draws images for seeds `first..first + count`, calling back after each step; an error of the callback ends it.
+/// Draws images for seeds `first..first + count`, and calls back after each step.
+///
+/// # Errors
+/// The options do not fit the model, the device cannot be read, the model draws values that are not finite, or the
+/// callback fails.
 pub fn draw<B: Backend>(
     model: &Vdm<B>,
     options: SamplingOptions,
@@ -46,7 +50,10 @@ pub fn draw<B: Backend>(
     Ok(images)
 }
 
-/// Reads images `[B, H·W]` back.
+/// Reads images `[B, H·W]` from the device.
+///
+/// # Errors
+/// The device cannot be read, or a value is not finite.
 pub fn to_images<B: Backend>(images: Tensor<B, 2>, width: usize) -> Result<Vec<GreyImage>> {
     Ok(to_values(images)?.iter().map(|image| GreyImage::from_unit(width, image)).collect())
 }
@@ -55,7 +62,10 @@ fn to_values<B: Backend>(images: Tensor<B, 2>) -> Result<Vec<Vec<f32>>> {
     let [_, pixels] = images.dims();
     let data = images.try_into_data().map_err(|error| anyhow::anyhow!("cannot read from the device: {error:?}"))?;
     let values: Vec<f32> = data.iter::<f32>().collect();
-    ensure!(values.iter().all(|v| v.is_finite()), "the model drew NaN: its weights or its device are broken");
+    ensure!(
+        values.iter().all(|v| v.is_finite()),
+        "the model drew values that are not finite: its weights or its device are damaged"
+    );
     Ok(values.chunks_exact(pixels).map(<[f32]>::to_vec).collect())
 }
 
@@ -71,6 +81,9 @@ pub fn set_sampling<B: Backend>(model: &mut Vdm<B>, assignments: &[String]) -> R
 }
 
 /// The number of a class that is given by number or name.
+///
+/// # Errors
+/// The weights have no such class.
 pub fn class_number<B: Backend>(loaded: &LoadedModel<B>, class: &str) -> Result<usize> {
     let names = &loaded.header.provenance.class_names;
     if let Some(number) = names.iter().position(|name| name == class) {

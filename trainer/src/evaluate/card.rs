@@ -1,71 +1,18 @@
 //! The model card: Markdown that the program writes from the weights' header, a run's folder and an evaluation.
 //!
-//! It keeps to headings, paragraphs, lists, tables and code, which is what the page shows.
+//! It uses only headings, paragraphs, lists, tables and code, which the page can show.
 
-use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use anyhow::Result;
 use vdm::config::{ModelConfig, ResNetConfig, ScheduleKind};
 use vdm::weights::{Header, Provenance, sha256_hex};
 
 use super::report::{Report, Row};
+use super::run_facts::RunFacts;
 use crate::base::about::{SOFTWARE, today};
 use crate::base::files;
 use crate::output::text::four_digits;
-
-/// What a run's folder tells of the training.
-#[derive(Clone, Debug)]
-pub struct RunFacts {
-    /// Settings by their dotted names.
-    settings: Vec<(String, String)>,
-    /// Seconds trained, where the log says so.
-    seconds: Option<f64>,
-}
-
-/// Reads a run's settings, `run.toml`, and its log.
-///
-/// # Errors
-/// The folder has no settings, or they are damaged.
-pub fn read_run(folder: &Path) -> Result<RunFacts> {
-    let path = folder.join("run.toml");
-    ensure!(path.exists(), "{} is no run's folder: it holds no run.toml", folder.display());
-    let text = String::from_utf8_lossy(&files::read(&path)?).into_owned();
-    let value: Value = toml::from_str(&text).with_context(|| format!("{} is damaged", path.display()))?;
-    let mut settings = Vec::new();
-    flatten("", &value, &mut settings);
-    let log = fs::read(folder.join("log.jsonl")).unwrap_or_default();
-    let lines = String::from_utf8_lossy(&log).into_owned();
-    let seconds = lines
-        .lines()
-        .rev()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .find_map(|line| line.get("seconds").and_then(Value::as_f64));
-    Ok(RunFacts { settings, seconds })
-}
-
-fn flatten(name: &str, value: &Value, into: &mut Vec<(String, String)>) {
-    match value {
-        Value::Object(fields) => {
-            for (field, value) in fields {
-                let name = if name.is_empty() { field.clone() } else { format!("{name}.{field}") };
-                flatten(&name, value, into);
-            }
-        }
-        Value::Null => {}
-        // Of a path, the last part: where a disk is mounted is nobody's business.
-        Value::String(text)
-            if text.contains(['/', '\\'])
-                && matches!(name, "from" | "data.path" | "data.validation" | "data.cache") =>
-        {
-            let last = text.rsplit(['/', '\\']).find(|part| !part.is_empty()).unwrap_or(text);
-            into.push((name.to_owned(), last.to_owned()));
-        }
-        Value::String(text) => into.push((name.to_owned(), text.clone())),
-        other => into.push((name.to_owned(), other.to_string())),
-    }
-}
 
 /// A file of weights.
 struct FileFacts {
@@ -220,15 +167,15 @@ impl<'a> Card<'a> {
             false => "",
         };
         let offset = match sampling.gamma_offset {
-            0.0 => "the γ that there is".to_owned(),
-            offset => format!("the γ that there is, less {offset}"),
+            0.0 => "the true γ".to_owned(),
+            offset => format!("the true γ, less {offset}"),
         };
         let counts = |w: f64| if w == 0.0 { "once".to_owned() } else { format!("{} times", 1.0 + w) };
         let autoguidance = counts(sampling.autoguidance);
         let coarse_counts = counts(sampling.coarse_autoguidance) + ", at all γ";
         let corrected = match sampling.corrected_below {
             None => "at all γ".to_owned(),
-            Some(below) => format!("at γ below {below}; above, it is told γ, and counts once"),
+            Some(below) => format!("at γ below {below}; above, the true γ, counted once"),
         };
         let rows = [
             ("latent", latent),
@@ -238,7 +185,7 @@ impl<'a> Card<'a> {
             ("ScoreNet", stack(&config.score_net.blocks()) + &gaussian),
             ("coarse network", coarse),
             ("embedding of time and class", format!("{} features", config.score_net.embedding_dim)),
-            ("what the ScoreNet is told when sampling", offset),
+            ("conditioning γ when sampling", offset),
             ("what it adds to the other predictions counts then", autoguidance),
             ("where both hold when sampling", corrected),
             ("what the coarse network adds to the Gaussian prediction counts then", coarse_counts),
@@ -413,117 +360,4 @@ fn table(headings: [&str; 2], rows: &[(String, String)]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use vdm::config::Preset;
-    use vdm::weights::{Part, TensorInfo};
-
-    use super::*;
-    use crate::evaluate::report::{Better, Samples, Section};
-    use crate::measures::memorisation::{Audit, Neighbour};
-    use crate::measures::stats::Figure;
-
-    fn header() -> Header {
-        let provenance = Provenance {
-            name: "quick".into(),
-            data: "made | pictures".into(),
-            images: 90,
-            training_steps: 1234,
-            license: "CC0".into(),
-            acknowledgement: "Thanks to *nobody*.".into(),
-            ..Provenance::default()
-        };
-        let tensors = vec![TensorInfo { name: "a".into(), dtype: "F16".into(), shape: vec![3, 5] }];
-        Header {
-            part: Part::Sampling,
-            config: Preset::Quick.model(),
-            sampling: Preset::Quick.sampling(),
-            provenance,
-            sampling_sha256: None,
-            tensors,
-        }
-    }
-
-    fn report(audited: bool) -> Report {
-        let figure = |value: f64| Figure { value, low: value - 0.1, high: value + 0.1 };
-        let row =
-            |key, model, real| Row::beside(Section::Samples, key, key, Better::Lower, figure(model), figure(real));
-        let neighbour =
-            |relative_distance| Neighbour { index: 0, correlation: 0.9, detail: 0.6, relative_distance, shift: [0, 0] };
-        let held_out: Vec<Neighbour> = (0..40).map(|i| neighbour(0.8 + 0.001 * f64::from(i))).collect();
-        let samples = [neighbour(0.3), neighbour(0.9), neighbour(0.9), neighbour(0.9)];
-        Report {
-            weights: Some("quick.safetensors".into()),
-            weights_sha256: None,
-            images: 40,
-            skipped: 0,
-            times: 1,
-            seed: 0,
-            bound: None,
-            samples: Samples {
-                images: 4,
-                from: "seeds 0-3".into(),
-                compared: 4,
-                reference: 40,
-                real: "training images".into(),
-                training_images: 80,
-            },
-            figures: vec![row("spectrum_fine_db", -9.5, 0.5), row("precision", 0.2, 0.9)],
-            audit: audited.then(|| Audit::of(80, &samples, &held_out, 10, 0)),
-            closest: Vec::new(),
-            command: "trainer evaluate --weights quick.safetensors".into(),
-            software: String::new(),
-        }
-    }
-
-    fn card(report: &Report, run: Option<&RunFacts>) -> String {
-        let sampling = FileFacts { name: "quick.safetensors".into(), bytes: 77, sha256: "ab".repeat(32) };
-        let header = header();
-        Card { header: &header, sampling, encoder: None, run, notes: None, report, date: "2026-01-02".into() }
-            .markdown()
-    }
-
-    #[test]
-    fn a_card_tells_what_the_figures_say() {
-        let text = card(&report(true), None);
-        for said in [
-            "# Model card: `quick`",
-            "never for diagnosis",
-            "64×64 pixels",
-            "made / pictures",
-            "1234 optimizer steps",
-            "| numbers in the sampling file | 15, as F16 |",
-            "trainer evaluate --weights quick.safetensors",
-            "| precision ↓ | 0.2000 |",
-            "Near copies: 25.0 % of the samples",
-            "of held-out real images, 0.0 %",
-            "trained on 90 images",
-            "Samples are blurred: the power of their fine detail is 10.00 dB below real.",
-            "precision 0.2000, against 0.9000",
-            "Licence of the weights: CC0.",
-            "Thanks to ×nobody×.",
-        ] {
-            assert!(text.contains(said), "nothing of {said:?} in {text}");
-        }
-        assert!(!text.contains("NaN"));
-        assert!(card(&report(false), None).contains("No search for copies"));
-    }
-
-    #[test]
-    fn a_run_tells_its_settings_and_how_long_it_took() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let said = format!("{:#}", read_run(folder.path()).expect_err("no run"));
-        assert!(said.contains("no run's folder"), "{said}");
-        let settings = "from = \"/home/me/codec.safetensors\"\n[data]\npath = \"/home/me/chests\"\ncache = \"/home/me/c\"\n[training]\nbatch = 8\n[model]\nheight = 64\n";
-        fs::write(folder.path().join("run.toml"), settings).expect("writes");
-        fs::write(folder.path().join("log.jsonl"), "{\"seconds\":1}\n{\"seconds\":90.5}\n{\"sec").expect("writes");
-        let run = read_run(folder.path()).expect("a run");
-        let text = card(&report(true), Some(&run));
-        assert!(text.contains("trained for 1m 30s") && text.contains("| training.batch | 8 |"), "{text}");
-        assert!(
-            text.contains("| data.path | chests |") && !text.contains("/home/me") && !text.contains("model.height"),
-            "{text}"
-        );
-        fs::write(folder.path().join("run.toml"), "[").expect("writes");
-        assert!(format!("{:#}", read_run(folder.path()).expect_err("damaged")).contains("damaged"));
-    }
-}
+mod tests;

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use super::report::{Better, Closest, Row, Section};
 use crate::base::progress::Progress;
 use crate::measures::features::FeatureSpace;
-use crate::measures::memorisation::{Audit, Neighbour, Training};
+use crate::measures::memorisation::{Audit, MIN_HELD_OUT, Neighbour, Training};
 use crate::measures::neighbours::{self, Prdc};
 use crate::measures::similarity;
 use crate::measures::spectrum::{self, Difference, Spectrum};
@@ -16,21 +16,21 @@ use crate::measures::{Draw, Images, Measured, TooFew};
 /// Pairs of images that diversity is a mean over.
 const PAIRS: usize = 500;
 
-/// Sets of images that are compared: samples and as many real images, each with the reference.
+/// The sets of images to compare: samples, and as many real images, each with the reference.
 pub struct Sets<'a> {
     /// Samples, the first of them.
     pub samples: Images<'a>,
-    /// Real images in their place.
+    /// As many real images, as a perfect model would draw them.
     pub real: Images<'a>,
     /// Other real images.
     pub reference: Images<'a>,
-    /// What the real images and the reference are, after a number.
+    /// What the real images are, for text after a number.
     pub what: &'static str,
 }
 
 impl<'a> Sets<'a> {
-    /// With training images, those stand in the samples' place and all held-out images are the reference; else one half
-    /// of the held-out images stands in the samples' place and the other half is the reference.
+    /// With training images, the real set is of training images and the reference is all held-out images. Without them,
+    /// one half of the held-out images is the real set and the other half is the reference.
     pub fn of(samples: &Images<'a>, held_out: &Images<'a>, training: Option<&Images<'a>>, seed: u64) -> Self {
         let shuffled =
             |images: &Images<'a>, index| images.select(&Draw::Split.stream(seed, index).permutation(images.len()));
@@ -48,16 +48,16 @@ impl<'a> Sets<'a> {
     }
 }
 
-/// How many samples can be compared with as many real images.
+/// The largest number of samples that can be compared with as many real images.
 pub fn comparable(held_out: usize, training: Option<usize>) -> usize {
     training.unwrap_or(held_out / 2)
 }
 
-/// A stage whose steps may end in any order.
+/// The progress of a stage whose steps may end in any order.
 pub struct Stage(Mutex<(Progress, u64)>);
 
 impl Stage {
-    /// Of a known number of steps.
+    /// A stage of `total` steps.
     pub fn new(what: &'static str, total: usize) -> Self {
         Self(Mutex::new((Progress::new(what, 0, total as u64), 0)))
     }
@@ -78,7 +78,7 @@ pub struct Spectra {
     pub sets: [Spectrum; 3],
 }
 
-/// A row's key, name and direction, and where its figure is.
+/// A row's key, name and direction, and its figure.
 type Kind<T> = (&'static str, &'static str, Better, fn(&T) -> Figure);
 
 /// Every measure of the sets, as rows of the table.
@@ -139,7 +139,7 @@ fn missing(key: &str, name: &str, better: Better, why: &TooFew) -> Row {
     Row::missing(Section::Samples, key, name, better, why)
 }
 
-/// Of as many images of each set: the distance of sorted projections needs equal counts.
+/// Takes equal numbers of images from each set, which the distance of sorted projections needs.
 fn sliced_wasserstein(sets: &Sets<'_>, seed: u64) -> Measured<(Distances, Distances)> {
     let count = sets.samples.len().min(sets.reference.len());
     let patches = |set: &Images<'_>, number| wasserstein::patches(&set.first(count), seed, number);
@@ -209,16 +209,13 @@ pub fn audit_rows(copies: &Measured<Copies>) -> Vec<Row> {
     ];
     let rows = names.into_iter().zip(figures).map(|((key, name, better), figures)| match figures {
         Some((model, real)) => Row::beside(section, key, name, better, model, real),
-        None => {
-            let least = crate::measures::memorisation::MIN_HELD_OUT;
-            Row::missing(section, key, name, better, &TooFew::images(least, "held-out", real.images))
-        }
+        None => Row::missing(section, key, name, better, &TooFew::images(MIN_HELD_OUT, "held-out", real.images)),
     });
     rows.collect()
 }
 
 /// The samples nearest to training images: near copies first, then by relative distance.
-pub fn closest(copies: &Copies, names: &[String], training_names: &[String], most: usize) -> Vec<Closest> {
+pub fn closest(copies: &Copies, names: &[String], training_names: &[String], max: usize) -> Vec<Closest> {
     let mut order: Vec<usize> = (0..copies.neighbours.len()).collect();
     order.sort_by(|&a, &b| {
         let (a, b) = (&copies.neighbours[a], &copies.neighbours[b]);
@@ -226,7 +223,7 @@ pub fn closest(copies: &Copies, names: &[String], training_names: &[String], mos
     });
     order
         .into_iter()
-        .take(most)
+        .take(max)
         .map(|sample| {
             let neighbour = copies.neighbours[sample];
             let training = training_names[neighbour.index].clone();

@@ -9,7 +9,7 @@ use vdm::model::Vdm;
 
 use super::elbo::{self, BATCH, Estimate};
 use super::options::Options;
-use super::report::{Better, BitsPerDim, Bound, Row, Section, Terms, in_bits};
+use super::report::{Better, BitsPerDim, Bound, Row, Section, in_bits};
 use crate::base::files::LoadedModel;
 use crate::base::progress::Progress;
 use crate::data::Dataset;
@@ -59,13 +59,10 @@ pub fn bound<B: Backend>(
     let mse = Figure::mean(&values(|t| t.terms.mse), bootstrap, seed);
     let name = "MSE of grey values in 0..1, from z at t = 0";
     rows.push(Row::alone(Section::Reconstruction, "mse", name, Better::Lower, mse));
-    let estimates = of_terms.map(|(_, of)| Estimate::of(&values(of)).in_bits_per_dim(config.pixels()));
-    let terms_by = |figure: fn(&Estimate) -> f64| {
-        let [reconstruction, entropy_floor, excess, latent, diffusion, total] = estimates.each_ref().map(figure);
-        Terms { reconstruction, latent, diffusion, total, entropy_floor, excess }
-    };
+    let estimates = of_terms.map(|(key, of)| (key, Estimate::of(&values(of)).in_bits_per_dim(config.pixels())));
+    let by_key = |of: fn(&Estimate) -> f64| estimates.iter().map(|(key, estimate)| (*key, of(estimate))).collect();
     let bound = Bound {
-        bits_per_dim: BitsPerDim { mean: terms_by(|e| e.mean), standard_error: terms_by(|e| e.standard_error) },
+        bits_per_dim: BitsPerDim { mean: by_key(|e| e.mean), standard_error: by_key(|e| e.standard_error) },
         mse: Estimate::of(&values(|t| t.terms.mse)),
         gradient_difference: Estimate::of(&values(|t| t.terms.gradient_difference)),
     };

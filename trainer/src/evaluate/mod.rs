@@ -2,7 +2,7 @@
 //! close samples are to real images, and whether samples are copies of training images.
 //!
 //! A file uses only those above it in this list: `elbo`, `options`, `report`, `held_out`, `samples`, `compare`,
-//! `outputs`, `card`.
+//! `outputs`, `run_facts`, `card`.
 
 mod card;
 mod compare;
@@ -11,6 +11,7 @@ mod held_out;
 pub mod options;
 mod outputs;
 pub mod report;
+mod run_facts;
 mod samples;
 
 use std::path::PathBuf;
@@ -18,9 +19,10 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use burn::tensor::backend::{AutodiffBackend, Backend};
 
-use self::card::{Card, RunFacts};
+use self::card::Card;
 use self::options::{CardOptions, Options};
 use self::report::{Report, Samples};
+use self::run_facts::RunFacts;
 use self::samples::SampleSet;
 use crate::base::about::SOFTWARE;
 use crate::base::device::{self, Device, Job};
@@ -38,7 +40,7 @@ pub fn evaluate(options: Options, device: Device) -> Result<Report> {
         std::fs::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
     }
     let card = options.card.as_ref();
-    let run = card.and_then(|card| card.run.as_deref()).map(card::read_run).transpose()?;
+    let run = card.and_then(|card| card.run.as_deref()).map(RunFacts::read).transpose()?;
     let notes = card.and_then(|card| card.notes.as_deref()).map(files::read).transpose()?;
     let notes = notes.map(String::from_utf8).transpose().context("the card's notes are not UTF-8 text")?;
     device::run(device, Evaluate { options, run, notes })

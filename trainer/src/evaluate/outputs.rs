@@ -19,10 +19,10 @@ const GRID: usize = 64;
 const GAP: usize = 4;
 const LINE: usize = 12;
 /// Narrower pictures are enlarged, so that a line of text fits below three of them.
-const LEAST_WIDTH: usize = 128;
+const MIN_WIDTH: usize = 128;
 const HEADER: &str = "SYNTHETIC SAMPLES BESIDE REAL TRAINING IMAGES - NOT FOR DIAGNOSIS";
 
-/// Writes what there is.
+/// Writes the files. Spectra and pictures are left out where there are none.
 pub fn write(
     folder: &Path,
     report: &Report,
@@ -64,7 +64,7 @@ fn csv(spectra: &Spectra) -> String {
 
 /// Sample, nearest training image and difference, pair by pair, in two columns.
 fn gallery(pairs: &[Closest], samples: &[GreyImage], training: &Images<'_>) -> GreyImage {
-    let zoom = LEAST_WIDTH.div_ceil(training.width).max(1);
+    let zoom = MIN_WIDTH.div_ceil(training.width).max(1);
     let (height, width) = (training.height * zoom, training.width * zoom);
     let columns = pairs.len().min(2);
     let (cell_width, cell_height) = (3 * (width + GAP) + 3 * GAP, height + 2 * LINE + GAP);

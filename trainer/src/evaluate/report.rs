@@ -1,4 +1,6 @@
-//! What an evaluation found, as JSON and as one table.
+//! The result of an evaluation, as JSON and as one table.
+
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 use vdm::math;
@@ -9,7 +11,7 @@ use crate::measures::memorisation::{Audit, Neighbour};
 use crate::measures::stats::Figure;
 use crate::output::text::four_digits;
 
-/// All that an evaluation found. The same options and files give the same report, to the byte.
+/// The result of an evaluation. The same options and files give the same report, to the byte.
 #[derive(Debug, Serialize)]
 pub struct Report {
     /// The file of weights.
@@ -22,7 +24,7 @@ pub struct Report {
     pub images: usize,
     /// Held-out files left out as unreadable.
     pub skipped: usize,
-    /// Diffusion times an image.
+    /// Diffusion times per image.
     pub times: usize,
     /// The seed.
     pub seed: u64,
@@ -31,7 +33,7 @@ pub struct Report {
     pub bound: Option<Bound>,
     /// The samples and what they were compared with.
     pub samples: Samples,
-    /// Every figure of the table.
+    /// The rows of the table.
     pub figures: Vec<Row>,
     /// The search for copies.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -47,7 +49,7 @@ pub struct Report {
 /// The variational bound of the held-out images.
 #[derive(Debug, Serialize)]
 pub struct Bound {
-    /// Bits a dimension.
+    /// Bits per dimension.
     pub bits_per_dim: BitsPerDim,
     /// Mean squared error of the reconstruction from z_0.
     pub mse: Estimate,
@@ -55,39 +57,22 @@ pub struct Bound {
     pub gradient_difference: Estimate,
 }
 
-/// Means and standard errors of the terms.
+/// Means and standard errors of the terms, by key.
 #[derive(Debug, Serialize)]
 pub struct BitsPerDim {
     /// The means.
     #[serde(flatten)]
-    pub mean: Terms,
+    pub mean: BTreeMap<&'static str, f64>,
     /// Their standard errors, over images.
-    pub standard_error: Terms,
-}
-
-/// The terms of the bound.
-#[derive(Debug, Serialize)]
-pub struct Terms {
-    /// −log p(x | z_0).
-    pub reconstruction: f64,
-    /// The prior KL.
-    pub latent: f64,
-    /// The diffusion loss.
-    pub diffusion: f64,
-    /// Their sum.
-    pub total: f64,
-    /// The least that the reconstruction can be.
-    pub entropy_floor: f64,
-    /// The reconstruction above it.
-    pub excess: f64,
+    pub standard_error: BTreeMap<&'static str, f64>,
 }
 
 /// The samples and what they were compared with.
 #[derive(Debug, Serialize)]
 pub struct Samples {
-    /// Samples there are.
+    /// Number of samples.
     pub images: usize,
-    /// Where they come from.
+    /// Their source, in words.
     pub from: String,
     /// Samples, and as many real images, in each comparison with the reference.
     pub compared: usize,
@@ -99,7 +84,7 @@ pub struct Samples {
     pub training_images: usize,
 }
 
-/// A sample and the training image that is nearest to it.
+/// A sample and the training image closest to it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Closest {
     /// Number of the sample.
@@ -108,7 +93,7 @@ pub struct Closest {
     pub name: String,
     /// The training image's file.
     pub training: String,
-    /// How near it is.
+    /// How close it is.
     #[serde(flatten)]
     pub neighbour: Neighbour,
     /// Whether it counts as a near copy.
@@ -133,7 +118,7 @@ impl Section {
     /// Its heading.
     pub fn title(self) -> &'static str {
         match self {
-            Section::Bound => "Bound of held-out images, bits a dimension",
+            Section::Bound => "Variational bound of held-out images, bits per dimension",
             Section::Reconstruction => "Held-out images encoded and decoded",
             Section::Samples => "Samples against real images",
             Section::Copies => "Samples against training images",
@@ -141,7 +126,7 @@ impl Section {
     }
 }
 
-/// Which way a figure is better.
+/// Which direction of a figure is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Better {
@@ -149,7 +134,7 @@ pub enum Better {
     Lower,
     /// Higher.
     Higher,
-    /// As near to that of real images as can be.
+    /// As close to that of real images as possible.
     AsReal,
 }
 
@@ -162,11 +147,11 @@ pub struct Row {
     pub key: String,
     /// Its name for people, with its unit.
     pub name: String,
-    /// Which way it is better.
+    /// Which direction is better.
     pub better: Better,
     /// Of the model.
     pub model: Option<Figure>,
-    /// Of real images in the samples' place.
+    /// Of as many real images.
     pub real: Option<Figure>,
     /// The model's, divided by the real images'.
     pub ratio: Option<f64>,
@@ -189,7 +174,7 @@ impl Row {
         Self { real: Some(real), ratio, ..Self::alone(section, key, name, better, model) }
     }
 
-    /// A figure that there are too few images for.
+    /// A figure for which there are too few images.
     pub fn missing(section: Section, key: &str, name: &str, better: Better, why: &TooFew) -> Self {
         let (key, name) = (key.to_owned(), name.to_owned());
         let missing = Some(why.0.clone());
@@ -197,7 +182,7 @@ impl Row {
     }
 }
 
-/// Mean nats an image as bits a dimension.
+/// Mean nats per image as bits per dimension.
 pub fn in_bits(figure: Figure, dimensions: usize) -> Figure {
     let bits = |nats| math::bits_per_dim(nats, dimensions);
     Figure { value: bits(figure.value), low: bits(figure.low), high: bits(figure.high) }
@@ -226,7 +211,7 @@ impl Report {
         })
     }
 
-    /// What the columns compare, in words.
+    /// What the columns compare, as text.
     pub fn explanation(&self) -> String {
         let Samples { images, compared, reference, real, .. } = &self.samples;
         let model = if self.weights.is_some() { "The model" } else { "The samples" };
@@ -273,7 +258,7 @@ impl Report {
         text
     }
 
-    /// The table in Markdown, one a part, headed at a level.
+    /// The table in Markdown, one table for each part, with headings of a level.
     pub fn markdown(&self, level: usize) -> String {
         let mut text = self.explanation() + "\n";
         for (section, rows) in self.sections() {

@@ -15,19 +15,19 @@ use crate::data::{self, ChoiceArgs};
 use crate::generate::{self, Pixels};
 use crate::measures::Images;
 
-/// Samples to draw where the user names no number.
+/// Samples to draw by default.
 pub const DEFAULT_COUNT: usize = 256;
 
-/// Samples, and how they came about.
+/// Samples and their source.
 #[derive(Debug, Default)]
 pub struct SampleSet {
     /// The images.
     pub images: Vec<GreyImage>,
     /// The seed or file of each.
     pub names: Vec<String>,
-    /// Where they come from, in words.
+    /// Their source, in words.
     pub from: String,
-    /// What made them, for the metadata of pictures.
+    /// The settings that made them, for the metadata of pictures.
     pub settings: Vec<(String, String)>,
 }
 
@@ -90,7 +90,7 @@ pub fn draw<B: Backend>(
     Ok(SampleSet { images, names: (0..count).map(|i| format!("seed {}", seed(i))).collect(), from, settings })
 }
 
-/// Height and width of the first image of a folder, where no weights say what the size is.
+/// Height and width of the first image of a folder, for when there are no weights.
 ///
 /// # Errors
 /// The file cannot be read.
@@ -111,7 +111,7 @@ pub fn read(folder: &Path, choice: &ChoiceArgs, (height, width): (usize, usize))
         ensure!(
             (h as usize, w as usize) == (height, width),
             "{name} is {w}×{h} pixels: samples of {width}×{height} are accepted (`trainer sample` adds lines with a label \
-             to small pictures, unless it is told --no-visible-label)"
+             to small pictures, unless --no-visible-label is given)"
         );
     }
     let images: Vec<GreyImage> =
@@ -129,7 +129,7 @@ pub fn read(folder: &Path, choice: &ChoiceArgs, (height, width): (usize, usize))
     Ok(SampleSet { images, names: data.names.clone(), settings: vec![("folder".to_owned(), from.clone())], from })
 }
 
-/// Whether the label is written over the lowest rows, as [`GreyImage::labelled`] does.
+/// Whether the label is written over the lowest rows, as by [`GreyImage::labelled`].
 fn bears_label(image: &GreyImage) -> bool {
     let mask = GreyImage::filled(image.width, image.height, 0).labelled();
     let Some(top) = mask.pixels.iter().position(|v| *v == 255).filter(|_| mask.height == image.height) else {

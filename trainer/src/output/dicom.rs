@@ -1,5 +1,5 @@
-//! Samples as DICOM files: Secondary Capture images (PS3.3, A.8.1) that say by every attribute which the standard has
-//! for it that they are synthetic.
+//! Samples as DICOM files: Secondary Capture images (PS3.3, A.8.1), marked as synthetic by every attribute that the
+//! standard has for it.
 
 use std::time::SystemTime;
 
@@ -18,16 +18,16 @@ const IMPLEMENTATION_VERSION_NAME: &str = concat!("MEDVDM ", env!("CARGO_PKG_VER
 
 const MANUFACTURER: &str = "Medical VDM";
 
-/// Whether the words "synthetic" and "not for diagnosis" stand in the picture itself.
+/// Whether the words "synthetic" and "not for diagnosis" are visible in the picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VisibleLabel {
-    /// They do.
+    /// Yes.
     Yes,
-    /// The attributes alone say it.
+    /// No: only the attributes say it.
     No,
 }
 
-/// Images that are drawn together: one study and one series, with identifiers that are new each time.
+/// Images that are drawn together: one study and one series, with new identifiers.
 pub struct Series {
     study_uid: String,
     series_uid: String,
@@ -37,7 +37,7 @@ pub struct Series {
 }
 
 impl Series {
-    /// A new study of one series, of this moment.
+    /// A new study of one series, dated now.
     pub fn new() -> Self {
         let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
         let digits: String = now.chars().filter(char::is_ascii_digit).collect();
@@ -100,7 +100,7 @@ impl Series {
         file.text(tags::INSTANCE_NUMBER, VR::IS, &number.to_string());
     }
 
-    /// What says that no patient was imaged, and how the image came about.
+    /// The attributes that say that no patient was imaged, and how the image was made.
     fn mark_as_synthetic(&self, file: &mut Dataset, origin: &Origin, label: VisibleLabel) {
         file.text(tags::SYNTHETIC_DATA, VR::CS, "YES"); // SOP Common
         file.text(tags::CONVERSION_TYPE, VR::CS, "SYN"); // SC Equipment: synthetic image
@@ -139,7 +139,7 @@ impl Series {
     }
 }
 
-/// The module Image Pixel, and how its values are to be shown: as they are.
+/// The module Image Pixel, and the window that shows its values unchanged.
 fn put_pixels(file: &mut Dataset, image: &GreyImage) -> Result<()> {
     let side = |side: usize| {
         u16::try_from(side).with_context(|| format!("an image of {side} rows or columns: DICOM has at most 65535"))
@@ -175,9 +175,9 @@ impl Dataset {
         self.0.put(DataElement::new(tag, vr, value));
     }
 
-    /// One value: cut to what its representation may hold, without what would end or break it (PS3.5, 6.2).
+    /// One value, cut to the length that its representation allows, without characters that it forbids (PS3.5, 6.2).
     fn text(&mut self, tag: Tag, vr: VR, text: &str) {
-        let most = match vr {
+        let max = match vr {
             VR::SH => 16,
             VR::ST => 1024,
             VR::LT => 10_240,
@@ -189,7 +189,7 @@ impl Dataset {
             '\\' => lines,
             _ => !c.is_control(),
         };
-        let text: String = text.chars().map(|c| if allowed(c) { c } else { '_' }).take(most).collect();
+        let text: String = text.chars().map(|c| if allowed(c) { c } else { '_' }).take(max).collect();
         self.put(tag, vr, text.trim_end().into());
     }
 

@@ -32,7 +32,7 @@ pub fn count(value: f64) -> String {
     }
 }
 
-/// Without zeros after the last decimal that counts.
+/// Without trailing zeros of the decimals.
 fn tidy(text: &str) -> &str {
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text }
 }
@@ -52,7 +52,7 @@ pub fn escape(text: &str) -> String {
             '>' => escaped.push_str("&gt;"),
             '"' => escaped.push_str("&quot;"),
             '\'' => escaped.push_str("&#39;"),
-            // Not allowed in HTML, whatever it stands in.
+            // HTML does not allow it anywhere.
             c if c.is_control() && !matches!(c, '\n' | '\t') => escaped.push('\u{fffd}'),
             c => escaped.push(c),
         }

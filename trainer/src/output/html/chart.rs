@@ -1,4 +1,4 @@
-//! Line charts as inline SVG, each with its numbers in words and in a table.
+//! Line charts as inline SVG, each with its numbers as text and as a table.
 
 use std::fmt::Write;
 
@@ -19,7 +19,7 @@ pub struct Series {
     pub band: Vec<(f64, f64, f64)>,
     /// Whether each point has a mark.
     pub marked: bool,
-    /// Whether the words below the chart speak of it.
+    /// Whether the text and the table below the chart include it.
     pub in_words: bool,
 }
 
@@ -34,7 +34,7 @@ pub struct Chart<'a> {
     pub unit: &'a str,
     /// What x is.
     pub x: &'a str,
-    /// Decades that the values must span for a logarithmic axis; infinite for one that holds all values evenly.
+    /// Decades that the values must span for a logarithmic axis; infinite for a linear axis that holds all values.
     pub decades: f64,
     /// An axis on the right: its name, and what y is multiplied by.
     pub right: Option<(&'a str, f64)>,
@@ -57,7 +57,7 @@ const MAX_MARKS: usize = 60;
 const TABLE_ROWS: usize = 9;
 
 impl Chart<'_> {
-    /// The chart as a `figure`, or a sentence where there is nothing to show.
+    /// The chart as a `figure`, or a sentence if there are no values.
     pub fn render(&self) -> String {
         let mut html = format!("<figure class=\"card\"><h3>{}</h3>", escape(self.title));
         if self.series.iter().all(|series| series.line.is_empty()) {
@@ -72,7 +72,7 @@ impl Chart<'_> {
         html
     }
 
-    /// Axes that hold all lines; one that is not logarithmic leaves out how a line starts, far above the rest.
+    /// Axes that hold all lines. A linear one leaves out the start of a line, which is far above the rest.
     fn scales(&self) -> (Axis, Axis) {
         let steps = || self.series.iter().flat_map(|series| series.line.iter().map(|p| p.0));
         let (first, last) = steps().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), x| (a.min(x), b.max(x)));
@@ -84,7 +84,7 @@ impl Chart<'_> {
             return (x, y);
         }
         let settled = first + 0.05 * (last - first);
-        // All but the outermost of the bands: a single step may be far off.
+        // Without the extremes of the bands: a single step may be far off.
         let bands = self.series.iter().flat_map(|series| {
             let band = || series.band.iter().filter(|band| band.0 >= settled);
             [quantile(band().map(|b| b.1), 0.02), quantile(band().map(|b| b.2), 0.98)].into_iter().flatten()
@@ -150,7 +150,7 @@ impl Chart<'_> {
             height / 2.0,
             escape(&unit)
         );
-        // A nested image cuts off what is not on the axes; 4 pixels leave marks at the edge whole.
+        // A nested image clips to the axes; 4 more pixels keep marks at the edge whole.
         let _ = write!(
             svg,
             "<svg x=\"-4\" y=\"-4\" width=\"{0}\" height=\"{1}\" viewBox=\"-4 -4 {0} {1}\">",
@@ -201,22 +201,22 @@ impl Chart<'_> {
         html
     }
 
-    /// How each line begins and ends, and its least value.
+    /// The first, last and lowest values of each line.
     fn words(&self) -> String {
         let mut text = String::new();
         for series in self.series.iter().filter(|series| series.in_words) {
             let (Some(first), Some(last)) = (series.line.first(), series.line.last()) else { continue };
-            let least = series.line.iter().min_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or(last);
+            let lowest = series.line.iter().min_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or(last);
             let (name, x) = (capital(&series.name), self.x);
             let _ = write!(text, "{name}: {} at {x} {}", number(first.1), count(first.0));
             if series.line.len() > 1 {
                 let _ = write!(
                     text,
-                    ", {} at {x} {}, least {} at {x} {}",
+                    ", {} at {x} {}, lowest {} at {x} {}",
                     number(last.1),
                     count(last.0),
-                    number(least.1),
-                    count(least.0)
+                    number(lowest.1),
+                    count(lowest.0)
                 );
             }
             text.push_str(". ");
@@ -261,7 +261,7 @@ impl Chart<'_> {
     }
 }
 
-/// The value that a part of the values is not above; none of none.
+/// A quantile of the finite values, if there are any.
 fn quantile(values: impl Iterator<Item = f64>, part: f64) -> Option<f64> {
     let mut values: Vec<f64> = values.filter(|value| value.is_finite()).collect();
     values.sort_by(f64::total_cmp);

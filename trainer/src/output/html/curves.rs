@@ -22,11 +22,13 @@ pub fn losses(training: &Training, validations: &Validations) -> Vec<Chart<'stat
     let total: Term = |line| Some(line.total);
     let panels: [(&str, &str, &Thinned, Term); 4] = [
         ("Total", "The variational bound, the sum of the three terms below.", &training.total, total),
-        ("Reconstruction", "How many bits the decoder needs for the pixels.", &training.reconstruction, |line| {
-            line.reconstruction
+        ("Reconstruction", "The bits that the decoder needs for the pixels.", &training.terms.reconstruction, |line| {
+            line.terms.reconstruction
         }),
-        ("Diffusion", "What the noise prediction costs, over all times.", &training.diffusion, |line| line.diffusion),
-        ("Latent", "How far the noisiest latent is from pure noise.", &training.latent, |line| line.latent),
+        ("Diffusion", "The cost of the noise prediction, over all times.", &training.terms.diffusion, |line| {
+            line.terms.diffusion
+        }),
+        ("Latent", "How far the noisiest latent is from pure noise.", &training.terms.latent, |line| line.terms.latent),
     ];
     let chart = |(title, about, values, term)| {
         let mut series = of_training(values);
@@ -76,7 +78,7 @@ pub fn losses_svg(charts: &[Chart<'_>]) -> String {
     svg + "</svg>\n"
 }
 
-/// What the report's style says of charts, with its colours in place of their names: few programs know those in images.
+/// The report's style of charts, with the values of its colour variables, which few programs know in SVG.
 fn light_style() -> String {
     let css = include_str!("style.css");
     let rules = css.lines().filter(|line| line.starts_with("svg ")).collect::<Vec<_>>().join("\n");
@@ -91,8 +93,8 @@ pub fn auxiliary(training: &Training) -> String {
     let of = |title, about, unit, values| chart(title, about, unit, of_training(values)).render();
     let mse = "Mean squared error of the decoder's mean, of grey values in [0, 1].";
     let difference = "Mean squared error of differences between neighbouring pixels.";
-    of("Mean squared error", mse, "squared grey value", &training.mse)
-        + &of("Gradient difference", difference, "squared grey value", &training.gradient_difference)
+    of("Mean squared error", mse, "squared grey value", &training.terms.mse)
+        + &of("Gradient difference", difference, "squared grey value", &training.terms.gradient_difference)
 }
 
 /// What the optimizer did.
@@ -103,7 +105,7 @@ pub fn optimization(training: &Training) -> String {
     let rate = Chart { decades: f64::INFINITY, ..rate };
     rate.render()
         + &of("Gradient norm", "Before clipping.", "nats/pixel", &training.gradient_norm)
-        + &of("Speed", "Training images a second.", "images/s", &training.images_per_second)
+        + &of("Speed", "Training images per second.", "images/s", &training.images_per_second)
 }
 
 /// γ(t) at several steps of the training, the last of them bold.
@@ -125,7 +127,7 @@ pub fn schedule(lines: &[ScheduleLine]) -> String {
     }
     let chart = Chart {
         title: "Noise schedule γ(t)",
-        about: "γ = −ln SNR against the diffusion time t: it rises from the least to the most noisy latent. \
+        about: "γ = −ln SNR against the diffusion time t: it rises from the least noisy to the noisiest latent. \
                 The steeper the curve, the fewer times are drawn near that noise.",
         unit: "γ(t)",
         x: "t",
@@ -144,7 +146,7 @@ fn of_name(name: &str, class: &str) -> Series {
     Series { name: name.to_owned(), class: class.to_owned(), ..Series::default() }
 }
 
-/// Every step faintly, as a line or as an area from the least to the greatest of several, and their smooth course.
+/// Every step in pale, as a line or as the range of several steps, and a smoothed line.
 fn of_training(values: &Thinned) -> Vec<Series> {
     let buckets = values.buckets();
     if buckets.is_empty() {
@@ -153,11 +155,11 @@ fn of_training(values: &Thinned) -> Vec<Series> {
     let raw = if buckets.iter().all(|bucket| bucket.count == 1) {
         Series { line: values.means(), ..of_name("training, each step", "training raw") }
     } else {
-        let most = buckets.iter().map(|bucket| bucket.count).max().unwrap_or(1);
+        let steps = buckets.iter().map(|bucket| bucket.count).max().unwrap_or(1);
         Series {
             band: buckets.iter().map(|bucket| (bucket.step, bucket.min, bucket.max)).collect(),
             line: values.means(),
-            ..of_name(&format!("training, {most} steps: mean and range"), "training raw")
+            ..of_name(&format!("training, {steps} steps: mean and range"), "training raw")
         }
     };
     vec![raw, Series { line: values.smooth(), in_words: true, ..of_name("training, smoothed", "training") }]

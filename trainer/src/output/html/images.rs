@@ -12,31 +12,31 @@ use vdm::axis::evenly;
 
 use crate::output::text::escape;
 
-/// Grids of samples that are shown, at most.
+/// The maximum number of grids to show.
 const GRIDS: usize = 8;
-/// A PNG file up to this size goes into the page as it is.
+/// A PNG file up to this size goes into the page unchanged.
 const SMALL: usize = 192 << 10;
 /// Larger ones are reduced to this side, and become JPEG.
 const SIDE: u32 = 1280;
 const QUALITY: u8 = 85;
-/// What is not even tried.
+/// Larger files are not read.
 const LARGEST_FILE: u64 = 64 << 20;
 const LARGEST_SIDE: u32 = 20_000;
 const LARGEST_MEMORY: u64 = 512 << 20;
 
-/// Pictures of a page, as long as there is room for them.
+/// The pictures of a page, up to a total size.
 pub struct Album {
     /// Characters that further pictures may take.
     room: usize,
 }
 
 impl Album {
-    /// An album for pictures of so many characters in all.
+    /// An album with room for this many characters.
     pub fn new(room: usize) -> Self {
         Self { room }
     }
 
-    /// A picture with its caption, or a sentence in its place.
+    /// A picture with its caption, or a sentence that says why it is missing.
     pub fn figure(&mut self, path: &Path, title: &str, alt: &str, caption: &str) -> String {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let content = match data_uri(path) {
@@ -55,7 +55,7 @@ impl Album {
     }
 }
 
-/// A sentence where something is not.
+/// A sentence in place of something that is missing.
 pub fn missing(sentence: &str) -> String {
     format!("<p class=\"missing\">{}</p>", escape(sentence))
 }
@@ -86,7 +86,7 @@ fn data_uri(path: &Path) -> Result<(String, [u32; 2]), String> {
     let image = if size[0].max(size[1]) > SIDE { image.thumbnail(SIDE, SIDE) } else { image };
     let mut jpeg = Vec::new();
     let encoder = JpegEncoder::new_with_quality(&mut jpeg, QUALITY);
-    // Grey stays grey; transparency, which JPEG has not, goes.
+    // Grey stays grey; JPEG has no transparency.
     let result = match image.color().has_color() {
         false => image.to_luma8().write_with_encoder(encoder),
         true => image.to_rgb8().write_with_encoder(encoder),
@@ -95,7 +95,7 @@ fn data_uri(path: &Path) -> Result<(String, [u32; 2]), String> {
     Ok((format!("data:image/jpeg;base64,{}", STANDARD.encode(&jpeg)), [image.width(), image.height()]))
 }
 
-/// The files `step-NUMBER.png` of a folder that are to be shown, in order of their numbers, and how many there are.
+/// The files `step-NUMBER.png` of a folder to show, in order of their numbers, and how many there are in all.
 pub fn grids(folder: &Path) -> (Vec<(u64, PathBuf)>, usize) {
     let number = |path: &Path| -> Option<u64> {
         let name = path.file_name()?.to_str()?;

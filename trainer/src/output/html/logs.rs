@@ -1,4 +1,4 @@
-//! A run's logs, read as far as they can be, in memory that does not grow with them.
+//! A run's logs, read as far as possible, in memory that does not grow with their length.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -8,8 +8,11 @@ use std::path::Path;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use vdm::axis::Thinned;
+use vdm::diffusion::terms::Terms;
 
-/// The longest line that is read: a file without line ends is no log.
+use crate::run::log::nan_from_null;
+
+/// The longest line that is read: a file without line ends is not a log.
 const LONGEST_LINE: u64 = 1 << 20;
 
 /// How the reading of a log went.
@@ -19,12 +22,12 @@ pub enum Reading {
     Missing,
     /// It cannot be read: why.
     Unreadable(String),
-    /// It was read, but for so many damaged lines; a torn last one does not count.
+    /// It was read except for the damaged lines; an incomplete last line is not counted.
     Read { damaged: u64 },
 }
 
 impl Reading {
-    /// A sentence on what is not there, if something is not.
+    /// A sentence about what is missing, if anything is.
     pub fn trouble(&self, name: &str) -> Option<String> {
         match self {
             Reading::Missing => Some(format!("There is no {name} in the run's folder.")),
@@ -36,7 +39,7 @@ impl Reading {
     }
 }
 
-/// Hands each line of a JSON-lines file on.
+/// Passes on each line of a JSON-lines file.
 pub fn read<T: DeserializeOwned>(path: &Path, mut take: impl FnMut(T)) -> Reading {
     let mut file = match File::open(path) {
         Ok(file) => BufReader::new(file),
@@ -57,22 +60,19 @@ pub fn read<T: DeserializeOwned>(path: &Path, mut take: impl FnMut(T)) -> Readin
         }
         match serde_json::from_slice(&line) {
             Ok(value) => take(value),
-            // A line without an end is being written, or was when the run was killed.
+            // An incomplete last line: it is being written, or the run was killed.
             Err(_) if line.last() != Some(&b'\n') && (line.len() as u64) < LONGEST_LINE => {}
             Err(_) => damaged += 1,
         }
     }
 }
 
-/// A line of `log.jsonl`, of which every value may be missing.
-#[derive(Clone, Debug, Default, Deserialize)]
+/// A line of `log.jsonl`, of which values may be missing.
+#[derive(Clone, Copy, Debug, Deserialize)]
 pub struct StepLine {
     pub step: u64,
-    pub reconstruction: Option<f64>,
-    pub latent: Option<f64>,
-    pub diffusion: Option<f64>,
-    pub mse: Option<f64>,
-    pub gradient_difference: Option<f64>,
+    #[serde(flatten)]
+    pub terms: Terms<Option<f64>>,
     pub gradient_norm: Option<f64>,
     pub learning_rate: Option<f64>,
     pub seconds: Option<f64>,
@@ -82,23 +82,18 @@ pub struct StepLine {
 /// `log.jsonl`.
 #[derive(Debug, Default)]
 pub struct Training {
+    pub terms: Terms<Thinned>,
     pub total: Thinned,
-    pub reconstruction: Thinned,
-    pub latent: Thinned,
-    pub diffusion: Thinned,
-    pub mse: Thinned,
-    pub gradient_difference: Thinned,
     pub gradient_norm: Thinned,
     pub learning_rate: Thinned,
     pub images_per_second: Thinned,
-    pub first: Option<StepLine>,
     pub last: Option<StepLine>,
 }
 
 impl Training {
     pub fn read(path: &Path) -> (Self, Reading) {
         let mut log = Self::default();
-        let reading = read(path, |line: StepLine| log.take(line));
+        let reading = read(path, |line| log.take(line));
         (log, reading)
     }
 
@@ -106,39 +101,34 @@ impl Training {
         if self.last.as_ref().is_some_and(|last| line.step <= last.step) {
             return;
         }
-        let total = match (line.reconstruction, line.latent, line.diffusion) {
-            (Some(a), Some(b), Some(c)) => Some(a + b + c),
-            _ => None,
-        };
-        for (values, value) in [
+        let Terms { reconstruction, latent, diffusion, .. } = line.terms;
+        let total = reconstruction.zip(latent).zip(diffusion).map(|((a, b), c)| a + b + c);
+        let Terms { reconstruction, latent, diffusion, mse, gradient_difference, grain } = &mut self.terms;
+        let curves = Terms { reconstruction, latent, diffusion, mse, gradient_difference, grain };
+        let terms = curves.zip(line.terms).into_array();
+        for (values, value) in terms.into_iter().chain([
             (&mut self.total, total),
-            (&mut self.reconstruction, line.reconstruction),
-            (&mut self.latent, line.latent),
-            (&mut self.diffusion, line.diffusion),
-            (&mut self.mse, line.mse),
-            (&mut self.gradient_difference, line.gradient_difference),
             (&mut self.gradient_norm, line.gradient_norm),
             (&mut self.learning_rate, line.learning_rate),
             (&mut self.images_per_second, line.images_per_second),
-        ] {
+        ]) {
             if let Some(value) = value {
                 values.push(line.step, value);
             }
         }
-        self.first.get_or_insert_with(|| line.clone());
         self.last = Some(line);
     }
 }
 
-/// A line of `validation.jsonl`, in bits a dimension.
+/// A line of `validation.jsonl`, of which values may be missing.
 #[derive(Clone, Debug, Deserialize)]
 pub struct ValidationLine {
     pub step: u64,
     #[serde(default = "weights")]
     pub series: String,
-    pub reconstruction: Option<f64>,
-    pub latent: Option<f64>,
-    pub diffusion: Option<f64>,
+    #[serde(flatten)]
+    pub terms: Terms<Option<f64>>,
+    #[serde(deserialize_with = "nan_from_null")]
     pub total: f64,
     pub standard_error: Option<f64>,
 }
@@ -172,7 +162,7 @@ pub struct ScheduleLine {
     pub gamma: Vec<f64>,
 }
 
-/// `schedule.jsonl`, without lines of less than two or of endless numbers.
+/// `schedule.jsonl`, without lines of fewer than two numbers or of numbers that are not finite.
 pub fn schedules(path: &Path) -> (Vec<ScheduleLine>, Reading) {
     let mut lines: BTreeMap<u64, ScheduleLine> = BTreeMap::new();
     let reading = read(path, |line: ScheduleLine| {

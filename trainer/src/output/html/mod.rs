@@ -1,4 +1,4 @@
-//! What a run did, as one HTML file that needs nothing else.
+//! The report of a run, as one HTML file without other files.
 //!
 //! A file uses only those above it in this list: `logs`, `chart`, `curves`, `images`, `sections`, `page`.
 
@@ -18,15 +18,15 @@ use anyhow::{Result, ensure};
 use self::logs::Training;
 use crate::base::files;
 
-/// Files of which any one makes a folder a run's.
+/// A folder with any of these files is a run's folder.
 const MARKS: [&str; 3] = ["run.toml", "log.jsonl", "validation.jsonl"];
 
 /// Writes `report.html` into a run's folder, finished or not, and returns its path.
 ///
-/// A file of the run that is missing or damaged costs its part of the report and no more: a sentence says so there.
+/// Where a file of the run is missing or damaged, a sentence takes the place of its part of the report.
 ///
 /// # Errors
-/// The folder is no run's, or the report cannot be written.
+/// The folder is not a run's, or the report cannot be written.
 pub fn write(folder: &Path) -> Result<PathBuf> {
     ensure!(folder.is_dir(), "{} is not a folder: a run's folder is accepted", folder.display());
     ensure!(is_run(folder), "{} holds no run: a folder with {} is accepted", folder.display(), MARKS.join(" or "));

@@ -12,10 +12,10 @@ use super::logs::{self, Reading, StepLine, Training, ValidationLine, Validations
 use super::{curves, sections};
 use crate::output::text::{count, duration, escape, number};
 
-/// Characters that all pictures together may take: charts and text need far less than the rest of 10 MB.
+/// The size of all pictures together, in characters: charts and text need far less than the rest of 10 MB.
 const PICTURES: usize = 8_500_000;
 
-/// All of a run's report.
+/// The whole report of a run.
 pub fn page(folder: &Path) -> String {
     let (training, training_reading) = Training::read(&folder.join("log.jsonl"));
     let (validations, validation_reading) = logs::validations(&folder.join("validation.jsonl"));
@@ -59,7 +59,7 @@ pub fn page(folder: &Path) -> String {
     html
 }
 
-/// The sections and what the navigation calls them.
+/// The sections, by id, and their names in the navigation.
 const SECTIONS: [(&str, &str); 8] = [
     ("losses", "Losses"),
     ("schedule", "Schedule"),
@@ -99,7 +99,7 @@ fn grid(html: &mut String, size: &str, cards: &str) {
     let _ = writeln!(html, "<div class=\"grid {size}\">{cards}</div>");
 }
 
-/// The run in a few numbers.
+/// The main numbers of the run.
 fn figures(training: &Training, validations: &Validations, config: &Value) -> String {
     let mut html = String::from("<dl class=\"figures\">");
     let mut figure = |name: &str, value: &str, note: &str| {
@@ -133,14 +133,14 @@ fn figures(training: &Training, validations: &Validations, config: &Value) -> St
     {
         let note = match batch {
             Some(batch) if seconds > 0.0 => {
-                format!("{} images/s, all told", number(((step * batch) as f64 / seconds).round()))
+                format!("{} images/s on average", number(((step * batch) as f64 / seconds).round()))
             }
             _ => String::new(),
         };
         figure("Training time", &duration(time), &note);
     }
     if let (Some(last), Some(batch)) = (&training.last, batch) {
-        figure("Images seen", &count((last.step * batch) as f64), &format!("{batch} a step"));
+        figure("Images seen", &count((last.step * batch) as f64), &format!("{batch} per step"));
     }
     html.push_str("</dl>\n");
     html

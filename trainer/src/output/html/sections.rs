@@ -10,8 +10,8 @@ use serde_json::Value;
 use super::images::{Album, grids, missing};
 use crate::output::text::escape;
 
-/// The most of a text file that is shown.
-const LONGEST_TEXT: u64 = 256 << 10;
+/// Bytes of a text file that are shown.
+const MAX_TEXT: u64 = 256 << 10;
 
 /// Grids of samples, drawn from the same seeds at several steps.
 pub fn samples(html: &mut String, folder: &Path, album: &mut Album) {
@@ -159,9 +159,9 @@ fn verbatim(html: &mut String, name: &str, text: &str) {
 /// The beginning of a file, as text.
 fn text(path: &Path) -> io::Result<String> {
     let mut bytes = Vec::new();
-    let length = File::open(path)?.take(LONGEST_TEXT + 1).read_to_end(&mut bytes)? as u64;
+    let length = File::open(path)?.take(MAX_TEXT + 1).read_to_end(&mut bytes)? as u64;
     let mut text = String::from_utf8_lossy(&bytes).into_owned();
-    if length > LONGEST_TEXT {
+    if length > MAX_TEXT {
         text.push_str("\n… (the rest is left out)");
     }
     Ok(text)

@@ -17,13 +17,13 @@ pub type Parameters = BTreeMap<String, Parameter>;
 /// Layer normalisation's ε, Burn's default.
 const LAYER_NORM_EPSILON: f32 = 1e-5;
 
-/// Protocol buffers end at 2 GiB.
-const MOST_BYTES: usize = (1 << 31) - (1 << 20);
+/// Protocol buffers are limited to 2 GiB.
+const MAX_BYTES: usize = (1 << 31) - (1 << 20);
 
 /// A value in the graph, by name.
 pub type Name = String;
 
-/// Collects nodes, in the order in which they run, and the constants that they need.
+/// Collects nodes, in the order in which they run, and their constants.
 pub struct Graph<'a> {
     parameters: &'a Parameters,
     proto: GraphProto,
@@ -53,14 +53,14 @@ impl<'a> Graph<'a> {
         self.proto.output.push(batched(name, ElementType::Float, Some(features), doc));
     }
 
-    /// A constant that is not in the file of weights; the same name stands for the same values.
+    /// A constant that is not in the file of weights; a name always has the same values.
     pub fn constant(&mut self, name: &str, shape: &[usize], values: &[f32]) -> Result<Name> {
         if self.proto.initializer.iter().any(|tensor| tensor.name == name) {
             return Ok(name.to_owned());
         }
         self.bytes += 4 * values.len();
         ensure!(
-            self.bytes <= MOST_BYTES,
+            self.bytes <= MAX_BYTES,
             "the network {} has more than 2 GiB of weights: one ONNX file cannot hold them",
             self.proto.name
         );
@@ -73,7 +73,7 @@ impl<'a> Graph<'a> {
         Ok(name.to_owned())
     }
 
-    /// Whole numbers that an operation takes.
+    /// Integers that an operation takes.
     pub fn integers(&mut self, name: &str, values: &[i64]) -> Name {
         if !self.proto.initializer.iter().any(|tensor| tensor.name == name) {
             self.proto.initializer.push(TensorProto {
@@ -121,12 +121,12 @@ impl<'a> Graph<'a> {
         self.node("Unsqueeze", &[value, &axes], name)
     }
 
-    /// Rows of a table by their numbers: `[n, features]`, `[batch]` → `[batch, features]`.
+    /// Rows of a table by their indices: `[n, features]`, `[batch]` → `[batch, features]`.
     pub fn rows(&mut self, table: &str, numbers: &str, name: &str) -> Name {
         self.node_with("Gather", &[table, numbers], name, vec![AttributeProto::int("axis", 0)])
     }
 
-    /// Two values side by side.
+    /// Two values, concatenated along the features.
     pub fn concat(&mut self, left: &str, right: &str, name: &str) -> Name {
         self.node_with("Concat", &[left, right], name, vec![AttributeProto::int("axis", 1)])
     }
@@ -163,7 +163,7 @@ impl<'a> Graph<'a> {
         names
     }
 
-    /// h (1 + scale) + shift, with scale and shift side by side in what a dense layer makes of the condition.
+    /// FiLM: h (1 + scale) + shift, where a dense layer of the condition gives scale and shift.
     fn film(&mut self, h: &str, condition: &str, path: &str) -> Result<Name> {
         let modulation = self.dense(condition, path)?;
         let [scale, shift] = self.split(&modulation, 1, ["scale", "shift"].map(|part| format!("{path}.{part}")));

@@ -1,7 +1,10 @@
 //! The networks as ONNX files, and the noise schedule as JSON, for programs in other languages.
 
 mod graph;
+#[cfg(test)]
+mod interpreter;
 mod networks;
+mod on_patches;
 mod patches;
 mod proto;
 pub mod reference;
@@ -19,14 +22,14 @@ use self::proto::{GraphProto, ModelProto, OperatorSetIdProto, StringStringEntryP
 use crate::base::about::SOFTWARE;
 use crate::base::files::LoadedModel;
 
-/// Of onnx.proto, and of the operators: the first with LayerNormalization, which every runtime of today reads.
+/// Versions of onnx.proto and of the operators: the first with LayerNormalization, which every current runtime reads.
 const IR_VERSION: i64 = 8;
 const OPSET: i64 = 17;
 
 /// Points of γ(t) in `schedule.json`.
 const TABLE_STEPS: usize = 1000;
 
-/// How to sample with the files, for whoever has nothing else at hand.
+/// How to sample with the files, for readers who have only these.
 const SAMPLING: &str = "DDIM in N steps: draw z ~ N(0, I) of latent_dim numbers, let t go from 1 to 0. For a step from \
                         t to s: e = score-net(z, max(gamma(t) - offset, gamma_min)), where offset is gamma_offset if \
                         gamma(t) < corrected_below or there is no such limit, else 0; f = (z - sigma(t) e) / \
@@ -35,11 +38,11 @@ const SAMPLING: &str = "DDIM in N steps: draw z ~ N(0, I) of latent_dim numbers,
                         N(0, I), for grain. alpha(t)^2 = 1 / (1 + exp(gamma(t))) and sigma(t)^2 = 1 - alpha(t)^2. With \
                         classes, and a guidance weight w, e = (1 + w) e(class) - w e(no class).";
 
-/// A file that is to be written.
+/// A file to write.
 pub struct Exported {
     /// Its name.
     pub name: &'static str,
-    /// What it holds.
+    /// Its content.
     pub bytes: Vec<u8>,
 }
 
@@ -74,7 +77,7 @@ fn onnx(graph: GraphProto, metadata: Vec<(String, String)>) -> ModelProto {
     }
 }
 
-/// What each ONNX file says of itself.
+/// The metadata of each ONNX file.
 fn metadata<B: Backend>(loaded: &LoadedModel<B>) -> Result<Vec<(String, String)>> {
     let provenance = &loaded.header.provenance;
     let entries = [

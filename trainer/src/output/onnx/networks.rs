@@ -1,4 +1,5 @@
-//! Our three networks as ONNX graphs: what `vdm::autoencoder` and `vdm::diffusion::score_net` compute, operation by operation.
+//! The three networks as ONNX graphs: what `vdm::autoencoder` and `vdm::diffusion::score_net` compute, operation by
+//! operation.
 
 use anyhow::Result;
 use vdm::autoencoder::dense::INPUT_SCALE;
@@ -33,7 +34,7 @@ pub fn decoder(config: &ModelConfig, sampling: &SamplingConfig, parameters: &Par
     Ok(graph.finish())
 }
 
-const LOGITS: &str = "Logits of an independent Bernoulli distribution a pixel, row by row.";
+const LOGITS: &str = "Logits of an independent Bernoulli distribution per pixel, row by row.";
 
 /// x `[batch, H·W]` → f `[batch, D]`.
 pub fn encoder(config: &ModelConfig, parameters: &Parameters) -> Result<GraphProto> {
@@ -56,7 +57,7 @@ fn dense_encoder(graph: &mut Graph<'_>, config: &ModelConfig, x: &str) -> Result
     graph.res_net(&config.encoder, &scaled, None, "encoder.net")
 }
 
-/// What modulates the network `of`: its embedded time and class, through three dense layers.
+/// The condition of the network `of`: its embedded time and class, through three dense layers.
 fn condition(graph: &mut Graph<'_>, time: &str, classes: Option<&str>, of: &str) -> Result<Name> {
     let mut condition = time.to_owned();
     if let Some(classes) = classes {

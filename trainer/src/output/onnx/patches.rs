@@ -1,70 +1,21 @@
-//! Networks on patches as ONNX graphs, as `vdm::autoencoder`, `vdm::diffusion::score_net` and `vdm::nn::patch_net` compute them. What crosses
-//! the grid of patches is a choice of columns by a table, and the tables are made by `vdm::nn::patch_grid` itself.
+//! Networks on patches as ONNX graphs: what `vdm::autoencoder` and `vdm::diffusion::score_net` compute on a patch grid.
 
-use anyhow::{Context, Result};
-use burn::backend::Flex;
-use burn::tensor::{Tensor, TensorData};
+use anyhow::Result;
 use vdm::autoencoder::grain::{
     CELLS, LN_PIVOT, MAX_ABOVE_PIVOT, MIN_STRUCTURE, SMOOTHING, interpolation, noise_len, smoothing,
 };
 use vdm::autoencoder::lapped;
 use vdm::autoencoder::lapped::LN_DEVIATION;
 use vdm::autoencoder::patches::{DECODER_RESIDUAL, ENCODER_RESIDUAL, INPUT_SCALE, MIN_ENERGY, MIN_MEAN};
-use vdm::config::{GAUSSIAN_CHANNELS, ModelConfig, PatchGrid, ResNetConfig, SamplingConfig};
+use vdm::config::{GAUSSIAN_CHANNELS, ModelConfig, PatchGrid, SamplingConfig};
 use vdm::diffusion::score_net::MIN_ALPHA;
-use vdm::nn::patch_grid::Border;
-use vdm::nn::patch_net::RMS_EPSILON;
 
 use super::graph::{Graph, Name};
+use super::on_patches::OnPatches;
 use super::proto::AttributeProto;
 
-/// The columns `[batch, columns]` as a table: `of` moves them, and zeros stand where it lets nothing in.
-fn table(columns: usize, rows: usize, of: impl FnOnce(Tensor<Flex, 2>) -> Tensor<Flex, 2>) -> Result<Vec<i64>> {
-    // From 1, since 0 is what comes from outside. float32 counts to 2²⁴.
-    let numbers: Vec<f32> = (1..=columns).map(|i| i as f32).collect();
-    let numbers = Tensor::from_data(TensorData::new(numbers, [rows, columns / rows]), &Default::default());
-    let moved = of(numbers).try_into_data().map_err(|e| anyhow::anyhow!("{e:?}")).context("cannot read the device")?;
-    // The place after the last column holds zero.
-    Ok(moved.iter::<f32>().map(|number| if number == 0.0 { columns as i64 } else { number as i64 - 1 }).collect())
-}
-
-/// Builds networks on one grid.
-struct Tokens<'g, 'p> {
-    graph: &'g mut Graph<'p>,
-    grid: PatchGrid,
-}
-
-impl Tokens<'_, '_> {
-    fn scalar(&mut self, name: &str, value: f64) -> Result<Name> {
-        self.graph.constant(name, &[], &[value as f32])
-    }
-
-    fn scaled(&mut self, x: &str, by: f64, name: &str) -> Result<Name> {
-        let by = self.scalar(&format!("{name}.factor"), by)?;
-        Ok(self.graph.node("Mul", &[x, &by], name))
-    }
-
-    fn reshape(&mut self, x: &str, shape: &[usize], name: &str) -> Name {
-        let shape: Vec<i64> = std::iter::once(-1).chain(shape.iter().map(|&size| size as i64)).collect();
-        let text: Vec<String> = shape.iter().map(i64::to_string).collect();
-        let shape = self.graph.integers(&format!("shape.{}", text.join("x")), &shape);
-        self.graph.node("Reshape", &[x, &shape], name)
-    }
-
-    /// Columns by their numbers; the one after the last is zero.
-    fn choose(&mut self, x: &str, table: &str, numbers: &[i64], name: &str) -> Name {
-        let pads = self.graph.integers("pads.column", &[0, 0, 0, 1]);
-        let padded = self.graph.node("Pad", &[x, &pads], &format!("{name}.padded"));
-        let numbers = self.graph.integers(table, numbers);
-        self.graph.node_with("Gather", &[&padded, &numbers], name, vec![AttributeProto::int("axis", 1)])
-    }
-
-    /// A range of the columns.
-    fn numbered(&mut self, x: &str, range: std::ops::Range<usize>, name: &str) -> Name {
-        let numbers: Vec<i64> = range.map(|i| i as i64).collect();
-        self.choose(x, &format!("table.{name}"), &numbers, name)
-    }
-
+/// Grain.
+impl OnPatches<'_, '_> {
     /// What grain is multiplied by where the mean image `[batch, H·W]` has fine structure.
     fn structure(&mut self, mean: &str) -> Result<Name> {
         let [fine, near, around] = SMOOTHING;
@@ -131,121 +82,6 @@ impl Tokens<'_, '_> {
         let ln = self.graph.node("Sub", &[&n, &mean], "grain.ln_strength");
         Ok(self.graph.node("Exp", &[&ln], "grain.strength"))
     }
-
-    /// `[batch, H·W]` → `[batch·T, window]`.
-    fn windows(&mut self, x: &str, name: &str) -> Result<Name> {
-        let grid = self.grid;
-        let pixels = grid.patches() * grid.patch * grid.patch;
-        let numbers = table(pixels, 1, |image| grid.windows(image, Border::Wrap))?;
-        let chosen = self.choose(x, "table.windows", &numbers, &format!("{name}.chosen"));
-        Ok(self.reshape(&chosen, &[grid.window()], name))
-    }
-
-    /// `[batch·T, window]` → `[batch, H·W]`: four windows cover each pixel.
-    fn overlap_add(&mut self, windows: &str, name: &str) -> Result<Name> {
-        let grid = self.grid;
-        let pixels = grid.patches() * grid.patch * grid.patch;
-        let covered = table(pixels, 1, |image| grid.windows(image, Border::Wrap))?;
-        let mut places = vec![Vec::with_capacity(4); pixels];
-        for (place, pixel) in covered.iter().enumerate() {
-            places[*pixel as usize].push(place as i64);
-        }
-        let numbers: Vec<i64> = (0..4).flat_map(|i| places.iter().map(move |places| places[i])).collect();
-        let flat = self.reshape(windows, &[4 * pixels], &format!("{name}.flat"));
-        let chosen = self.choose(&flat, "table.overlap", &numbers, &format!("{name}.chosen"));
-        let four = self.reshape(&chosen, &[4, pixels], &format!("{name}.four"));
-        let axes = self.graph.integers("axes.1", &[1]);
-        Ok(self.graph.node_with("ReduceSum", &[&four, &axes], name, vec![AttributeProto::int("keepdims", 0)]))
-    }
-
-    fn shift(&mut self, x: &str, features: usize, name: &str) -> Result<Name> {
-        let grid = self.grid;
-        let numbers = table(grid.patches() * features, grid.patches(), |tokens| grid.shift(tokens))?;
-        let flat = self.reshape(x, &[grid.patches() * features], &format!("{name}.flat"));
-        let moved = self.choose(&flat, &format!("table.shift.{features}"), &numbers, &format!("{name}.moved"));
-        Ok(self.reshape(&moved, &[features], name))
-    }
-
-    /// x / √(mean x² + ε) over the last dimension.
-    fn rms_norm(&mut self, x: &str, name: &str) -> Result<Name> {
-        let square = self.graph.node("Mul", &[x, x], &format!("{name}.square"));
-        let axes = vec![AttributeProto::ints("axes", &[-1]), AttributeProto::int("keepdims", 1)];
-        let mean = self.graph.node_with("ReduceMean", &[&square], &format!("{name}.mean"), axes);
-        let epsilon = self.scalar(&format!("{name}.epsilon"), RMS_EPSILON)?;
-        let sum = self.graph.node("Add", &[&mean, &epsilon], &format!("{name}.sum"));
-        let root = self.graph.node("Sqrt", &[&sum], &format!("{name}.root"));
-        Ok(self.graph.node("Div", &[x, &root], name))
-    }
-
-    /// Norm, and modulation by the image's condition.
-    fn modulated(&mut self, x: &str, condition: Option<&str>, width: usize, path: &str) -> Result<Name> {
-        let h = self.rms_norm(x, &format!("{path}.norm"))?;
-        let Some(condition) = condition else { return Ok(h) };
-        let modulation = self.graph.dense(condition, path)?;
-        let [scale, shift] = self.graph.split(&modulation, 1, ["scale", "shift"].map(|part| format!("{path}.{part}")));
-        let axes = self.graph.integers("axes.1", &[1]);
-        let [scale, shift] =
-            [scale, shift].map(|part| self.graph.node("Unsqueeze", &[&part, &axes], &format!("{part}.of_image")));
-        let h = self.reshape(&h, &[self.grid.patches(), width], &format!("{path}.tokens"));
-        let scaled = self.graph.node("Mul", &[&h, &scale], &format!("{path}.scaled"));
-        let scaled = self.graph.node("Add", &[&h, &scaled], &format!("{path}.modulated"));
-        let shifted = self.graph.node("Add", &[&scaled, &shift], &format!("{path}.shifted"));
-        Ok(self.reshape(&shifted, &[width], &format!("{path}.film")))
-    }
-
-    fn attention(&mut self, x: &str, condition: Option<&str>, of: &ResNetConfig, path: &str) -> Result<Name> {
-        let (tokens, size) = (self.grid.patches(), of.width / of.heads);
-        let h = self.modulated(x, condition, of.width, &format!("{path}.film"))?;
-        let qkv = self.graph.dense(&h, &format!("{path}.input"))?;
-        let parts = self.graph.split(&qkv, 1, ["q", "k", "v"].map(|part| format!("{path}.{part}")));
-        let heads = parts.map(|part| {
-            let shaped = self.reshape(&part, &[tokens, of.heads, size], &format!("{part}.heads"));
-            let order = vec![AttributeProto::ints("perm", &[0, 2, 1, 3])];
-            self.graph.node_with("Transpose", &[&shaped], &format!("{part}.by_head"), order)
-        });
-        let [q, k, v] = heads;
-        let q = self.rms_norm(&q, &format!("{path}.q.norm"))?;
-        let k = self.rms_norm(&k, &format!("{path}.k.norm"))?;
-        let order = vec![AttributeProto::ints("perm", &[0, 1, 3, 2])];
-        let k = self.graph.node_with("Transpose", &[&k], &format!("{path}.k.transposed"), order);
-        let products = self.graph.node("MatMul", &[&q, &k], &format!("{path}.products"));
-        let products = self.scaled(&products, (size as f64).sqrt().recip(), &format!("{path}.scaled"))?;
-        let last = vec![AttributeProto::int("axis", -1)];
-        let weights = self.graph.node_with("Softmax", &[&products], &format!("{path}.weights"), last);
-        let mixed = self.graph.node("MatMul", &[&weights, &v], &format!("{path}.mixed"));
-        let order = vec![AttributeProto::ints("perm", &[0, 2, 1, 3])];
-        let mixed = self.graph.node_with("Transpose", &[&mixed], &format!("{path}.by_token"), order);
-        let mixed = self.reshape(&mixed, &[of.width], &format!("{path}.merged"));
-        self.graph.dense(&mixed, &format!("{path}.output"))
-    }
-
-    /// Tokens `[batch·T, inputs]` → what the last layer sees, `[batch·T, width]`.
-    fn features(&mut self, tokens: &str, condition: Option<&str>, of: &ResNetConfig, path: &str) -> Result<Name> {
-        let h = self.graph.dense(tokens, &format!("{path}.input"))?;
-        let h = self.reshape(&h, &[self.grid.patches(), of.width], &format!("{path}.tokens"));
-        let position = self.graph.parameter(&format!("{path}.position"))?;
-        let h = self.graph.node("Add", &[&h, &position], &format!("{path}.placed"));
-        let mut x = self.reshape(&h, &[of.width], &format!("{path}.start"));
-        for i in 0..of.layers {
-            let block = format!("{path}.blocks.{i}");
-            if of.heads > 0 {
-                let seen = self.attention(&x, condition, of, &format!("{block}.attention"))?;
-                x = self.graph.node("Add", &[&x, &seen], &format!("{block}.attended"));
-            }
-            let h = self.modulated(&x, condition, of.width, &format!("{block}.film"))?;
-            let h = self.shift(&h, of.width, &format!("{block}.shift"))?;
-            let h = self.graph.dense(&h, &format!("{block}.dense_1"))?;
-            let h = self.graph.node("Relu", &[&h], &format!("{block}.relu"));
-            let h = self.graph.dense(&h, &format!("{block}.dense_2"))?;
-            x = self.graph.node("Add", &[&x, &h], &format!("{block}.sum"));
-        }
-        self.modulated(&x, condition, of.width, &format!("{path}.film"))
-    }
-
-    fn net(&mut self, tokens: &str, condition: Option<&str>, of: &ResNetConfig, path: &str) -> Result<Name> {
-        let features = self.features(tokens, condition, of, path)?;
-        self.graph.dense(&features, &format!("{path}.output"))
-    }
 }
 
 /// f `[batch, D]` and standard noise for grain, if there is grain, `[batch, noise_len]` → logits, mean image and image
@@ -258,7 +94,7 @@ pub fn decoder(
     f: &str,
     noise: Option<&str>,
 ) -> Result<[Name; 3]> {
-    let mut on = Tokens { graph, grid };
+    let mut on = OnPatches { graph, grid };
     let tokens = on.reshape(f, &[config.latent_dim / grid.patches()], "decoder.tokens");
     let residual = on.net(&tokens, None, &config.decoder, "decoder.net")?;
     let residual = on.scaled(&residual, DECODER_RESIDUAL, "decoder.residual")?;
@@ -324,7 +160,7 @@ pub fn decoder(
 
 /// x `[batch, H·W]` → f `[batch, D]`.
 pub fn encoder(graph: &mut Graph<'_>, config: &ModelConfig, grid: PatchGrid, x: &str) -> Result<Name> {
-    let mut on = Tokens { graph, grid };
+    let mut on = OnPatches { graph, grid };
     let mean = on.graph.parameter("encoder.mean")?;
     let centred = on.graph.node("Sub", &[x, &mean], "encoder.centred");
     let windows = on.windows(&centred, "encoder.windows")?;
@@ -347,7 +183,7 @@ pub fn score_net(
     [z, gamma, condition]: [&str; 3],
     of_coarse: Option<&str>,
 ) -> Result<Name> {
-    let mut on = Tokens { graph, grid };
+    let mut on = OnPatches { graph, grid };
     let channels = config.latent_dim / grid.patches();
     let minus = on.graph.node("Neg", &[gamma], "gamma.minus");
     let [alpha_2, sigma_2] =
@@ -384,7 +220,7 @@ pub fn score_net(
 
 /// `vdm::diffusion::gaussian::GaussianNoise::predict`.
 fn gaussian(
-    on: &mut Tokens<'_, '_>,
+    on: &mut OnPatches<'_, '_>,
     config: &ModelConfig,
     sampling: &SamplingConfig,
     z: &str,
@@ -414,7 +250,7 @@ fn gaussian(
     let scores = on.graph.node("MatMul", &[&first, &components], "gaussian.scores");
     let order = vec![AttributeProto::ints("perm", &[1, 0])];
     let transposed = on.graph.node_with("Transpose", &[&components], "gaussian.transposed", order);
-    let spread = |on: &mut Tokens<'_, '_>, scores: &str, name: &str| {
+    let spread = |on: &mut OnPatches<'_, '_>, scores: &str, name: &str| {
         let coarse = on.graph.node("MatMul", &[scores, &transposed], &format!("{name}.coarse"));
         on.choose(&coarse, "table.spread", &back, name)
     };

@@ -3,117 +3,21 @@ use std::collections::HashMap;
 use burn::backend::Flex;
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Tensor, TensorData, backend::Backend};
-use vdm::config::{ModelConfig, Preset, SamplingConfig};
+use vdm::config::{GAUSSIAN_CHANNELS, ModelConfig, Preset, ResNetConfig, SamplingConfig};
+use vdm::diffusion::gaussian::LatentStatistics;
 use vdm::model::{Networks, Vdm};
+use vdm::nn::patch_grid::Border;
 use vdm::rng::{Rng, RngStream};
 use vdm::weights::{self, Precision, Provenance};
 
+use super::graph::Graph;
+use super::interpreter::{Array, run};
+use super::on_patches::OnPatches;
 use super::proto::{ElementType, Extent};
 use super::*;
 use crate::base::files;
 
-/// A matrix; scalars and rows are matrices of one row.
-#[derive(Clone)]
-struct Matrix {
-    rows: usize,
-    columns: usize,
-    values: Vec<f32>,
-}
-
-impl Matrix {
-    fn new(rows: &[Vec<f32>]) -> Self {
-        Self { rows: rows.len(), columns: rows[0].len(), values: rows.concat() }
-    }
-
-    fn map(&self, f: impl Fn(f32) -> f32) -> Self {
-        Self { values: self.values.iter().map(|&v| f(v)).collect(), ..self.clone() }
-    }
-
-    fn at(&self, row: usize, column: usize) -> f32 {
-        self.values[row % self.rows * self.columns + column % self.columns]
-    }
-
-    fn fill(rows: usize, columns: usize, f: impl Fn(usize, usize) -> f32) -> Self {
-        let values = (0..rows * columns).map(|i| f(i / columns, i % columns)).collect();
-        Self { rows, columns, values }
-    }
-
-    fn zip(&self, other: &Self, f: impl Fn(f32, f32) -> f32) -> Self {
-        let (rows, columns) = (self.rows.max(other.rows), self.columns.max(other.columns));
-        Self::fill(rows, columns, |row, column| f(self.at(row, column), other.at(row, column)))
-    }
-}
-
-/// Runs a file as the operators' definitions say, and gives its outputs in order.
-fn run(bytes: &[u8], inputs: &[(&str, Matrix)]) -> Vec<Matrix> {
-    let model = ModelProto::decode(bytes).expect("a model");
-    let graph = model.graph.expect("a graph");
-    let mut values: HashMap<String, Matrix> =
-        inputs.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-    assert_eq!(
-        graph.input.iter().map(|i| i.name.as_str()).collect::<Vec<_>>(),
-        inputs.iter().map(|i| i.0).collect::<Vec<_>>()
-    );
-    for tensor in graph.initializer.iter().filter(|tensor| tensor.data_type == ElementType::Float as i32) {
-        let columns = tensor.dims.last().map_or(1, |&dim| dim as usize);
-        let numbers: Vec<f32> =
-            tensor.raw_data.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().expect("4 bytes"))).collect();
-        let matrix = Matrix { rows: numbers.len() / columns, columns, values: numbers };
-        assert!(values.insert(tensor.name.clone(), matrix).is_none(), "{} is there twice", tensor.name);
-    }
-    for node in &graph.node {
-        let input = |i: usize| values.get(&node.input[i]).unwrap_or_else(|| panic!("{} comes too early", node.name));
-        let x = input(0);
-        let outputs = match node.op_type.as_str() {
-            "Identity" | "Unsqueeze" => vec![x.clone()],
-            "Sigmoid" => vec![x.map(|v| 1.0 / (1.0 + (-v).exp()))],
-            "Sin" => vec![x.map(f32::sin)],
-            "Cos" => vec![x.map(f32::cos)],
-            "Add" => vec![x.zip(input(1), |a, b| a + b)],
-            "Sub" => vec![x.zip(input(1), |a, b| a - b)],
-            "Mul" => vec![x.zip(input(1), |a, b| a * b)],
-            "Div" => vec![x.zip(input(1), |a, b| a / b)],
-            "Gemm" => {
-                let (w, b) = (input(1), input(2));
-                assert_eq!(x.columns, w.rows, "{}", node.name);
-                vec![Matrix::fill(x.rows, w.columns, |row, column| {
-                    b.at(0, column) + (0..w.rows).map(|k| x.at(row, k) * w.at(k, column)).sum::<f32>()
-                })]
-            }
-            "Gather" => {
-                let numbers = input(1);
-                vec![Matrix::fill(numbers.rows, x.columns, |row, column| x.at(numbers.at(row, 0) as usize, column))]
-            }
-            "Concat" => {
-                let right = input(1);
-                let columns = x.columns + right.columns;
-                vec![Matrix::fill(x.rows, columns, |row, column| {
-                    if column < x.columns { x.at(row, column) } else { right.at(row, column - x.columns) }
-                })]
-            }
-            "Split" => {
-                let half = x.columns / 2;
-                [0, half].map(|from| Matrix::fill(x.rows, half, |row, column| x.at(row, from + column))).to_vec()
-            }
-            "LayerNormalization" => {
-                let epsilon = node.attribute.iter().find_map(|a| a.f).expect("an epsilon");
-                let (gamma, beta) = (input(1), input(2));
-                let n = x.columns as f32;
-                vec![Matrix::fill(x.rows, x.columns, |row, column| {
-                    let mean = (0..x.columns).map(|i| x.at(row, i)).sum::<f32>() / n;
-                    let variance = (0..x.columns).map(|i| (x.at(row, i) - mean).powi(2)).sum::<f32>() / n;
-                    (x.at(row, column) - mean) / (variance + epsilon).sqrt() * gamma.at(0, column) + beta.at(0, column)
-                })]
-            }
-            other => panic!("{other} is not known here"),
-        };
-        assert_eq!(outputs.len(), node.output.len(), "{}", node.name);
-        values.extend(node.output.iter().cloned().zip(outputs));
-    }
-    graph.output.iter().map(|output| values[&output.name].clone()).collect()
-}
-
-/// Every parameter from noise: fresh networks have layers of zeros that would hide a mistake.
+/// Draws every parameter from noise: fresh networks have layers of zeros that would hide a mistake.
 struct Noise(u64);
 
 impl<B: Backend> ModuleMapper<B> for Noise {
@@ -127,31 +31,66 @@ impl<B: Backend> ModuleMapper<B> for Noise {
     }
 }
 
-fn config(classes: usize, layer_norm: bool) -> ModelConfig {
+/// A small network on the whole image, with no more than its first and last layers.
+fn dense() -> ModelConfig {
     let mut config = Preset::Quick.model();
-    (config.height, config.width, config.latent_dim, config.classes) = (48, 40, 6, classes);
-    config.score_net.embedding_dim = 8;
-    config.score_net.width = 10;
-    for width in [&mut config.encoder.width, &mut config.decoder.width] {
-        *width = 12;
-    }
-    for norm in [&mut config.encoder.layer_norm, &mut config.decoder.layer_norm, &mut config.score_net.layer_norm] {
-        *norm = layer_norm;
+    (config.height, config.width, config.latent_dim) = (48, 40, 6);
+    (config.score_net.embedding_dim, config.score_net.width, config.score_net.layers) = (8, 10, 0);
+    for blocks in [&mut config.encoder, &mut config.decoder] {
+        (blocks.width, blocks.layers) = (12, 0);
     }
     config
 }
 
-fn model(classes: usize, layer_norm: bool) -> LoadedModel<Flex> {
+/// A small network on patches, with no more than its first and last layers.
+fn on_patches() -> ModelConfig {
+    let mut config = Preset::Sharp.model();
+    // Of smaller patches the grain's finest smoothing is nearly none, and float32 has few digits of what it takes away.
+    (config.height, config.width, config.patch, config.latent_dim) = (32, 24, Some(8), 12 * 18);
+    for blocks in [&mut config.encoder, &mut config.decoder] {
+        *blocks = ResNetConfig { width: 16, layers: 0, heads: 0, ..blocks.clone() };
+    }
+    let score = &mut config.score_net;
+    (score.width, score.layers, score.heads, score.embedding_dim, score.gaussian_rank) = (16, 0, 0, 8, 0);
+    score.coarse_layers = 0;
+    config.grain = false;
+    config
+}
+
+fn stacks(config: &mut ModelConfig, change: impl Fn(&mut usize, &mut usize)) {
+    for blocks in [&mut config.encoder, &mut config.decoder] {
+        change(&mut blocks.layers, &mut blocks.heads);
+    }
+    change(&mut config.score_net.layers, &mut config.score_net.heads);
+}
+
+fn model(config: ModelConfig, sampling: SamplingConfig) -> LoadedModel<Flex> {
     let device = Default::default();
-    let config = config(classes, layer_norm);
+    config.validate().expect("a configuration");
+    sampling.validate(&config).expect("options");
     let fresh = Networks::<Flex>::new(&config, 0, &device).expect("builds");
     let schedule = fresh.schedule.clone();
     let networks = Networks { schedule, ..fresh.map(&mut Noise(0)) };
+    let networks = match config.grid().filter(|_| config.score_net.gaussian_rank > 0) {
+        None => networks,
+        Some(grid) => {
+            let (dim, rank) = (config.latent_dim, config.score_net.gaussian_rank);
+            let coarse = grid.patches() * GAUSSIAN_CHANNELS.min(dim / grid.patches());
+            let draw = |index, count| Rng::new(2, RngStream::Weights, index).normals(count);
+            let variances = |index, count| draw(index, count).into_iter().map(|v: f32| 0.1 + v * v).collect();
+            let statistics = LatentStatistics {
+                mean: draw(0, dim),
+                components: draw(1, coarse * rank).into_iter().map(|v| v / (coarse as f32).sqrt()).collect(),
+                variances: variances(2, rank),
+                rest: variances(3, dim),
+            };
+            networks.with_latent_statistics(statistics, &device)
+        }
+    };
     let provenance = Provenance { name: "a test".to_owned(), seed: 31, ..Provenance::default() };
-    let bytes =
-        weights::save(&networks, &config, &SamplingConfig::default(), &provenance, Precision::F32).expect("saves");
+    let bytes = weights::save(&networks, &config, &sampling, &provenance, Precision::F32).expect("saves");
     let header = weights::read_header(&bytes).expect("a header");
-    let model = files::block_on(Vdm::new(config, header.sampling, networks)).expect("a model");
+    let model = files::block_on(Vdm::new(config, sampling, networks)).expect("a model");
     LoadedModel { header, sha256: weights::sha256_hex(&bytes), model }
 }
 
@@ -159,42 +98,132 @@ fn file<'a>(exported: &'a [Exported], name: &str) -> &'a [u8] {
     &exported.iter().find(|file| file.name == name).expect("a file").bytes
 }
 
+fn array(rows: &[Vec<f32>]) -> Array {
+    Array::new(&[rows.len(), rows[0].len()], rows.concat())
+}
+
 /// The largest difference over the largest magnitude.
-fn difference(found: &Matrix, expected: &[Vec<f32>]) -> f32 {
-    let expected = Matrix::new(expected);
-    assert_eq!((found.rows, found.columns), (expected.rows, expected.columns));
+fn difference(found: &Array, expected: &Array) -> f32 {
+    assert_eq!(found.shape, expected.shape);
     let largest = |values: &mut dyn Iterator<Item = f32>| values.fold(0.0f32, |a, v| a.max(v.abs()));
     let differences = &mut found.values.iter().zip(&expected.values).map(|(a, b)| a - b);
     largest(differences) / largest(&mut expected.values.iter().copied())
 }
 
+/// Compares every network of a model with its graph.
+fn compare(config: &ModelConfig, sampling: SamplingConfig, layer: &str) {
+    // float32 sums in another order; the logarithm of odds near 0 has fewer digits.
+    let rounding = if config.patch.is_some() { 1e-4 } else { 1e-5 };
+    let loaded = model(config.clone(), sampling);
+    let exported = export(&loaded).expect("exports");
+    let reference = reference::of(&loaded.model, &Default::default()).expect("runs");
+    let column = |values: Vec<f32>| Array::new(&[values.len()], values);
+    let check = |network: &str, found: &Array, expected: &[Vec<f32>], tolerance: f32| {
+        let apart = difference(found, &array(expected));
+        assert!(apart < tolerance, "{layer}: {network} differs by {apart}");
+    };
+    let mut inputs = vec![("z", array(&reference.z)), ("gamma", column(reference.gamma.clone()))];
+    if let Some(class) = &reference.class {
+        assert_eq!(class, &[0, 1, 2, 3], "the last stands for no class");
+        inputs.push(("class", column(class.iter().map(|&c| c as f32).collect())));
+    }
+    let epsilon = run(file(&exported, "score-net.onnx"), &inputs);
+    // The sine's argument has a rounding error of up to 6e-5 in float32; ours is computed in float64.
+    check("score-net", &epsilon[0], &reference.epsilon, 1e-4);
+    let mut inputs = vec![("f", array(&reference.f))];
+    inputs.extend(reference.noise.as_ref().map(|noise| ("noise", array(noise))));
+    let decoded = run(file(&exported, "decoder.onnx"), &inputs);
+    check("decoder's logits", &decoded[0], &reference.logits, rounding);
+    check("decoder's mean", &decoded[1], &reference.mean, rounding);
+    if let Some(image) = &reference.image {
+        check("decoder's image", &decoded[2], image, 1e-4);
+    }
+    let encoded = run(file(&exported, "encoder.onnx"), &[("x", array(&reference.mean))]);
+    check("encoder", &encoded[0], reference.encoded.as_ref().expect("an encoder"), rounding);
+}
+
+/// One more kind of layer, and what adds it to a configuration.
+type Layer = (&'static str, fn(&mut ModelConfig, &mut SamplingConfig));
+
+/// Adds one kind of layer after another: the first that differs is named.
+fn each_layer(mut config: ModelConfig, first: &str, layers: &[Layer]) {
+    let mut sampling = SamplingConfig::default();
+    compare(&config, sampling, first);
+    for (layer, add) in layers {
+        add(&mut config, &mut sampling);
+        compare(&config, sampling, layer);
+    }
+}
+
 #[test]
-fn the_graphs_compute_what_our_networks_compute() {
-    for (classes, layer_norm) in [(0, false), (3, true)] {
-        let loaded = model(classes, layer_norm);
-        let exported = export(&loaded).expect("exports");
-        let reference = reference::of(&loaded.model, &Default::default()).expect("runs");
-        let column = |values: Vec<f32>| Matrix { rows: values.len(), columns: 1, values };
-        let mut inputs = vec![("z", Matrix::new(&reference.z)), ("gamma", column(reference.gamma.clone()))];
-        if let Some(class) = &reference.class {
-            assert_eq!(class, &[0, 1, 2, 3], "the last stands for no class");
-            inputs.push(("class", column(class.iter().map(|&c| c as f32).collect())));
-        }
-        let epsilon = run(file(&exported, "score-net.onnx"), &inputs);
-        // The sine's argument has a rounding error of up to 6e-5 in float32; ours is computed in float64.
-        assert!(difference(&epsilon[0], &reference.epsilon) < 1e-4, "{}", difference(&epsilon[0], &reference.epsilon));
-        // float32 sums in another order.
-        let decoded = run(file(&exported, "decoder.onnx"), &[("f", Matrix::new(&reference.f))]);
-        assert!(difference(&decoded[0], &reference.logits) < 1e-5);
-        assert!(difference(&decoded[1], &reference.mean) < 1e-5);
-        let encoded = run(file(&exported, "encoder.onnx"), &[("x", Matrix::new(&reference.mean))]);
-        assert!(difference(&encoded[0], reference.encoded.as_ref().expect("an encoder")) < 1e-5);
+fn each_layer_on_the_whole_image_is_our_own() {
+    let layers: [Layer; 3] = [
+        ("residual blocks and FiLM", |config, _| stacks(config, |layers, _| *layers = 2)),
+        ("layer norm", |config, _| {
+            let ModelConfig { encoder, decoder, score_net, .. } = config;
+            (encoder.layer_norm, decoder.layer_norm, score_net.layer_norm) = (true, true, true);
+        }),
+        ("classes", |config, _| config.classes = 3),
+    ];
+    each_layer(dense(), "dense layers and the embedding of time", &layers);
+}
+
+#[test]
+fn each_layer_on_patches_is_our_own() {
+    let layers: [Layer; 12] = [
+        ("shift and perceptron", |config, _| stacks(config, |layers, _| *layers = 2)),
+        ("attention", |config, _| stacks(config, |_, heads| *heads = 2)),
+        ("classes", |config, _| config.classes = 3),
+        ("Gaussian prediction", |config, _| config.score_net.gaussian_rank = 5),
+        ("coarse network", |config, _| (config.score_net.coarse_width, config.score_net.coarse_layers) = (12, 2)),
+        ("autoguidance", |_, sampling| sampling.autoguidance = 0.25),
+        ("autoguidance of the coarse network", |_, sampling| sampling.coarse_autoguidance = 0.5),
+        ("autoguidance below a limit", |_, sampling| sampling.corrected_below = Some(2.0)),
+        ("grain", |config, _| config.grain = true),
+        ("contrast of grain", |_, sampling| sampling.grain_contrast = 0.3),
+        ("structure of grain", |_, sampling| sampling.grain_structure = true),
+        ("spread of grain", |_, sampling| sampling.grain_spread = 0.2),
+    ];
+    each_layer(on_patches(), "windows, overlap-add, lapped transform, norm, modulation and position", &layers);
+}
+
+/// The steps that cross the grid of patches, each alone.
+#[test]
+fn windows_overlap_add_and_shift_are_our_own() {
+    let grid = on_patches().grid().expect("a grid");
+    let (pixels, tokens, features) = (grid.patches() * grid.patch * grid.patch, grid.patches(), 16);
+    let draw = |rows: usize, columns: usize| {
+        Array::new(&[rows, columns], Rng::new(3, RngStream::Evaluation, columns as u64).normals(rows * columns))
+    };
+    let (image, windows, rows) = (draw(2, pixels), draw(2 * tokens, grid.window()), draw(2 * tokens, features));
+    let tensor = |of: &Array| {
+        Tensor::<Flex, 2>::from_data(TensorData::new(of.values.clone(), of.shape.clone()), &Default::default())
+    };
+    let cases = [
+        ("windows", &image, grid.windows(tensor(&image), Border::Wrap)),
+        ("overlap_add", &windows, grid.overlap_add(tensor(&windows), Border::Wrap)),
+        ("shift", &rows, grid.shift(tensor(&rows))),
+    ];
+    for (layer, input, expected) in cases {
+        let parameters = Default::default();
+        let mut graph = Graph::new(layer, &parameters);
+        let x = graph.input("x", ElementType::Float, Some(input.shape[1]), "");
+        let mut on = OnPatches { graph: &mut graph, grid };
+        let y = match layer {
+            "windows" => on.windows(&x, "of"),
+            "overlap_add" => on.overlap_add(&x, "of"),
+            _ => on.shift(&x, features, "of"),
+        };
+        graph.output(&y.expect("builds"), "y", expected.dims()[1], "");
+        let found = run(&onnx(graph.finish(), Vec::new()).encode_to_vec(), &[("x", input.clone())]);
+        let expected = Array::new(&expected.dims(), expected.into_data().to_vec().expect("float32"));
+        assert!(difference(&found[0], &expected) < 1e-6, "{layer}");
     }
 }
 
 #[test]
 fn the_files_say_what_they_are() {
-    let loaded = model(0, false);
+    let loaded = model(dense(), SamplingConfig::default());
     let exported = export(&loaded).expect("exports");
     for name in ["decoder.onnx", "score-net.onnx", "encoder.onnx"] {
         let model = ModelProto::decode(file(&exported, name)).expect("a model");
@@ -222,7 +251,7 @@ fn the_files_say_what_they_are() {
 
 #[test]
 fn without_an_encoder_there_is_none() {
-    let mut loaded = model(0, false);
+    let mut loaded = model(dense(), SamplingConfig::default());
     loaded.model.networks.encoder = None;
     let names: Vec<_> = export(&loaded).expect("exports").iter().map(|file| file.name).collect();
     assert_eq!(names, ["decoder.onnx", "score-net.onnx", "schedule.json"]);

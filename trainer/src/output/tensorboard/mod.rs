@@ -1,8 +1,8 @@
 //! TensorBoard's event files: scalars, images and texts against steps.
 //!
-//! A file is a row of TFRecords (TensorFlow's `record_writer.cc`), each a protocol buffer `Event`
-//! (`tensorflow/core/util/event.proto`, `core/framework/summary.proto`). Nothing is rewritten: a reader sees a file grow,
-//! and drops a last record that is cut short.
+//! A file is a sequence of TFRecords (TensorFlow's `record_writer.cc`), each a protocol buffer `Event`
+//! (`tensorflow/core/util/event.proto`, `core/framework/summary.proto`). Files only grow; a
+//! reader drops a last record that is incomplete.
 
 mod proto;
 #[cfg(test)]
@@ -35,7 +35,7 @@ impl Writer {
         Self::resume(folder, 0)
     }
 
-    /// Starts the file of a run that goes on in `folder`, whose next values are those of `step`. TensorBoard shows the
+    /// Starts the file of a run that continues in `folder`, with the values from `step` on. TensorBoard shows the
     /// files of one folder as one run, and drops what earlier files hold of this step and later ones.
     ///
     /// # Errors
@@ -46,7 +46,7 @@ impl Writer {
         let process = std::process::id();
         let mut number = 0;
         let (path, file) = loop {
-            // The host's name stays out: these files are shared. The number tells files of one second apart.
+            // Without the host's name: these files are shared. The number distinguishes files of the same second.
             let path = folder.join(format!("events.out.tfevents.{seconds}.localhost.{process}.{number}.v2"));
             match OpenOptions::new().write(true).create_new(true).open(&path) {
                 Ok(file) => break (path, file),
@@ -56,7 +56,7 @@ impl Writer {
         };
         let mut writer = Self { path, file: BufWriter::new(file) };
         writer.event(0, What::FileVersion("brain.Event:2".to_owned()))?;
-        // TensorBoard takes a run's first START for its beginning, and any other for a restart.
+        // For TensorBoard, the first START of a run is its beginning, and any other is a restart.
         writer.event(step, What::SessionLog(SessionLog { status: SessionLog::START }))?;
         writer.flush()?;
         Ok(writer)
@@ -70,7 +70,7 @@ impl Writer {
         self.value(step, Value { tag: tag.to_owned(), simple_value: Some(value), ..Value::default() })
     }
 
-    /// A PNG of `width` × `height` pixels at a step, grey as all of ours are.
+    /// A PNG of `width` × `height` pixels at a step, in grey.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -93,7 +93,7 @@ impl Writer {
         )
     }
 
-    /// Hands all that was written to the operating system.
+    /// Passes all that was written to the operating system.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -123,7 +123,7 @@ fn record(data: &[u8]) -> Vec<u8> {
     record
 }
 
-/// CRC-32C, rotated and moved, so that the checksum of data that holds checksums stays useful (TensorFlow's
+/// CRC-32C, rotated and shifted, which keeps it useful for data that contains checksums (TensorFlow's
 /// `crc32c::Mask`).
 fn masked_crc(data: &[u8]) -> u32 {
     crc32c::crc32c(data).rotate_right(15).wrapping_add(0xa282_ead8)

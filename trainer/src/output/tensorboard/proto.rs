@@ -3,7 +3,7 @@
 
 use prost::{Message, Oneof};
 
-/// Something at a time and a step.
+/// An event at a time and a step.
 #[derive(Clone, PartialEq, Message)]
 pub struct Event {
     /// Seconds since 1970.
@@ -15,7 +15,7 @@ pub struct Event {
     pub what: Option<What>,
 }
 
-/// What an event tells.
+/// The content of an event.
 #[derive(Clone, PartialEq, Oneof)]
 pub enum What {
     /// The first event of a file.

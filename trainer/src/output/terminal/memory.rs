@@ -5,12 +5,12 @@
 pub struct Memory {
     /// Now.
     pub current: u64,
-    /// The most so far: as the system counted it on Linux, else the most that was seen.
+    /// The maximum so far: counted by the system on Linux, else the highest value seen.
     pub peak: u64,
 }
 
 impl Memory {
-    /// Measures it. A system that does not tell leaves it as it was.
+    /// Measures it; keeps the values where the system does not report them.
     pub fn update(&mut self) {
         if let Some(stats) = memory_stats::memory_stats() {
             self.current = stats.physical_mem as u64;

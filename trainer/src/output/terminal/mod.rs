@@ -1,8 +1,8 @@
-//! What a run shows while it trains: a few live lines with a chart on a terminal, plain lines elsewhere.
+//! The view of a run while it trains: a few live lines with a chart on a terminal, plain lines elsewhere.
 //!
-//! The live lines stand below what was printed before, which stays in the terminal's scrollback. Raw mode is never
-//! entered and the cursor never hidden, and between two frames the cursor waits below the last line: there is nothing
-//! to restore after Ctrl-C, a panic or a kill.
+//! The live lines are below earlier output, which stays in the terminal's scrollback. The view never enters raw mode and
+//! never hides the cursor, which is below the last line between two frames: nothing has to be restored after Ctrl-C, a
+//! panic or a kill.
 
 mod memory;
 mod paint;
@@ -21,11 +21,11 @@ pub use self::state::Facts;
 use self::state::State;
 use crate::run::log::{StepLog, ValidationLog};
 
-/// The least time between two frames.
+/// Minimum time between two frames.
 const FRAME: Duration = Duration::from_millis(100);
-/// The least time between two plain lines.
+/// Minimum time between two plain lines.
 const LINE: Duration = Duration::from_secs(10);
-/// The size of a terminal that does not tell it: columns, rows.
+/// The size of a terminal that does not report it: columns, rows.
 const USUAL_SIZE: (u16, u16) = (80, 24);
 
 /// Where a view writes.
@@ -39,11 +39,11 @@ pub struct View {
 
 enum Shown {
     Live { painter: Painter<Output>, size: fn() -> (u16, u16), colours: Colours, drawn: Option<Instant> },
-    Plain { out: Output, said: Instant, said_step: u64 },
+    Plain { out: Output, printed: Instant, printed_step: u64 },
 }
 
 impl View {
-    /// Starts at step `start_step` of `total_steps`. It is live on a terminal, unless that is a dumb one.
+    /// Starts at step `start_step` of `total_steps`. It is live on a terminal, except one of `TERM=dumb`.
     pub fn new(total_steps: u64, start_step: u64, facts: Facts) -> Self {
         let out: Output = Box::new(io::stderr());
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
@@ -63,11 +63,11 @@ impl View {
     }
 
     fn plain(out: Output, state: State) -> Self {
-        let said_step = state.step;
-        Self { state, shown: Shown::Plain { out, said: Instant::now(), said_step } }
+        let printed_step = state.step;
+        Self { state, shown: Shown::Plain { out, printed: Instant::now(), printed_step } }
     }
 
-    /// Takes validations of an earlier part of the run, so that the chart and the best total go on from them.
+    /// Takes validations of an earlier part of the run, so that the chart and the best total continue from them.
     pub fn restore(&mut self, validations: impl IntoIterator<Item = ValidationLog>) {
         for validation in validations {
             self.state.take_validation(validation);
@@ -75,20 +75,20 @@ impl View {
         self.draw(true);
     }
 
-    /// Takes a training step. It costs next to nothing where no frame is due.
+    /// Takes a training step. It costs very little when no frame is due.
     pub fn step(&mut self, step: &StepLog) {
         self.state.take_step(step);
         match &self.shown {
             Shown::Live { .. } => self.draw(false),
-            Shown::Plain { said, .. } => {
-                if said.elapsed() >= LINE || self.state.step == self.state.total_steps {
-                    self.say_step();
+            Shown::Plain { printed, .. } => {
+                if printed.elapsed() >= LINE || self.state.step == self.state.total_steps {
+                    self.print_step();
                 }
             }
         }
     }
 
-    /// Takes a validation, and leaves a line of it.
+    /// Takes a validation, and prints a line that stays.
     pub fn validation(&mut self, validation: &ValidationLog) {
         let line = match &self.shown {
             Shown::Live { .. } => plain::short_validation_line(validation),
@@ -98,7 +98,7 @@ impl View {
         self.message(&line);
     }
 
-    /// Says what goes on beside training, such as "validating"; an empty text ends it. Plain lines leave it out.
+    /// Shows an activity other than training, such as "validating"; an empty text ends it. Plain lines leave it out.
     pub fn activity(&mut self, what: &str) {
         if self.state.activity != what {
             what.clone_into(&mut self.state.activity);
@@ -123,27 +123,27 @@ impl View {
     fn close(&mut self) {
         self.state.activity.clear();
         self.draw(true);
-        if let Shown::Plain { said_step, .. } = &self.shown
-            && *said_step != self.state.step
+        if let Shown::Plain { printed_step, .. } = &self.shown
+            && *printed_step != self.state.step
         {
-            self.say_step();
+            self.print_step();
         }
     }
 
-    fn say_step(&mut self) {
+    fn print_step(&mut self) {
         self.state.memory.update();
         let line = plain::step_line(&self.state);
-        if let (Shown::Plain { out, said, said_step }, Some(line)) = (&mut self.shown, line) {
+        if let (Shown::Plain { out, printed, printed_step }, Some(line)) = (&mut self.shown, line) {
             ignore(writeln!(out, "{line}"));
-            *said = Instant::now();
-            *said_step = self.state.step;
+            *printed = Instant::now();
+            *printed_step = self.state.step;
         }
     }
 
-    /// Draws a frame if one is due, or in any case; plain lines have none.
-    fn draw(&mut self, in_any_case: bool) {
+    /// Draws a frame if one is due or `now` is set; plain lines have none.
+    fn draw(&mut self, now: bool) {
         let Shown::Live { painter, size, colours, drawn } = &mut self.shown else { return };
-        if in_any_case || drawn.is_none_or(|drawn| drawn.elapsed() >= FRAME) {
+        if now || drawn.is_none_or(|drawn| drawn.elapsed() >= FRAME) {
             self.state.memory.update();
             let (columns, rows) = size();
             ignore(painter.paint(&screen::render(&self.state, columns, rows, *colours), columns));
@@ -154,12 +154,12 @@ impl View {
 
 impl Drop for View {
     fn drop(&mut self) {
-        // After an error or a panic the last frame stays as well: it says how far the run came.
+        // After an error or a panic the last frame stays as well: it shows how far the run came.
         self.close();
     }
 }
 
-/// A run goes on without anybody watching: a terminal that went away is no reason to stop.
+/// A terminal that was closed does not stop a run.
 fn ignore(_: io::Result<()>) {}
 
 fn terminal_size() -> (u16, u16) {

@@ -1,7 +1,7 @@
-//! Paints lines of cells at the end of a terminal's output, again and again, by relative moves of the cursor alone.
+//! Repaints lines of cells at the end of a terminal's output, by relative moves of the cursor alone.
 //!
 //! Ratatui's inline viewport asks the terminal where the cursor is, for which it needs raw mode and an answer on
-//! standard input; relative moves need neither, so that Ctrl-C stays a signal and redirected streams do no harm.
+//! standard input; relative moves need neither, so that Ctrl-C stays a signal and streams may be redirected.
 
 use std::io::{self, Write};
 
@@ -12,7 +12,7 @@ use ratatui::crossterm::style::{Attribute, ContentStyle, SetAttribute, SetStyle}
 use ratatui::style::Style;
 use ratatui::text::Span;
 
-/// Paints frames, each in the place of the one before. Between two, the cursor stands below the frame.
+/// Paints frames, each in the place of the one before. Between two frames, the cursor is below them.
 pub struct Painter<W> {
     out: W,
     shown: Option<Buffer>,
@@ -67,7 +67,7 @@ impl<W: Write> Painter<W> {
         self.send(&bytes)
     }
 
-    /// One write a frame: what is cut off is a frame, not half an escape sequence.
+    /// One write for each frame, so that no escape sequence is cut in two.
     fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.out.write_all(bytes)?;
         self.out.flush()
@@ -80,7 +80,7 @@ fn cells(buffer: &Buffer, row: u16) -> &[Cell] {
     &buffer.content[start..start + width]
 }
 
-/// Clears a frame that was painted, and leaves the cursor where it began.
+/// Clears a painted frame, and leaves the cursor where the frame began.
 fn erase(bytes: &mut Vec<u8>, shown: &Buffer, columns: u16) -> io::Result<()> {
     let columns = usize::from(columns.max(1));
     let lines: usize = (0..shown.area.height).map(|row| used(cells(shown, row)).div_ceil(columns).max(1)).sum();
@@ -92,7 +92,7 @@ fn erase(bytes: &mut Vec<u8>, shown: &Buffer, columns: u16) -> io::Result<()> {
     Ok(())
 }
 
-/// Cells up to the last that is not blank.
+/// The number of cells up to the last that is not blank.
 fn used(cells: &[Cell]) -> usize {
     cells.iter().rposition(|cell| cell.symbol() != " ").map_or(0, |last| last + 1)
 }

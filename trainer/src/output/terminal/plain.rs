@@ -5,7 +5,7 @@ use super::state::State;
 use crate::output::text::duration;
 use crate::run::log::ValidationLog;
 
-/// The last step in one line; none before the first.
+/// The last step in one line, if there is one.
 pub fn step_line(state: &State) -> Option<String> {
     let last = state.last.as_ref()?;
     let left = state.left().map_or_else(|| "unknown".to_owned(), duration);
@@ -35,7 +35,7 @@ pub fn validation_line(v: &ValidationLog) -> String {
     )
 }
 
-/// A validation in a line that a usual terminal does not wrap: the live table has the rest.
+/// A validation in a line of at most 80 columns: the live table has the rest.
 pub fn short_validation_line(v: &ValidationLog) -> String {
     format!("step {}: validation{} {:.5} ± {:.5} bits/dim", v.step, of(v), v.total, v.standard_error)
 }

@@ -1,4 +1,4 @@
-//! The live lines as cells: as much as the terminal has room for.
+//! The live lines as cells, as many as the terminal has room for.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -11,9 +11,9 @@ use vdm::diffusion::terms::Terms;
 use super::memory::in_words;
 use super::state::State;
 use crate::output::text::duration;
-use crate::run::log::{StepLog, ValidationLog};
+use crate::run::log::ValidationLog;
 
-/// Styles of what means something.
+/// Styles by meaning.
 #[derive(Clone, Copy)]
 pub struct Colours {
     training: Style,
@@ -34,15 +34,15 @@ impl Colours {
 
 /// Columns that the table of terms needs.
 const TABLE_COLUMNS: u16 = 68;
-/// Columns and rows that the chart needs, and the most rows that it takes.
+/// Columns that the chart needs, and its minimum and maximum of rows.
 const CHART_COLUMNS: u16 = 40;
 const CHART_ROWS: std::ops::RangeInclusive<u16> = 5..=9;
 
-/// The live lines for a terminal of this size: one line at least, never as high as the terminal.
+/// The live lines for a terminal of this size: at least one, and fewer than the terminal has.
 pub fn render(state: &State, columns: u16, rows: u16, colours: Colours) -> Buffer {
-    // A line that fills its last column leaves terminals in doubt where the cursor is.
+    // After a line that fills the last column, terminals differ in where the cursor is.
     let width = columns.saturating_sub(1).max(1);
-    // Below stand the cursor's line and, at best, some of what was printed before.
+    // Without the cursor's line and one line of earlier output.
     let room = rows.saturating_sub(2).max(1);
     let wide = width >= TABLE_COLUMNS;
     let mut lines: Vec<Line<'_>> = Vec::new();
@@ -142,7 +142,10 @@ fn table<'a>(state: &State, colours: Colours) -> Vec<Line<'a>> {
     let header = format!("{:<16}{:>14}{:>10}{:>11}{:>9}", "bits/dim", "reconstruction", "latent", "diffusion", "total");
     lines.push(Line::styled(header, colours.label));
     if let Some(last) = &state.last {
-        lines.push(Line::from(vec![Span::styled(format!("{:<16}", "training"), colours.training), values_of(last)]));
+        lines.push(Line::from(vec![
+            Span::styled(format!("{:<16}", "training"), colours.training),
+            values(&last.terms, last.terms.total()),
+        ]));
     }
     for validation in &state.validations {
         let name = if validation.is_of_weights() { "validation" } else { &validation.series };
@@ -155,19 +158,15 @@ fn table<'a>(state: &State, colours: Colours) -> Vec<Line<'a>> {
     lines
 }
 
-fn values_of<'a>(step: &StepLog) -> Span<'a> {
-    Span::raw(values(&step.terms, step.terms.total()))
-}
-
-fn values(terms: &Terms<f64>, total: f64) -> String {
+fn values<'a>(terms: &Terms<f64>, total: f64) -> Span<'a> {
     let Terms { reconstruction, latent, diffusion, .. } = terms;
-    format!("{reconstruction:>14.4}{latent:>10.1e}{diffusion:>11.5}{total:>9.4}")
+    Span::raw(format!("{reconstruction:>14.4}{latent:>10.1e}{diffusion:>11.5}{total:>9.4}"))
 }
 
 fn validation_row<'a>(name: &str, v: &ValidationLog, colours: Colours) -> Line<'a> {
     Line::from(vec![
         Span::styled(format!("{name:<16.16}"), colours.validation),
-        Span::raw(values(&v.terms, v.total)),
+        values(&v.terms, v.total),
         Span::styled(format!(" ± {:.4} at {}", v.standard_error, v.step), colours.label),
     ])
 }
@@ -203,7 +202,7 @@ fn draw_chart(state: &State, colours: Colours, area: Rect, buffer: &mut Buffer) 
 
     let (training, validation) = (state.training_totals.means(), state.validation_totals.means());
     let [low, high] = bounds(&training, &validation);
-    // Outliers stand at the edge instead of off the chart.
+    // Outliers are drawn at the edge.
     let inside = |points: Vec<(f64, f64)>| -> Vec<(f64, f64)> {
         points.into_iter().map(|(step, value)| (step, value.clamp(low, high))).collect()
     };
@@ -228,7 +227,7 @@ fn draw_chart(state: &State, colours: Colours, area: Rect, buffer: &mut Buffer) 
         .render(plot, buffer);
 }
 
-/// The range of the totals but for the first tenth of each line, which is far above the rest.
+/// The range of the totals without the first tenth of each line, which is far above the rest.
 fn bounds(training: &[(f64, f64)], validation: &[(f64, f64)]) -> [f64; 2] {
     let later = |points: &[(f64, f64)]| points[points.len() / 10..].iter().map(|p| p.1).collect::<Vec<_>>();
     let values: Vec<f64> = later(training).into_iter().chain(later(validation)).collect();

@@ -1,4 +1,4 @@
-//! What the view knows of the run.
+//! The state of the view.
 
 use std::time::{Duration, Instant};
 
@@ -7,30 +7,30 @@ use vdm::axis::Thinned;
 use super::memory::Memory;
 use crate::run::log::{StepLog, ValidationLog};
 
-/// What does not change during a run.
+/// Facts that do not change during a run.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
     /// The preset's name.
     pub preset: String,
-    /// The device, as it calls itself.
+    /// The device's name.
     pub device: String,
     /// The run's folder.
     pub folder: String,
     /// Training images.
     pub images: usize,
-    /// Images a step.
+    /// Images per step.
     pub batch: usize,
 }
 
-/// What the view knows of the run.
+/// The state of the view.
 pub struct State {
     pub facts: Facts,
     pub total_steps: u64,
     pub step: u64,
     pub last: Option<StepLog>,
-    /// The last validation of each series, in the order in which they first came.
+    /// The last validation of each series, in order of their first appearance.
     pub validations: Vec<ValidationLog>,
-    /// The validation of the lowest total, of whichever series.
+    /// The validation with the lowest total, of any series.
     pub best: Option<ValidationLog>,
     /// Totals of the training steps.
     pub training_totals: Thinned,
@@ -84,14 +84,14 @@ impl State {
         self.started.elapsed()
     }
 
-    /// Time left at the pace since the start; none before the first step.
+    /// Time left at the speed since the start, if a step was taken.
     pub fn left(&self) -> Option<Duration> {
         let taken = self.step.checked_sub(self.start_step).filter(|&taken| taken > 0)?;
         let left = self.total_steps.saturating_sub(self.step) as f64;
         Duration::try_from_secs_f64(self.elapsed().as_secs_f64() / taken as f64 * left).ok()
     }
 
-    /// The part of the run that is done, in [0, 1].
+    /// The fraction of the run that is done, in [0, 1].
     pub fn ratio(&self) -> f64 {
         if self.total_steps == 0 { 1.0 } else { (self.step as f64 / self.total_steps as f64).clamp(0.0, 1.0) }
     }
