@@ -1,4 +1,4 @@
-//! The file of weights: safetensors, f32 or f16, with the configuration and provenance in its metadata.
+//! The weights file: safetensors, f32 or f16, with the configuration and provenance in its metadata.
 //!
 //! The metadata of safetensors is an unordered map of strings. Ours is one JSON object under the key `medical-vdm`, so that
 //! the same weights give the same bytes and the same hash:
@@ -7,7 +7,7 @@
 //! | --- | --- |
 //! | `format_version` | `1` |
 //! | `part` | `sampling` (decoder, ScoreNet, schedule) or `encoder` |
-//! | `config` | [`ModelConfig`]; in older files it holds the sampling options too |
+//! | `config` | [`ModelConfig`]; older files have the sampling options in it |
 //! | `sampling` | [`SamplingConfig`]; in a sampling file only |
 //! | `provenance` | [`Provenance`] |
 //! | `sampling_sha256` | in an encoder file: the hash of the sampling file that it belongs to; else null |
@@ -78,9 +78,9 @@ pub enum Part {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
-    /// 4 bytes a number, exact.
+    /// 4 bytes per number, exact.
     F32,
-    /// 2 bytes a number, 11 significant bits.
+    /// 2 bytes per number, 11 significant bits.
     F16,
 }
 

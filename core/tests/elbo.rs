@@ -1,4 +1,4 @@
-//! The bound of images, measured.
+//! The ELBO of images.
 
 use burn_flex::{Flex, FlexDevice};
 use vdm::config::{Preset, Stage};

@@ -1,5 +1,5 @@
-//! Networks on patches: their geometry, the lapped transform under the grain, and the Gaussian prediction, against what
-//! they stand for.
+//! Networks on patches: their geometry, the lapped transform under the grain, and the Gaussian prediction, against their
+//! formulas.
 
 use burn::module::{AutodiffModule, Module, ModuleMapper, Param};
 use burn::tensor::{Tensor, TensorData};

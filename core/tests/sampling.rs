@@ -1,4 +1,4 @@
-//! Samplers as a host drives them, against what can be worked out by hand.
+//! Samplers step by step, against results that are calculated by hand.
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Tensor, TensorData, backend::Backend};

@@ -1,4 +1,4 @@
-//! The file of weights: what is written is read back, to the bit, and whatever else comes in is refused by name.
+//! The weights file: what is written is read back to the bit, and every other file is refused with its fault.
 
 use std::collections::HashMap;
 
@@ -419,7 +419,7 @@ fn what_cannot_be_stored_is_not_written() {
 }
 
 #[test]
-fn the_two_files_are_told_apart() {
+fn the_two_files_are_not_confused() {
     let sampling = sampling_file(Precision::F32);
     let hash = sha256_hex(&sampling);
     let encoder = encoder_file(&hash);

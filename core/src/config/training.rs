@@ -12,12 +12,12 @@ use crate::error::ConfigError;
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
 pub enum ComputePrecision {
-    /// float32, or what the backend takes for it (TensorFloat-32 on recent NVIDIA GPUs).
+    /// float32, or what the backend uses for it (TensorFloat-32 on recent NVIDIA GPUs).
     #[default]
     F32,
     /// bfloat16: the range of float32 with 8 significant bits.
     Bf16,
-    /// float16: 11 significant bits; its small range asks for a scaled loss.
+    /// float16: 11 significant bits. Its small range needs a scaled loss.
     F16,
 }
 

@@ -1,4 +1,4 @@
-//! The loss terms on tensors. All are per image, `[B]`, in nats unless said otherwise.
+//! The formulas of the loss on tensors. All give one number per image, `[B]`, in nats unless their docs say otherwise.
 
 use burn::tensor::{Tensor, activation::sigmoid, backend::Backend};
 
@@ -49,7 +49,7 @@ pub fn diffusion_loss<B: Backend>(noise: Tensor<B, 2>, predicted: Tensor<B, 2>, 
     sum_rows((noise - predicted).square()) * weight
 }
 
-/// Mean squared difference a pixel of `[B, N]` images.
+/// Mean squared difference per pixel of images, both `[B, N]`: `[B]`.
 pub fn mse<B: Backend>(x: Tensor<B, 2>, y: Tensor<B, 2>) -> Tensor<B, 1> {
     let [_, pixels] = x.dims();
     sum_rows((x - y).square()) / pixels as f64
