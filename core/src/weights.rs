@@ -51,7 +51,7 @@ pub struct Provenance {
     pub date: String,
     /// Licence of the weights.
     pub license: String,
-    /// Whom to thank and cite.
+    /// Acknowledgement and citation.
     pub acknowledgement: String,
     /// The software and its version.
     pub software: String,

@@ -69,7 +69,7 @@ async fn every_model_of_the_page_draws_what_the_trainer_draws() {
 
 /// The 64 samples of the README. Their tolerance is that of one grey level, as for any other image on the CPU.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "takes four minutes; the README says how to run it"]
+#[cfg_attr(not(skip_browser), ignore = "takes four minutes; docs/evaluation.md says how to run it")]
 #[cfg_attr(skip_browser, ignore = "VDM_SKIP_BROWSER is set")]
 async fn the_64_samples_of_the_readme_are_drawn_alike() {
     let page = Page::as_it_is(Gpu::None).await;

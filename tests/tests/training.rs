@@ -148,7 +148,7 @@ fn a_time_limit_stops_with_a_checkpoint() {
 fn a_run_resumes_as_it_was_started_or_not_at_all() {
     let folder = scratch();
     let said = run(folder.path(), "train --resume --device cpu").refusal();
-    assert!(said.contains("no run to go on with"), "{said}");
+    assert!(said.contains("no run to continue"), "{said}");
     run(folder.path(), &format!("{TRAIN} --steps 2 --out run")).ok();
     let before = contents(folder.path());
     let said = run(folder.path(), &format!("{TRAIN} --steps 3 --out run")).refusal();

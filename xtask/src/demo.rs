@@ -33,7 +33,7 @@ fn parse(options: &[String]) -> Result<(u16, bool)> {
                 let value = value.or_else(|| options.next().map(String::as_str)).unwrap_or_default();
                 port = value.parse().with_context(|| format!("--port takes a number up to 65535, not `{value}`"))?;
             }
-            _ => bail!("`{option}` is no option of the demo: it takes --port NUMBER and --no-open"),
+            _ => bail!("`{option}` is not an option of the demo: it takes --port NUMBER and --no-open"),
         }
     }
     Ok((port, open))
@@ -43,10 +43,11 @@ fn build(site: &Path) -> Result<()> {
     tools::wasm_target()?;
     // Both programs at once: they share nearly all that is compiled.
     let web = ["build", "--package", "web", "--bins", "--target", tools::WASM_TARGET];
-    succeed(cargo().args(web).args(["--profile", "demo", "--locked"]))?;
+    let target = repository().join("target");
+    succeed(cargo().args(web).args(["--profile", "demo", "--locked", "--target-dir"]).arg(&target))?;
     let _ = fs::remove_dir_all(site);
     fs::create_dir_all(site).with_context(|| format!("cannot make {}", site.display()))?;
-    let built = repository().join("target").join(tools::WASM_TARGET).join("demo");
+    let built = target.join(tools::WASM_TARGET).join("demo");
     tools::bindgen(&["page", "worker"].map(|name| built.join(name).with_extension("wasm")), site)?;
     let index = repository().join("index.html");
     let html = fs::read_to_string(&index).with_context(|| format!("cannot read {}", index.display()))?;
@@ -81,7 +82,7 @@ fn assemble(html: &str, repository: &Path, site: &Path) -> Result<String> {
                     fs::write(site.join(format!("{program}_loader.js")), start)?;
                 }
             }
-            other => bail!("`{other}` is no kind of file that the demo knows"),
+            other => bail!("the demo cannot build assets of the kind `{other}`"),
         }
     }
     Ok(lines.join("\n"))

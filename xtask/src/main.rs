@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail, ensure};
 
-use crate::shell::{cargo, output, repository, succeed};
+use crate::shell::{cargo, repository, succeed};
 
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
@@ -30,7 +30,7 @@ usage: cargo xtask COMMAND
   weights-manifest   write web/weights/manifest.json from the files beside it
   finish-site        what Trunk calls at the end of every build: model cards, Content-Security-Policy and service worker
 
-The tools that the page is built with are installed once, into target/tools.";
+Tools that are missing are installed once, into target/tools or where VDM_TOOLS says.";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -62,7 +62,7 @@ fn run(arguments: &[String]) -> Result<()> {
             println!("{USAGE}");
             Ok(())
         }
-        other => bail!("`{other}` is no command\n\n{USAGE}"),
+        other => bail!("`{other}` is not a command\n\n{USAGE}"),
     }
 }
 
@@ -107,11 +107,8 @@ fn lint() -> Result<()> {
     tools::wasm_target()?;
     succeed(cargo().args(["fmt", "--all", "--check"]))?;
     arrows::check(&repository())?;
-    if output(cargo().args(["deny", "--version"])).is_ok() {
-        succeed(cargo().args(["deny", "--locked", "check", "licenses", "bans", "sources"]))?;
-    } else {
-        eprintln!("cargo-deny is not there: licences are not checked (`cargo install --locked cargo-deny`)");
-    }
+    let mut deny = tools::cargo_deny()?;
+    succeed(deny.args(["--locked", "check", "licenses", "bans", "sources"]))?;
     let workspace = ["--release", "--workspace", "--locked"];
     succeed(cargo().arg("clippy").args(workspace).arg("--all-targets").args(DENY_WARNINGS))?;
     let wasm = ["--profile", "wasm", "--locked", "-p", "web", "--target", tools::WASM_TARGET];

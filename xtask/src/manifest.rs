@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn models_encoders_and_cards_are_told_apart() {
+    fn models_encoders_and_cards_are_distinguished() {
         let folder = env!("CARGO_MANIFEST_DIR").to_owned() + "/../target/manifest-test";
         let folder = Path::new(&folder);
         let _ = fs::remove_dir_all(folder);

@@ -1,4 +1,4 @@
-//! The tools that the page is built with: found, or installed into `target/tools`, or where `VDM_TOOLS` says.
+//! The tools that the page is built and the repository is checked with: found, or installed into `target/tools`, or where `VDM_TOOLS` says.
 
 use std::env;
 use std::ffi::OsString;
@@ -11,6 +11,7 @@ use anyhow::{Context, Result, ensure};
 use crate::shell::{cargo, output, repository, succeed};
 
 const TRUNK_VERSION: &str = "0.21.14";
+const CARGO_DENY_VERSION: &str = "0.20.2";
 /// What the page is compiled for.
 pub const WASM_TARGET: &str = "wasm32-unknown-unknown";
 
@@ -27,6 +28,16 @@ pub fn bindgen(programs: &[PathBuf], folder: &Path) -> Result<()> {
     let run =
         ["run", "--locked", "--profile", "xtask", "--package", "xtask", "--features", "bindgen", "--bin", "bindgen"];
     succeed(cargo().args(run).arg("--").arg(folder).args(programs))
+}
+
+/// cargo-deny in the repository's root.
+pub fn cargo_deny() -> Result<Command> {
+    ensure_tool("cargo-deny", "cargo-deny", CARGO_DENY_VERSION, &[])?;
+    let _ = fs::remove_dir_all(tools().join("build"));
+    let found = found("cargo-deny", CARGO_DENY_VERSION).context("cargo-deny was installed, and does not run")?;
+    let mut deny = Command::new(found);
+    deny.current_dir(repository());
+    Ok(deny)
 }
 
 /// Trunk in the repository's root, set up so that it downloads nothing by itself wherever npm or wasm-opt is there.
@@ -93,7 +104,7 @@ pub fn wasm_target() -> Result<()> {
         return Ok(());
     }
     succeed(Command::new("rustup").args(["target", "add", WASM_TARGET]).current_dir(repository())).with_context(|| {
-        format!("this Rust has no {WASM_TARGET}: it takes rustup, or the distribution's package of it")
+        format!("this Rust has no {WASM_TARGET}: it needs rustup, or the distribution's package of it")
     })
 }
 

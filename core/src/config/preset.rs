@@ -37,7 +37,7 @@ impl Preset {
     pub fn model(self) -> ModelConfig {
         let blocks = |[width, layers]: [usize; 2]| ResNetConfig { width, layers, ..ResNetConfig::default() };
         let monotonic = |hidden| ScheduleKind::Monotonic { hidden, learn_endpoints: false };
-        // Images of 256×256 in 16×16 patches of so many numbers each.
+        // Images of 256×256 in 16×16 patches of `channels` numbers each.
         let on_patches = |channels: usize, encoder, decoder, score_net: [usize; 2], coarse: [usize; 2]| ModelConfig {
             latent_dim: 256 * channels,
             patch: Some(16),
@@ -54,7 +54,7 @@ impl Preset {
             },
             ..ModelConfig::default()
         };
-        // The brightness of a whole chest stands in hundreds of latent numbers together, and is drowned at a higher γ than
+        // The brightness of a whole chest is spread over hundreds of latent numbers together, and is drowned at a higher γ than
         // one of them alone.
         let between = |gamma_min, gamma_max| ScheduleConfig { kind: monotonic(32), gamma_min, gamma_max };
         match self {

@@ -155,7 +155,7 @@ pub(crate) fn vector<B: Backend>(values: &[f64], device: &B::Device) -> Tensor<B
     parameter(values.iter().map(|&v| v as f32).collect(), [values.len()], device)
 }
 
-/// FNV-1a, 64 bits: pinned, since it stands in the key of the initial weights.
+/// FNV-1a, 64 bits: pinned, because it is part of the key of the initial weights.
 fn hash(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

@@ -6,6 +6,7 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use clap::Args;
 
+use crate::base::interrupt::Interrupt;
 use crate::data::{self, DataArgs, SourceSettings};
 
 /// Options of preparing.
@@ -33,7 +34,7 @@ pub fn command(args: PrepareArgs) -> Result<()> {
     settings.validate()?;
     ensure!(settings.path.is_some(), "--data is missing: a folder, ChestX-ray14 or a .csv manifest is accepted");
     let started = Instant::now();
-    let loaded = data::load(&settings, args.split_seed, args.size, args.size)?;
+    let loaded = data::load(&settings, args.split_seed, args.size, args.size, &Interrupt::default())?;
     let images = loaded.train.len() + loaded.validation.len();
     let seconds = started.elapsed().as_secs_f64();
     println!("{images} images of {0}×{0} are ready, in {seconds:.1} s", args.size);

@@ -40,7 +40,7 @@ pub fn new(args: &TrainArgs, default_preset: impl FnOnce() -> Result<Preset>) ->
 /// # Errors
 /// As [`new`]; an option that must not change.
 pub fn resumed(folder: &Path, args: &TrainArgs) -> Result<RunSettings> {
-    let stored = RunSettings::read(&folder.join("run.toml")).context("there is no run to go on with")?;
+    let stored = RunSettings::read(&folder.join("run.toml")).context("there is no run to continue")?;
     let mut wanted = on_top(stored.clone(), &layers(args)?, args)?;
     wanted.preset = args.preset.unwrap_or(wanted.preset);
     let before = table::options(&stored)?;
@@ -54,7 +54,7 @@ pub fn resumed(folder: &Path, args: &TrainArgs) -> Result<RunSettings> {
         let stored =
             before.iter().find(|option| option.0 == name).map_or(String::new(), |(_, was)| format!(", not {was}"));
         bail!(
-            "{name} is {value}{stored} as in {}: --resume goes on exactly as the run was started; leave the option out, \
+            "{name} is {value}{stored} as in {}: --resume continues exactly as the run was started; leave the option out, \
              or start a new run",
             folder.join("run.toml").display()
         );
@@ -123,12 +123,15 @@ fn apply(settings: &mut RunSettings, args: &TrainArgs) -> Result<()> {
 }
 
 /// Takes the split of the weights that the run starts from: with another one, it would validate on images that those
-/// weights were trained on.
+/// weights were trained on. A run that divides nothing hands it on.
 fn split_as_before(settings: &mut RunSettings, is_explicit: bool) -> Result<()> {
-    let Some(from) = settings.from.as_ref().filter(|_| settings.data.splits()) else { return Ok(()) };
+    let Some(from) = &settings.from else { return Ok(()) };
     let header = read_header(&files::read(from)?).with_context(|| format!("cannot use {}", from.display()))?;
     let before = header.provenance.split_seed.unwrap_or(header.provenance.seed);
     let now = settings.data.split_seed.unwrap_or(settings.seed);
+    if is_explicit && !settings.data.splits() {
+        return Ok(());
+    }
     ensure!(
         !is_explicit || now == before,
         "data.split_seed is {now}, but {} was trained with the split of seed {before}: this run would validate on images \
@@ -151,6 +154,7 @@ mod tests {
 
     use super::super::commands::Cli;
     use super::*;
+    use crate::base::interrupt::Interrupt;
     use crate::run::inputs;
 
     fn parse(line: &str) -> TrainArgs {
@@ -187,7 +191,7 @@ mod tests {
         patients(folder.path());
         let data = format!("--data {} --cache {}", at("list.csv"), at("cache"));
         let held_out = |settings: RunSettings| {
-            let data = inputs::load(settings).expect("loads");
+            let data = inputs::load(settings, &Interrupt::default()).expect("loads");
             (data.validation.names, data.provenance.split_seed)
         };
         let split = |line: &str| held_out(quick(&format!("{data} {line}")).expect(line));

@@ -30,6 +30,7 @@ use super::decode::{self, Decoded, Original, decode};
 use super::entries::Entry;
 use super::source::SourceSettings;
 use crate::base::files::PARTIAL;
+use crate::base::interrupt::Interrupt;
 use crate::base::progress::Progress;
 
 /// Images in a file at most: a preparation that is interrupted loses no more than these.
@@ -59,12 +60,14 @@ struct Row {
 /// what became of each entry is returned beside it.
 ///
 /// # Errors
-/// A file cannot be used; the cache cannot be written.
+/// A file cannot be used; the cache cannot be written; [`Interrupted`](crate::base::interrupt::Interrupted), which keeps
+/// what was prepared until then.
 pub fn prepare(
     entries: &[Entry],
     settings: &SourceSettings,
     height: usize,
     width: usize,
+    interrupt: &Interrupt,
 ) -> Result<(Dataset, Vec<Prepared>)> {
     let folder = match &settings.cache {
         Some(folder) => folder.clone(),
@@ -74,7 +77,7 @@ pub fn prepare(
     let skip = settings.skip_unreadable;
     let keys: Vec<Result<String>> = entries.par_iter().map(|entry| key(&entry.path)).collect();
     let wanted = keys.iter().zip(entries).filter_map(|(key, entry)| Some((key.as_deref().ok()?, entry.path.as_path())));
-    let found = store.provide(wanted.collect(), skip).with_context(|| {
+    let found = store.provide(wanted.collect(), skip, interrupt).with_context(|| {
         format!("cannot keep prepared images in {} (--cache DIR names another place)", store.folder.display())
     })?;
     let (mut prepared, mut kept, mut places) = (Vec::new(), Vec::new(), Vec::new());
@@ -140,7 +143,7 @@ impl Store {
     }
 
     /// Finds images by their keys, and prepares those that are missing from their paths.
-    fn provide(&self, mut missing: Vec<(&str, &Path)>, skip: bool) -> Result<Found> {
+    fn provide(&self, mut missing: Vec<(&str, &Path)>, skip: bool, interrupt: &Interrupt) -> Result<Found> {
         fs::create_dir_all(&self.folder)?;
         let mut seen = HashSet::new();
         missing.retain(|(key, _)| seen.insert(*key));
@@ -164,7 +167,7 @@ impl Store {
         for path in damaged.into_iter().chain(self.files(&format!("{PARTIAL}{}", self.prefix()), "")?) {
             let _ = fs::remove_file(path);
         }
-        let failures = self.write(&missing, skip)?;
+        let failures = self.write(&missing, skip, interrupt)?;
         find(&mut missing)?;
         self.prune()?;
         found.failures = failures;
@@ -205,7 +208,7 @@ impl Store {
         let mut damaged = Vec::new();
         for path in self.files(&self.prefix(), ".images")? {
             // It may have been removed since.
-            let Ok((file, map)) = open(&path) else { continue };
+            let Ok(map) = open(&path) else { continue };
             let Ok(mut table) = table(&map, self.height * self.width) else {
                 damaged.push(path);
                 continue;
@@ -218,8 +221,8 @@ impl Store {
                 damaged.push(path);
                 continue;
             }
-            // Its age counts from its last use, where this user may set the time.
-            let _ = file.set_modified(SystemTime::now());
+            // Its age counts from its last use. Files that this user may not mark are not removed by them either.
+            let _ = OpenOptions::new().append(true).open(&path).and_then(|own| own.set_modified(SystemTime::now()));
             let number = found.files.len();
             found.files.push(Arc::new(Pixels::Mapped(map)));
             found.rows.extend(table.into_iter().map(|row| (row.key, (row.original, [number, row.row]))));
@@ -228,7 +231,7 @@ impl Store {
     }
 
     /// Prepares images; gives those that could not be, by key, and stops soon after the first unless they are skipped.
-    fn write(&self, missing: &[(&str, &Path)], skip: bool) -> Result<HashMap<String, String>> {
+    fn write(&self, missing: &[(&str, &Path)], skip: bool, interrupt: &Interrupt) -> Result<HashMap<String, String>> {
         let progress = Mutex::new(Progress::new("preparing images", 0, missing.len() as u64));
         let done = AtomicU64::new(0);
         let prepared = |(_, path): &(&str, &Path)| {
@@ -262,7 +265,7 @@ impl Store {
                         }
                     }
                 }
-                if !(skip || failures.is_empty()) {
+                if interrupt.is_raised() || !(skip || failures.is_empty()) {
                     break;
                 }
             }
@@ -277,6 +280,7 @@ impl Store {
                 partial.as_file().sync_all()?;
                 partial.persist(self.folder.join(format!("{}{}.images", self.prefix(), hex(names))))?;
             }
+            interrupt.check()?;
             if !(skip || failures.is_empty()) {
                 break;
             }
@@ -300,8 +304,9 @@ impl Store {
         for path in self.files("", ".images")? {
             let Ok(metadata) = fs::metadata(&path) else { continue };
             let idle = metadata.modified()?.elapsed().unwrap_or_default();
-            // Another user's file may have to stay.
-            if idle > KEPT && fs::remove_file(&path).is_ok() {
+            // What another user alone may mark as used, they alone remove.
+            let may_mark = || OpenOptions::new().append(true).open(&path).is_ok();
+            if idle > KEPT && may_mark() && fs::remove_file(&path).is_ok() {
                 count += 1;
                 bytes += metadata.len();
             }
@@ -335,11 +340,9 @@ fn is_whole(map: &[u8]) -> bool {
 }
 
 #[expect(unsafe_code, reason = "a map is undefined where its file is changed: the store's files never are")]
-fn open(path: &Path) -> std::io::Result<(File, Mmap)> {
-    let file = File::open(path)?;
+fn open(path: &Path) -> std::io::Result<Mmap> {
     // SAFETY: files are not written to once they have their name, see `Store::write`.
-    let map = unsafe { Mmap::map(&file) }?;
-    Ok((file, map))
+    unsafe { Mmap::map(&File::open(path)?) }
 }
 
 #[cfg(test)]

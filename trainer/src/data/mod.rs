@@ -18,6 +18,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::base::interrupt::Interrupt;
+
 pub use augment::AugmentSettings;
 use cache::Prepared;
 pub use dataset::Dataset;
@@ -45,8 +47,15 @@ pub struct Loaded {
 /// Reads the images of a run, or draws phantoms, and says what it found.
 ///
 /// # Errors
-/// A source that cannot be read or is not what it should be; an unreadable image; a choice that leaves none.
-pub fn load(settings: &SourceSettings, seed: u64, height: usize, width: usize) -> Result<Loaded> {
+/// A source that cannot be read or is not what it should be; an unreadable image; a choice that leaves none;
+/// [`Interrupted`](crate::base::interrupt::Interrupted).
+pub fn load(
+    settings: &SourceSettings,
+    seed: u64,
+    height: usize,
+    width: usize,
+    interrupt: &Interrupt,
+) -> Result<Loaded> {
     let Some(path) = &settings.path else { return Ok(phantoms(settings, seed, height, width)) };
     let mut source = select::choose(entries::list(path, settings)?, settings)?;
     let (class_names, labels) = select::classes(&mut source, path, settings)?;
@@ -95,7 +104,7 @@ pub fn load(settings: &SourceSettings, seed: u64, height: usize, width: usize) -
         entries: [train.entries, std::mem::take(&mut validation.entries)].concat(),
         labels: [train.labels, validation.labels].concat(),
     };
-    let (data, problems, training) = both.prepare(settings, height, width, training)?;
+    let (data, problems, training) = both.prepare(settings, height, width, training, interrupt)?;
     if let Some(table) = problems.table() {
         eprintln!("data: {table}");
     }
@@ -147,7 +156,7 @@ pub fn read_with_sizes(
         if unlabelled { (class_names.to_vec(), Vec::new()) } else { select::classes(&mut source, path, &settings)? };
     ensure!(names == class_names, "the folder's classes are {names:?}, and the weights' are {class_names:?}");
     let all = Labelled::new(source.all, labels);
-    let (data, prepared) = all.read(&settings, height, width)?;
+    let (data, prepared) = all.read(&settings, height, width, &Interrupt::default())?;
     let sizes = prepared.iter().flatten().map(|original| original.size).collect();
     Ok((data, sizes))
 }
@@ -213,8 +222,14 @@ impl Labelled {
     }
 
     /// Prepares the images, and gives them their labels.
-    fn read(&self, settings: &SourceSettings, height: usize, width: usize) -> Result<(Dataset, Vec<Prepared>)> {
-        let (mut data, prepared) = cache::prepare(&self.entries, settings, height, width)?;
+    fn read(
+        &self,
+        settings: &SourceSettings,
+        height: usize,
+        width: usize,
+        interrupt: &Interrupt,
+    ) -> Result<(Dataset, Vec<Prepared>)> {
+        let (mut data, prepared) = cache::prepare(&self.entries, settings, height, width, interrupt)?;
         if data.skipped > 0 {
             eprintln!("data: {} of {} files are unreadable and were left out", data.skipped, self.entries.len());
         }
@@ -232,8 +247,9 @@ impl Labelled {
         height: usize,
         width: usize,
         training: usize,
+        interrupt: &Interrupt,
     ) -> Result<(Dataset, Problems, usize)> {
-        let (data, prepared) = self.read(settings, height, width)?;
+        let (data, prepared) = self.read(settings, height, width, interrupt)?;
         let training = prepared[..training].iter().flatten().count();
         let names: Vec<String> = self.entries.into_iter().map(|entry| entry.name).collect();
         let problems = problems::find(&data, &names, &prepared, training);

@@ -322,7 +322,7 @@ impl<'a> Card<'a> {
             ));
         }
         if self.header.config.classes == 0 {
-            points.push("The weights have no classes: nobody can ask for a finding, or for its absence.".to_owned());
+            points.push("The weights have no classes: no finding, nor its absence, can be requested.".to_owned());
         }
         format!("## Limits\n\n- {}\n", points.join("\n- "))
     }

@@ -24,7 +24,7 @@ impl RunFacts {
     /// The folder has no settings, or they are damaged.
     pub fn read(folder: &Path) -> Result<Self> {
         let path = folder.join("run.toml");
-        ensure!(path.exists(), "{} is no run's folder: it has no run.toml", folder.display());
+        ensure!(path.exists(), "{} is not the folder of a run: it has no run.toml", folder.display());
         let text = String::from_utf8_lossy(&files::read(&path)?).into_owned();
         let value: Value = toml::from_str(&text).with_context(|| format!("{} is damaged", path.display()))?;
         let mut settings = Vec::new();

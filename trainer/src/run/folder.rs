@@ -10,7 +10,7 @@ use vdm::config::Preset;
 pub enum RunFolder {
     /// A new run, with the folder that the user asked for, if any.
     New(Option<PathBuf>),
-    /// A run to go on with.
+    /// A run to continue.
     Existing(PathBuf),
 }
 
@@ -32,7 +32,7 @@ fn create(out: Option<&Path>, preset: Preset) -> Result<PathBuf> {
     let folder = match out {
         Some(out) => {
             if out.join("run.toml").exists() {
-                bail!("{} holds a run already: pass --resume to go on with it, or another --out", out.display());
+                bail!("{} holds a run already: pass --resume to continue it, or another --out", out.display());
             }
             out.to_owned()
         }
@@ -53,7 +53,7 @@ pub fn existing(out: Option<&Path>) -> Result<PathBuf> {
     if let Some(out) = out {
         return Ok(out.to_owned());
     }
-    let entries = fs::read_dir("runs").context("there is no run to go on with: the folder runs cannot be read")?;
+    let entries = fs::read_dir("runs").context("there is no run to continue: the folder runs cannot be read")?;
     entries
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|folder| folder.join("run.toml").exists())
@@ -61,5 +61,5 @@ pub fn existing(out: Option<&Path>) -> Result<PathBuf> {
             let changed = |name| fs::metadata(folder.join(name)).and_then(|metadata| metadata.modified()).ok();
             changed("log.jsonl").max(changed("run.toml"))
         })
-        .context("there is no run to go on with in runs")
+        .context("there is no run to continue in runs")
 }

@@ -5,6 +5,7 @@ use vdm::rng::Rng;
 use vdm::weights::Provenance;
 
 use crate::base::about::{SOFTWARE, today};
+use crate::base::interrupt::Interrupt;
 use crate::data::{self, Dataset, Problems};
 use crate::run::settings::RunSettings;
 
@@ -48,9 +49,9 @@ impl RunData {
 ///
 /// # Errors
 /// As [`data::load`].
-pub fn load(mut settings: RunSettings) -> Result<RunData> {
+pub fn load(mut settings: RunSettings, interrupt: &Interrupt) -> Result<RunData> {
     let (height, width) = (settings.model.height, settings.model.width);
-    let loaded = data::load(&settings.data, settings.seed, height, width)?;
+    let loaded = data::load(&settings.data, settings.seed, height, width, interrupt)?;
     settings.model.classes = loaded.class_names.len();
     let provenance = Provenance {
         name: settings.preset.name().to_owned(),
@@ -63,7 +64,8 @@ pub fn load(mut settings: RunSettings) -> Result<RunData> {
         acknowledgement: settings.weights.acknowledgement.clone(),
         software: SOFTWARE.to_owned(),
         class_names: loaded.class_names,
-        split_seed: settings.data.splits().then(|| settings.data.split_seed.unwrap_or(settings.seed)),
+        // Kept where this run divides nothing, too: the weights that it starts from did.
+        split_seed: settings.data.path.is_some().then(|| settings.data.split_seed.unwrap_or(settings.seed)),
     };
     let (train, validation, problems) = (loaded.train, loaded.validation, loaded.problems);
     Ok(RunData { settings, train, validation, problems, provenance })

@@ -76,7 +76,7 @@ pub struct WeightsSettings {
     pub precision: Precision,
     /// What the images are.
     pub data_name: Option<String>,
-    /// Whom to thank and cite.
+    /// Acknowledgement and citation.
     pub acknowledgement: String,
     /// Licence of the weights.
     pub license: String,
@@ -160,7 +160,7 @@ impl RunSettings {
     /// These settings with a table on top, which errors call `origin`.
     ///
     /// # Errors
-    /// A key that is no option, or a value that the option does not take.
+    /// A key that is not an option, or a value that the option does not take.
     pub fn with(&self, mut over: Table, origin: &str) -> Result<Self> {
         let mut all = Table::try_from(self)?;
         move_former_options(&mut over);
@@ -220,13 +220,13 @@ fn move_former_options(table: &mut Table) {
 /// The option whose name is most similar to this one, in any section.
 fn similar_option(name: &str) -> Option<String> {
     let last = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
-    let likeness = |option: &str| {
+    let similarity = |option: &str| {
         let like = strsim::normalized_damerau_levenshtein;
         like(name, option).max(like(&last(name), &last(option)) - 0.05)
     };
     let options = table::options(&RunSettings::of(Preset::Paper, None)).ok()?;
-    let options = options.into_iter().map(|(option, _)| (likeness(&option), option));
-    options.filter(|(likeness, _)| *likeness > 0.7).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, option)| option)
+    let options = options.into_iter().map(|(option, _)| (similarity(&option), option));
+    options.filter(|(similarity, _)| *similarity > 0.7).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, option)| option)
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ pub fn read(path: &Path) -> Result<Table> {
 pub fn assign(table: &mut Table, assignment: &str) -> Result<()> {
     let accepted = || format!("--set {assignment}: SECTION.KEY=VALUE is accepted, such as training.beta_2=0.999");
     let (path, value) = assignment.split_once('=').with_context(accepted)?;
-    // What is not a TOML value is taken as a string, so that nobody has to quote twice.
+    // What is not a TOML value is taken as a string, so that quoting once is enough.
     let value = format!("value = {value}")
         .parse::<Table>()
         .ok()

@@ -72,11 +72,11 @@ pub fn networks<B: AutodiffBackend>(
         let fresh = networks.decoder;
         networks.encoder = from.encoder;
         networks.decoder = if theirs.grain == config.grain { from.decoder } else { from.decoder.with_grain_of(fresh) };
-        let of_tokens = |config: &ModelConfig| {
+        let without_coarse = |config: &ModelConfig| {
             let score_net = config.score_net.clone();
             ScoreNetConfig { coarse_width: 0, coarse_layers: 0, ..score_net }
         };
-        let same_prior = of_tokens(theirs) == of_tokens(config)
+        let same_prior = without_coarse(theirs) == without_coarse(config)
             && theirs.schedule == config.schedule
             && theirs.classes == config.classes
             && theirs.latent_dim == config.latent_dim;

@@ -40,7 +40,7 @@ pub use network::Nodes;
 use process_group::ProcessGroup;
 use session::Session;
 
-/// A run to start or to go on with.
+/// A run to start or to continue.
 pub struct Options {
     /// Everything that the result depends on.
     pub settings: RunSettings,
@@ -74,10 +74,10 @@ pub fn run(options: Options) -> Result<()> {
 /// As [`run`]; an interrupt before the first step is an error.
 fn start(options: Options) -> Result<()> {
     let Options { settings, folder, device: (device, device_name), devices, nodes, interrupt } = options;
-    let data = inputs::load(settings)?;
-    // A signal ends the preparation of images at once: its cache keeps what is done. A time limit is looked at here.
     interrupt.check()?;
     interrupt.listen()?;
+    let data = inputs::load(settings, &interrupt)?;
+    interrupt.check()?;
     let folder = folder.open(data.settings.preset)?;
     eprintln!("run: {} (preset {})", folder.display(), data.settings.preset.name());
     let network = nodes.connect()?;
@@ -100,7 +100,7 @@ impl GroupJob for (TrainJob, Option<Network>) {
             return train::<B>(&job, member.clone(), device);
         }
         eprintln!("training on {} devices", group[0].world_size);
-        // Not scoped: when one fails, the others wait for it for ever, and the program ends without them.
+        // Not scoped: when one fails, the others never return, and the program ends without them.
         let (sender, results) = channel();
         for (device, member) in devices.into_iter().zip(group.drain(..)) {
             let (job, sender) = (Arc::clone(&job), sender.clone());
@@ -109,7 +109,7 @@ impl GroupJob for (TrainJob, Option<Network>) {
                 .spawn(move || {
                     let rank = member.rank;
                     let result = catch_unwind(AssertUnwindSafe(|| train::<B>(&job, member, &device)));
-                    // Nobody listens any more once another device has failed.
+                    // The receiver is gone once another device has failed.
                     let _ = sender.send(result.unwrap_or_else(|_| Err(anyhow!("device {rank} has failed"))));
                 })
                 .context("cannot start a thread for a device")?;

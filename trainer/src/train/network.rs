@@ -1,5 +1,5 @@
 //! Sums over several machines, by TCP: every machine sends its numbers to node 0, which adds them up in the order of the
-//! nodes and sends the sum back. All machines therefore go on with the same bits.
+//! nodes and sends the sum back. All machines therefore have the same bits.
 //!
 //! Burn 0.21's own network layer completes one sum only: its barrier clears a copy of the list of nodes that have arrived
 //! (`burn-collective`, `global/node/sync.rs`), so that the second sum waits forever.
@@ -164,7 +164,7 @@ impl Peer {
 impl Network {
     /// Sums numbers over all machines, which must all have the same count.
     pub fn sum(&mut self, values: &mut [f32]) -> Result<()> {
-        let lost = "another machine was lost: the last checkpoint stays, go on with --resume on all of them";
+        let lost = "another machine was lost: the last checkpoint stays, continue with --resume on all of them";
         let mut exchange = || -> Result<()> {
             if self.node != 0 {
                 for peer in &mut self.peers {

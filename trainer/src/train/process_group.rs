@@ -135,7 +135,7 @@ impl ProcessGroup {
 }
 
 fn lost(error: CollectiveError) -> anyhow::Error {
-    anyhow!("a device was lost ({error:?}): the last checkpoint stays, go on with --resume")
+    anyhow!("a device was lost ({error:?}): the last checkpoint stays, continue with --resume")
 }
 
 struct Pack<B: Backend> {

@@ -19,7 +19,7 @@ use super::run_logger::RunLogger;
 use super::step::{self, Step, read};
 use super::validation;
 use crate::base::files;
-use crate::base::interrupt::Interrupted;
+use crate::base::interrupt::{Interrupt, Interrupted};
 use crate::run::log::{StepLog, terms_in_bits_per_dim};
 use crate::run::settings::{OnNotFinite, RunSettings};
 
@@ -106,7 +106,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
             "--precision is {}: this device has no arithmetic in it; f32 is accepted everywhere",
             training.precision.name()
         );
-        let state = Self::load(job, device)?;
+        let state = Self::load(job, &job.interrupt, device)?;
         group.join::<B::InnerBackend>(device)?;
         let step = state.trainer.step;
         Ok(Self {
@@ -125,7 +125,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
     }
 
     /// The last checkpoint, or fresh networks.
-    fn load(job: &TrainJob, device: &B::Device) -> Result<Checkpoint<B>> {
+    fn load(job: &TrainJob, interrupt: &Interrupt, device: &B::Device) -> Result<Checkpoint<B>> {
         let settings = &job.data.settings;
         let training = &settings.training;
         let optimizer = NetworksOptimizer::new(training);
@@ -133,7 +133,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         let mut state = match checkpoint::load(&job.folder, &settings.model, half_lives, optimizer.clone(), device)? {
             Some(state) => state,
             None => {
-                let networks = init::networks(&job.data, &job.measured, &job.interrupt, device)?;
+                let networks = init::networks(&job.data, &job.measured, interrupt, device)?;
                 let ema = |&half_life: &u64| Ema { half_life, networks: networks.valid() };
                 let emas = half_lives.iter().map(ema).collect();
                 Checkpoint { trainer: TrainerState::default(), emas, networks, optimizer }
@@ -250,7 +250,8 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
             bail!("{what}, after {MAX_ROLLBACKS} rollbacks: a lower --learning-rate may help");
         }
         let seconds = self.clock.seconds();
-        self.state = Self::load(self.job, self.device)?;
+        // The next step looks at the interrupt.
+        self.state = Self::load(self.job, &Interrupt::default(), self.device)?;
         self.state.trainer.retries = retries;
         let back = self.step();
         self.clock = Clock::start(seconds, back);
@@ -383,7 +384,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         let Some(logger) = self.logger.take() else { return Ok(()) };
         if !finished {
             logger.close()?;
-            eprintln!("stopped at step {step}; go on with --resume --out {}", self.job.folder.display());
+            eprintln!("stopped at step {step}; continue with --resume --out {}", self.job.folder.display());
             return Ok(());
         }
         let none = || "no validation was finite: there are no best weights, only the last checkpoint";
@@ -405,7 +406,6 @@ mod tests {
 
     use super::super::fixture::{self, Cpu, bits};
     use super::*;
-    use crate::base::interrupt::Interrupt;
 
     fn settings() -> RunSettings {
         let mut settings = fixture::settings();

@@ -8,7 +8,7 @@ pub trait Host {
     fn elapsed_ms(&self) -> f64;
     /// Reports a step.
     fn on_step(&self, step: StepTaken);
-    /// Lets other tasks run, waits while the job is paused, and returns whether the job goes on.
+    /// Lets other tasks run, waits while the job is paused, and returns whether the job continues.
     fn should_continue(&self) -> impl Future<Output = bool>;
 }
 

@@ -1,4 +1,4 @@
-//! The kiosk mode for a stand: it makes one image after the other by itself.
+//! The kiosk mode for a stand: it makes one image after another without a visitor.
 
 use std::time::Duration;
 

@@ -173,7 +173,9 @@ impl Session {
     fn keeps_model(&self, problem: &Problem) -> bool {
         let needs_encoder = self.job.as_ref().is_some_and(|job| job.plan.task.needs_encoder());
         let encoder_is_missing = needs_encoder && !problem.may_be_the_gpu();
-        problem.recovery() == Recovery::Dismiss || self.is_switching() || encoder_is_missing
+        let is_switching =
+            self.is_switching() && !matches!(problem, Problem::GpuLost { .. } | Problem::GpuError { .. });
+        problem.recovery() == Recovery::Dismiss || is_switching || encoder_is_missing
     }
 
     fn is_switching(&self) -> bool {

@@ -159,7 +159,7 @@ const PROBLEMS: Problems = Problems {
     retry: "Try again",
     use_cpu: "Use the CPU",
     reload: "Load the page again",
-    dismiss: "Go on with the site's model",
+    dismiss: "Continue with the site's model",
 };
 
 const OFFLINE: Offline = Offline {

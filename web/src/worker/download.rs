@@ -40,13 +40,13 @@ pub(super) async fn fetch(
     progress: impl Fn(u64),
 ) -> Result<Vec<u8>, Halt> {
     let network = |detail: String| Halt::Problem(Problem::Network { file: request.name.clone(), detail });
-    let heard_ms = Cell::new(guard::now_ms());
+    let last_received_ms = Cell::new(guard::now_ms());
     let tick = async || {
         TimeoutFuture::new(CHECK_EVERY_MS).await;
         if is_cancelled() {
             return Err(Halt::Stopped { step: 0 });
         }
-        if guard::now_ms() - heard_ms.get() > STALL_TIMEOUT_MS {
+        if guard::now_ms() - last_received_ms.get() > STALL_TIMEOUT_MS {
             return Err(network(format!("nothing came for {} seconds", STALL_TIMEOUT_MS / 1000.0)));
         }
         Ok(())
@@ -72,7 +72,7 @@ pub(super) async fn fetch(
     let reader: ReadableStreamDefaultReader = body.get_reader().unchecked_into();
     loop {
         let now = guard::now_ms();
-        heard_ms.set(now);
+        last_received_ms.set(now);
         let chunk =
             watched(JsFuture::from(reader.read()), tick).await?.map_err(|error| network(guard::describe(&error)))?;
         let Some(chunk) = next_chunk(&chunk) else { break };

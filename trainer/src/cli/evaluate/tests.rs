@@ -128,7 +128,7 @@ fn what_cannot_be_is_refused_in_words() {
         ("--weights @quick.safetensors --data @test --sampling grain_spread=1", "no patches"),
         ("--weights @quick.safetensors --data @test --samples 2 --samples-dir @test", "--samples"),
         ("--samples-dir @test --data @test --card @card.md", "--weights"),
-        ("--weights @quick.safetensors --data @test --card @card.md --run @test", "no run's folder"),
+        ("--weights @quick.safetensors --data @test --card @card.md --run @test", "not the folder of a run"),
     ] {
         let said = format!("{:#}", evaluate(folder.path(), line).expect_err(line));
         assert!(said.contains(named), "{line}: {said}");

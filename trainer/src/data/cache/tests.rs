@@ -1,4 +1,5 @@
 use super::*;
+use crate::base::interrupt::Interrupted;
 
 const SIDE: usize = 16;
 
@@ -34,7 +35,7 @@ impl Scene {
 
     fn prepare(&self, entries: &[Entry], skip_unreadable: bool) -> Result<(Dataset, Vec<Prepared>)> {
         let settings = SourceSettings { cache: Some(self.store()), skip_unreadable, ..SourceSettings::default() };
-        prepare(entries, &settings, SIDE, SIDE)
+        prepare(entries, &settings, SIDE, SIDE, &Interrupt::default())
     }
 
     /// Prepares the first `count` images and checks that they are what their files hold.
@@ -177,4 +178,17 @@ fn a_store_is_as_readable_as_the_users_other_files() {
     let mode = |path: &Path| fs::metadata(path).expect("a file").permissions().mode() & 0o777;
     let usual = mode(&scene.image(0));
     assert_eq!(scene.files().iter().map(|(path, _)| mode(path)).collect::<Vec<_>>(), [usual]);
+}
+
+/// More images than are in memory at once.
+#[test]
+fn an_interrupt_ends_the_preparation_and_keeps_what_is_done() {
+    let images = Images::new(CHUNK + 1);
+    let settings = SourceSettings { cache: Some(images.store()), ..SourceSettings::default() };
+    let interrupt = Interrupt::new(Some(Duration::ZERO));
+    let error =
+        prepare(&images.entries(CHUNK + 1), &settings, SIDE, SIDE, &interrupt).map(drop).expect_err("interrupted");
+    assert!(error.is::<Interrupted>(), "{error:#}");
+    assert_eq!(images.files().iter().map(|(_, count)| count).sum::<usize>(), CHUNK);
+    images.check(CHUNK + 1);
 }

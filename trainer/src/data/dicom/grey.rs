@@ -44,7 +44,7 @@ enum Voi {
 /// The grey value (0..=65535) of each possible code; `codes` are the picture's.
 ///
 /// # Errors
-/// A table of the file is damaged, or its rescale slope is no number other than 0.
+/// A table of the file is damaged, or its rescale slope is 0 or not a number.
 pub(super) fn table(header: &InMemDicomObject, shape: &Shape, codes: &[u16]) -> Result<Vec<u16>> {
     let count = 1_usize << shape.bits_stored;
     let values = modality(header, shape, count)?;

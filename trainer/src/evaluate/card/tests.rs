@@ -96,7 +96,7 @@ fn a_card_states_what_the_figures_show() {
 fn a_run_gives_its_settings_and_its_duration() {
     let folder = tempfile::tempdir().expect("a folder");
     let said = format!("{:#}", RunFacts::read(folder.path()).expect_err("no run"));
-    assert!(said.contains("no run's folder"), "{said}");
+    assert!(said.contains("not the folder of a run"), "{said}");
     let settings = "from = \"/home/me/codec.safetensors\"\n[data]\npath = \"/home/me/chests\"\ncache = \"/home/me/c\"\n[training]\nbatch = 8\n[model]\nheight = 64\n";
     fs::write(folder.path().join("run.toml"), settings).expect("writes");
     fs::write(folder.path().join("log.jsonl"), "{\"seconds\":1}\n{\"seconds\":90.5}\n{\"sec").expect("writes");
