@@ -86,7 +86,7 @@ async fn an_image_is_noised_by_hand_and_denoised_from_there() {
     let clean = page.pixels("forward-clean").await;
     browser.slide("forward-t", 1.0).await;
     browser.wait_until("return Number(document.querySelector('[data-testid=forward-alpha2]').textContent.replace(',', '.').match(/[0-9.]+/)[0]) < 0.02", SOON).await;
-    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
     assert_ne!(page.pixels("forward-noisy").await, half);
     // With little noise, denoising brings the image back.
     browser.slide("forward-t", 0.05).await;
@@ -227,7 +227,7 @@ async fn one_seed_becomes_another() {
     browser.click("between-play").await;
     let mut moved = false;
     for _ in 0..100 {
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
         moved |= page.pixels("between-animation").await != before;
     }
     assert!(moved, "nothing moves");
