@@ -183,12 +183,12 @@ fn a_store_is_as_readable_as_the_users_other_files() {
 /// More images than are in memory at once.
 #[test]
 fn an_interrupt_ends_the_preparation_and_keeps_what_is_done() {
-    let images = Images::new(CHUNK + 1);
-    let settings = SourceSettings { cache: Some(images.store()), ..SourceSettings::default() };
+    let scene = Scene::new(CHUNK + 1);
+    let settings = SourceSettings { cache: Some(scene.store()), ..SourceSettings::default() };
     let interrupt = Interrupt::new(Some(Duration::ZERO));
     let error =
-        prepare(&images.entries(CHUNK + 1), &settings, SIDE, SIDE, &interrupt).map(drop).expect_err("interrupted");
+        prepare(&scene.entries(CHUNK + 1), &settings, SIDE, SIDE, &interrupt).map(drop).expect_err("interrupted");
     assert!(error.is::<Interrupted>(), "{error:#}");
-    assert_eq!(images.files().iter().map(|(_, count)| count).sum::<usize>(), CHUNK);
-    images.check(CHUNK + 1);
+    assert_eq!(scene.counts(), [CHUNK]);
+    scene.check(CHUNK + 1);
 }
