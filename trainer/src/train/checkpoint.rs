@@ -234,7 +234,9 @@ fn difference(ours: &ModelConfig, theirs: &ModelConfig) -> Result<Option<(String
             _ => (ours != theirs).then(|| (path.to_owned(), ours.clone(), theirs.clone())),
         }
     }
-    Ok(first("", &serde_json::to_value(ours)?, &serde_json::to_value(theirs)?))
+    // Ours was read from TOML. Written and read as JSON, as theirs was, it is rounded in the same way.
+    let ours: Value = serde_json::from_slice(&serde_json::to_vec(ours)?)?;
+    Ok(first("", &ours, &serde_json::to_value(theirs)?))
 }
 
 fn read_model<B: Backend>(path: &Path, device: &B::Device) -> Result<Networks<B>> {
