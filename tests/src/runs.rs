@@ -3,12 +3,18 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+#[cfg(unix)]
+use std::process::{Child, Stdio};
 use std::sync::OnceLock;
+#[cfg(unix)]
+use std::time::{Duration, Instant};
 
 use image::{DynamicImage, GrayImage, ImageFormat};
 use serde_json::Value;
 use tempfile::TempDir;
 
+#[cfg(unix)]
+use crate::programs::trainer;
 use crate::programs::{Ended, run_trainer, words};
 
 /// A short training of the small model on a few phantoms.
@@ -38,6 +44,25 @@ pub fn finished() -> &'static Path {
 /// The weights of that run.
 pub fn weights() -> PathBuf {
     finished().join("run/quick.safetensors")
+}
+
+/// Starts a training, whose line names its folder by `--out`, and ends it by `end` once some steps are taken: a
+/// checkpoint must lie behind by then, and the end well ahead.
+#[cfg(unix)]
+pub fn interrupted(folder: &Path, line: &str, steps: usize, end: impl Fn(&mut Child)) -> Ended {
+    let words = words(line);
+    let out = words.iter().skip_while(|word| *word != "--out").nth(1).expect("--out");
+    let log = folder.join(out).join("log.jsonl");
+    let mut child =
+        trainer().current_dir(folder).args(&words).stderr(Stdio::piped()).spawn().expect("the trainer starts");
+    let started = Instant::now();
+    while fs::read_to_string(&log).unwrap_or_default().lines().count() < steps {
+        assert!(child.try_wait().expect("a child").is_none(), "the run ended by itself");
+        assert!(started.elapsed() < Duration::from_secs(120), "no steps were taken");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    end(&mut child);
+    child.wait_with_output().expect("a child").into()
 }
 
 /// The lines of a log.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use safetensors::SafeTensors;
 use tests::programs::Ended;
-use tests::runs::{decode, json_lines, run, scratch, tensors};
+use tests::runs::{decode, interrupted, json_lines, run, scratch, tensors};
 
 /// A sharp model of 4×4 patches, on few phantoms.
 const SMALL: &str = "--preset sharp-small --device cpu --seed 5 --batch 4 --max-images 40 --set model.height=64 \
@@ -93,14 +93,18 @@ fn a_decoder_is_trained_on_its_own_and_may_gain_grain() {
     );
 }
 
+#[cfg(unix)]
 #[test]
 fn a_stage_goes_on_where_it_stopped() {
     let folder = scratch();
     first(folder.path());
-    second(folder.path(), "").ok();
+    let from = "--from ae/sharp-small.safetensors --out dm --set run.checkpoint_every=2";
+    let line = format!("train {SMALL} --stage diffusion {from}").replace("--steps 4", "--steps 60");
+    run(folder.path(), &line).ok();
     let whole = tensors(&folder.path().join("dm/sharp-small.safetensors"));
     std::fs::rename(folder.path().join("dm"), folder.path().join("whole")).expect("renames");
-    second(folder.path(), "--time-limit 1ms").ok();
+    let ended = interrupted(folder.path(), &line, 4, |child| child.kill().expect("a child"));
+    assert_eq!(ended.code, None, "{}", ended.stderr);
     let said = run(folder.path(), "train --device cpu --resume --out dm").ok().stderr;
     assert!(said.contains("resuming after step"), "{said}");
     assert!(tensors(&folder.path().join("dm/sharp-small.safetensors")) == whole, "to the bit");
@@ -109,6 +113,9 @@ fn a_stage_goes_on_where_it_stopped() {
 #[test]
 fn a_stage_brings_its_settings_wherever_it_is_named() {
     let folder = scratch();
+    first(folder.path());
+    std::fs::rename(folder.path().join("ae/sharp-small.safetensors"), folder.path().join("ae.safetensors"))
+        .expect("renames");
     std::fs::write(folder.path().join("my.toml"), "from = \"ae.safetensors\"\n[training]\nstage = \"diffusion\"\n")
         .expect("writes");
     let named = ["--stage diffusion --from ae.safetensors", "--set training.stage=diffusion --from ae.safetensors"];

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tests::programs::{Ended, trainer, words};
-use tests::runs::{TRAIN, contents, decode, finished, json_lines, run, scratch, tensors, weights};
+use tests::runs::{TRAIN, contents, decode, finished, interrupted, json_lines, run, scratch, tensors, weights};
 use vdm::rng::{Rng, RngStream};
 
 #[test]
@@ -70,24 +70,6 @@ fn the_same_seed_trains_the_same_weights() {
 /// Enough steps to be interrupted in the middle.
 const LONG: &str = "--steps 120 --set run.validate_every=60 --set run.checkpoint_every=4 --set weights.precision=f32 --ema 20,100 --set run.keep_every=60 --out run";
 
-/// Starts a long run, and ends it by `end` once some steps are taken.
-#[cfg(unix)]
-fn interrupted(folder: &Path, end: impl Fn(&mut std::process::Child)) -> Ended {
-    let line = words(&format!("{TRAIN} {LONG}"));
-    let mut child =
-        trainer().current_dir(folder).args(line).stderr(Stdio::piped()).spawn().expect("the trainer starts");
-    let log = folder.join("run/log.jsonl");
-    let started = Instant::now();
-    // A checkpoint lies behind, and the end well ahead.
-    while fs::read_to_string(&log).unwrap_or_default().lines().count() < 10 {
-        assert!(child.try_wait().expect("a child").is_none(), "the run ended by itself");
-        assert!(started.elapsed() < Duration::from_secs(120), "no steps were taken");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    end(&mut child);
-    child.wait_with_output().expect("a child").into()
-}
-
 #[cfg(unix)]
 fn resume_and_compare(folder: &Path, whole: &Path) {
     // What the run was started with need not be said again.
@@ -115,7 +97,7 @@ fn an_interrupted_run_goes_on_exactly() {
 
     // Ctrl-C: the step is finished, and a checkpoint written.
     let folder = scratch();
-    let ended = interrupted(folder.path(), |child| {
+    let ended = interrupted(folder.path(), &format!("{TRAIN} {LONG}"), 10, |child| {
         let status = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
         assert!(status.is_ok_and(|status| status.success()));
     });
@@ -130,7 +112,7 @@ fn an_interrupted_run_goes_on_exactly() {
 
     // A kill leaves no time to save.
     let folder = scratch();
-    let ended = interrupted(folder.path(), |child| child.kill().expect("a child"));
+    let ended = interrupted(folder.path(), &format!("{TRAIN} {LONG}"), 10, |child| child.kill().expect("a child"));
     assert_eq!(ended.code, None);
     resume_and_compare(folder.path(), whole.path());
 }
