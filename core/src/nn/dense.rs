@@ -8,6 +8,7 @@ use burn::tensor::{FloatDType, Tensor, TensorData, backend::Backend};
 use crate::config::{ComputePrecision, ResNetConfig};
 use crate::error::WeightsError;
 use crate::math;
+use crate::nn::fused;
 use crate::nn::params::ParamBuilder;
 
 /// Feature-wise linear modulation, h (1 + scale) + shift, elementwise (Perez et al. 2018).
@@ -27,6 +28,30 @@ pub fn time_embedding<B: Backend>(tau: Tensor<B, 1>, dim: usize) -> Tensor<B, 2>
 /// x W + b, with the product in another precision where one is asked for. Its result, the bias, the weights and the
 /// gradients stay float32.
 pub(crate) fn dense<B: Backend>(layer: &Linear<B>, x: Tensor<B, 2>, compute: ComputePrecision) -> Tensor<B, 2> {
+    fused_dense(None, layer, &x, compute).unwrap_or_else(|| plain_dense(layer, x, compute))
+}
+
+/// residual + x W + b.
+pub(crate) fn dense_added<B: Backend>(
+    residual: Tensor<B, 2>,
+    layer: &Linear<B>,
+    x: Tensor<B, 2>,
+    compute: ComputePrecision,
+) -> Tensor<B, 2> {
+    fused_dense(Some(&residual), layer, &x, compute).unwrap_or_else(|| residual + plain_dense(layer, x, compute))
+}
+
+fn fused_dense<B: Backend>(
+    residual: Option<&Tensor<B, 2>>,
+    layer: &Linear<B>,
+    x: &Tensor<B, 2>,
+    compute: ComputePrecision,
+) -> Option<Tensor<B, 2>> {
+    let (None, Some(bias)) = (half(compute), &layer.bias) else { return None };
+    fused::dense::dense(residual, x, &layer.weight.val(), &bias.val())
+}
+
+fn plain_dense<B: Backend>(layer: &Linear<B>, x: Tensor<B, 2>, compute: ComputePrecision) -> Tensor<B, 2> {
     let weight = layer.weight.val();
     let y = match half(compute) {
         None => product(x, weight),
@@ -72,8 +97,24 @@ fn side(count: usize) -> usize {
     powers.take_while(|side| count.is_multiple_of(*side) && side * side <= count).last().unwrap_or(1)
 }
 
-/// dense₂(relu(dense₁(x))). The hidden features, most of a block's memory on patches, are in the precision of the products.
-pub(crate) fn perceptron<B: Backend>(
+/// residual + dense₂(relu(dense₁(x))). The hidden features, most of a block's memory on patches, are in the precision of the
+/// products.
+pub(crate) fn perceptron_added<B: Backend>(
+    residual: Tensor<B, 2>,
+    [first, second]: [&Linear<B>; 2],
+    x: Tensor<B, 2>,
+    compute: ComputePrecision,
+) -> Tensor<B, 2> {
+    if let (None, Some(bias_1), Some(bias_2)) = (half(compute), &first.bias, &second.bias) {
+        let (weights, biases) = ([first.weight.val(), second.weight.val()], [bias_1.val(), bias_2.val()]);
+        if let Some(y) = fused::perceptron::perceptron(Some(&residual), &x, weights.each_ref(), biases.each_ref()) {
+            return y;
+        }
+    }
+    residual + plain_perceptron([first, second], x, compute)
+}
+
+fn plain_perceptron<B: Backend>(
     [first, second]: [&Linear<B>; 2],
     x: Tensor<B, 2>,
     compute: ComputePrecision,
@@ -136,7 +177,7 @@ impl<B: Backend> ResidualBlock<B> {
             let scale = modulation.clone().narrow(1, 0, width);
             h = film(h, scale, modulation.narrow(1, width, width));
         }
-        x + dense(&self.dense_2, silu(h), compute)
+        dense_added(x, &self.dense_2, silu(h), compute)
     }
 }
 
@@ -217,5 +258,35 @@ mod tests {
             assert_same(sum_rows(long.clone()), long.sum_dim(1).squeeze_dim(1), 1000.0);
         }
         assert_eq!([1, 2, 4, 6, 64, 96, 65536].map(side), [1, 1, 2, 2, 8, 8, 256]);
+    }
+
+    #[cfg(feature = "training")]
+    #[test]
+    fn dense_layers_in_place_are_the_plain_ones() {
+        use crate::nn::fused::check::{Cpu, check};
+        use crate::nn::fused::perceptron::perceptron;
+
+        let bias = |bias: &Tensor<Cpu, 2>| bias.clone().reshape([-1]);
+        let plain = |x: Tensor<Cpu, 2>, weight, of: &Tensor<Cpu, 2>| add_bias(product(x, weight), bias(of));
+        for (rows, inputs, outputs) in [(7, 5, 3), (1, 1, 1), (300, 33, 65), (64, 16, 48), (2, 128, 300)] {
+            let shapes = [[rows, inputs], [inputs, outputs], [1, outputs]];
+            check(shapes, |[x, w, b]| fused::dense::dense(None, &x, &w, &bias(&b)), |[x, w, b]| plain(x, w, &b));
+            let [x, w, b] = shapes;
+            check(
+                [[rows, outputs], x, w, b],
+                |[r, x, w, b]| fused::dense::dense(Some(&r), &x, &w, &bias(&b)),
+                |[r, x, w, b]| r + plain(x, w, &b),
+            );
+            let hidden = 2 * outputs + 1;
+            let layers = [x, [inputs, hidden], [1, hidden], [hidden, outputs], [1, outputs]];
+            let of = |[x, w, b, v, c]: [Tensor<Cpu, 2>; 5]| plain(relu(plain(x, w, &b)), v, &c);
+            check(layers, |[x, w, b, v, c]| perceptron(None, &x, [&w, &v], [&bias(&b), &bias(&c)]), of);
+            let [x, w, b, v, c] = layers;
+            check(
+                [[rows, outputs], x, w, b, v, c],
+                |[r, x, w, b, v, c]| perceptron(Some(&r), &x, [&w, &v], [&bias(&b), &bias(&c)]),
+                |[r, layers @ ..]| r + of(layers),
+            );
+        }
     }
 }

@@ -4,6 +4,7 @@
 use burn::tensor::{Tensor, backend::Backend};
 
 use crate::config::PatchGrid;
+use crate::nn::fused::shift::shift;
 
 /// What lies beyond the border of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +56,10 @@ impl PatchGrid {
     /// border, and half of the features stay. It lets a dense layer see a patch's neighbours (Wang et al., *When shift
     /// operation meets vision transformer*, AAAI 2022).
     pub fn shift<B: Backend>(&self, patches: Tensor<B, 2>) -> Tensor<B, 2> {
+        shift(*self, &patches).unwrap_or_else(|| self.plain_shift(patches))
+    }
+
+    fn plain_shift<B: Backend>(&self, patches: Tensor<B, 2>) -> Tensor<B, 2> {
         let [count, features] = patches.dims();
         let part = features / 8;
         let x = patches.reshape([count / self.patches(), self.rows, self.columns, features]);
@@ -108,6 +113,20 @@ fn narrow_again<B: Backend>(x: Tensor<B, 3>, dim: usize, by: usize, border: Bord
         Border::Wrap => {
             let (first, last) = (x.clone().narrow(dim, size + by, by), x.narrow(dim, 0, by));
             inner + surround(first, dim, 0, size - by) + surround(last, dim, size - by, 0)
+        }
+    }
+}
+
+#[cfg(all(test, feature = "training"))]
+mod tests {
+    use super::*;
+    use crate::nn::fused::check::check;
+
+    #[test]
+    fn the_shift_in_one_pass_is_the_plain_one() {
+        for (rows, columns, batch, features) in [(3, 5, 2, 19), (2, 4, 3, 8), (7, 2, 1, 24), (8, 16, 2, 40)] {
+            let grid = PatchGrid { rows, columns, patch: 2 };
+            check([[batch * grid.patches(), features]], |[x]| shift(grid, &x), |[x]| grid.plain_shift(x));
         }
     }
 }

@@ -7,7 +7,8 @@ use burn::tensor::{Tensor, backend::Backend};
 
 use crate::config::{ComputePrecision, PatchGrid, ResNetConfig};
 use crate::error::WeightsError;
-use crate::nn::dense::{dense, film, perceptron};
+use crate::nn::dense::{dense, dense_added, film, perceptron_added};
+use crate::nn::fused::{attention, norm};
 use crate::nn::params::{Init, ParamBuilder};
 
 /// Added to a mean square before its root.
@@ -28,12 +29,38 @@ fn modulated<B: Backend>(
     grid: PatchGrid,
     compute: ComputePrecision,
 ) -> Tensor<B, 2> {
-    let h = rms_norm(x);
-    let (Some(layer), Some(condition)) = (layer, condition) else { return h };
-    let [count, width] = h.dims();
-    let modulation = dense(layer, condition.clone(), compute).unsqueeze_dim::<3>(1); // [B or 1, 1, 2 width]
-    let h = h.reshape([count / grid.patches(), grid.patches(), width]);
+    let (Some(layer), Some(condition)) = (layer, condition) else {
+        return norm::rms_norm(&x, RMS_EPSILON as f32).unwrap_or_else(|| rms_norm(x));
+    };
+    let modulation = dense(layer, condition.clone(), compute); // [B or 1, 2 width]
+    norm::modulated(&x, &modulation, grid.patches(), RMS_EPSILON as f32)
+        .unwrap_or_else(|| plain_modulated(x, modulation, grid.patches()))
+}
+
+fn plain_modulated<B: Backend>(x: Tensor<B, 2>, modulation: Tensor<B, 2>, patches: usize) -> Tensor<B, 2> {
+    let [count, width] = x.dims();
+    let h = rms_norm(x).reshape([count / patches, patches, width]);
+    let modulation = modulation.unsqueeze_dim::<3>(1); // [B or 1, 1, 2 width]
     film(h, modulation.clone().narrow(2, 0, width), modulation.narrow(2, width, width)).reshape([count, width])
+}
+
+/// Attention of queries, keys and values side by side, `[B·P, 3 width]`, to `[B·P, width]`.
+fn attention<B: Backend>(qkv: Tensor<B, 2>, patches: usize, heads: usize) -> Tensor<B, 2> {
+    attention::attention(&qkv, patches, heads, RMS_EPSILON as f32)
+        .unwrap_or_else(|| plain_attention(qkv, patches, heads))
+}
+
+fn plain_attention<B: Backend>(qkv: Tensor<B, 2>, patches: usize, heads: usize) -> Tensor<B, 2> {
+    let [count, columns] = qkv.dims();
+    let (batch, width, size) = (count / patches, columns / 3, columns / 3 / heads);
+    let qkv = qkv.reshape([batch, patches, 3, heads, size]);
+    let part = |i: usize| qkv.clone().narrow(2, i, 1).reshape([batch, patches, heads, size]).swap_dims(1, 2);
+    let (q, k, v) = (rms_norm(part(0)), rms_norm(part(1)), part(2)); // [B, heads, P, size]
+    // A softmax without subtracting the maximum: normalised vectors have a product of at most `size`, and e^√size fits
+    // into float32 for heads of fewer than 7700 features.
+    let weights = (q * (size as f64).sqrt().recip()).matmul(k.swap_dims(2, 3)).exp(); // [B, heads, P, P]
+    let mixed = weights.clone().matmul(v) / weights.sum_dim(3);
+    mixed.swap_dims(1, 2).reshape([count, width])
 }
 
 /// Attention among the patches of an image, with normalised queries and keys (Dehghani et al. 2023).
@@ -48,6 +75,7 @@ pub struct Attention<B: Backend> {
 }
 
 impl<B: Backend> Attention<B> {
+    /// x + attention(x).
     fn forward(
         &self,
         x: Tensor<B, 2>,
@@ -55,19 +83,9 @@ impl<B: Backend> Attention<B> {
         grid: PatchGrid,
         compute: ComputePrecision,
     ) -> Tensor<B, 2> {
-        let [count, width] = x.dims();
-        let (patches, heads) = (grid.patches(), self.heads);
-        let (batch, size) = (count / patches, width / heads);
-        let h = modulated(x, self.film.as_ref(), condition, grid, compute);
-        let qkv = dense(&self.input, h, compute).reshape([batch, patches, 3, heads, size]);
-        let part = |i: usize| qkv.clone().narrow(2, i, 1).reshape([batch, patches, heads, size]).swap_dims(1, 2);
-        let (q, k, v) = (rms_norm(part(0)), rms_norm(part(1)), part(2)); // [B, heads, P, size]
-        // A softmax without subtracting the maximum: normalised vectors have a product of at most `size`, and e^√size fits
-        // into float32 for heads of fewer than 7700 features.
-        let weights = (q * (size as f64).sqrt().recip()).matmul(k.swap_dims(2, 3)).exp(); // [B, heads, P, P]
-        let mixed = weights.clone().matmul(v) / weights.sum_dim(3);
-        let mixed = mixed.swap_dims(1, 2).reshape([count, width]);
-        dense(&self.output, mixed, compute)
+        let h = modulated(x.clone(), self.film.as_ref(), condition, grid, compute);
+        let mixed = attention(dense(&self.input, h, compute), grid.patches(), self.heads);
+        dense_added(x, &self.output, mixed, compute)
     }
 }
 
@@ -121,11 +139,11 @@ impl<B: Backend> PatchBlock<B> {
         compute: ComputePrecision,
     ) -> Tensor<B, 2> {
         let x = match &self.attention {
-            Some(attention) => x.clone() + attention.forward(x, condition, grid, compute),
+            Some(attention) => attention.forward(x, condition, grid, compute),
             None => x,
         };
         let h = grid.shift(modulated(x.clone(), self.film.as_ref(), condition, grid, compute));
-        x + perceptron([&self.dense_1, &self.dense_2], h, compute)
+        perceptron_added(x, [&self.dense_1, &self.dense_2], h, compute)
     }
 }
 
@@ -181,5 +199,39 @@ impl<B: Backend> PatchNet<B> {
         }
         let h = modulated(h, self.film.as_ref(), condition, self.grid, self.compute);
         dense(&self.output, h, self.compute)
+    }
+}
+
+#[cfg(all(test, feature = "training"))]
+mod tests {
+    use super::*;
+    use crate::nn::fused::check::check;
+
+    const EPSILON: f32 = RMS_EPSILON as f32;
+
+    #[test]
+    fn norms_and_modulation_in_one_pass_are_the_plain_ones() {
+        for (images, patches, width) in [(2, 15, 37), (3, 1, 8), (1, 64, 192), (2, 256, 16), (1, 7, 3)] {
+            let rows = images * patches;
+            check([[rows, width]], |[x]| norm::rms_norm(&x, EPSILON), |[x]| rms_norm(x));
+            for conditions in [images, 1] {
+                check(
+                    [[rows, width], [conditions, 2 * width]],
+                    |[x, modulation]| norm::modulated(&x, &modulation, patches, EPSILON),
+                    |[x, modulation]| plain_modulated(x, modulation, patches),
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn attention_a_head_at_a_time_is_the_plain_one() {
+        for (images, patches, heads, size) in [(2, 15, 2, 5), (1, 64, 3, 32), (3, 1, 1, 4), (2, 130, 2, 24)] {
+            check(
+                [[images * patches, 3 * heads * size]],
+                |[qkv]| attention::attention(&qkv, patches, heads, EPSILON),
+                |[qkv]| plain_attention(qkv, patches, heads),
+            );
+        }
     }
 }
