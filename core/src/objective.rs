@@ -13,13 +13,14 @@
 use burn::module::{AutodiffModule, Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::activation::sigmoid;
-use burn::tensor::{Int, Tensor, backend::AutodiffBackend};
+use burn::tensor::{ElementConversion, Int, Tensor, backend::AutodiffBackend};
 
 use crate::autoencoder::Encoder;
 use crate::config::{ModelConfig, ScheduleKind, Stage, TrainingConfig};
 use crate::diffusion::loss::{LossTerms, latent_kl};
 use crate::diffusion::terms::Terms;
 use crate::model::{BatchGammas, DiffusionWeight, LatentNoise, Networks, mean_of_draws};
+use crate::nn::fused::in_place;
 
 /// A batch to train on.
 #[derive(Clone, Debug)]
@@ -271,7 +272,11 @@ struct SumOfSquares<'a, B: burn::tensor::backend::Backend> {
 impl<B: burn::tensor::backend::Backend> ModuleVisitor<B> for SumOfSquares<'_, B> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
         if let Some(gradient) = self.gradients.get::<B, D>(param.id) {
-            self.sum = self.sum.clone() + gradient.square().sum();
+            let sum = match in_place::whole([], [gradient], |[], [gradient]| in_place::sum_of_squares(gradient)) {
+                Ok(([], sum)) => Tensor::from_floats([sum as f32], &self.sum.device()),
+                Err(([], [gradient])) => gradient.square().sum(),
+            };
+            self.sum = self.sum.clone() + sum;
         }
     }
 }
@@ -284,8 +289,27 @@ struct Scale<'a, B: burn::tensor::backend::Backend> {
 impl<B: burn::tensor::backend::Backend> ModuleVisitor<B> for Scale<'_, B> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
         if let Some(gradient) = self.gradients.remove::<B, D>(param.id) {
-            let factor = self.factor.clone().reshape([1i32; D]);
-            self.gradients.register::<B, D>(param.id, gradient * factor);
+            self.gradients.register::<B, D>(param.id, scaled(gradient, &self.factor));
         }
     }
+}
+
+/// A gradient times a number on its device, `[1]`.
+fn scaled<B: burn::tensor::backend::Backend, const D: usize>(
+    gradient: Tensor<B, D>,
+    factor: &Tensor<B, 1>,
+) -> Tensor<B, D> {
+    let gradient = if in_place::is_flex::<B>() {
+        let number: f32 = factor.clone().into_scalar().elem();
+        if number == 1.0 {
+            return gradient;
+        }
+        match in_place::in_place([gradient], [], |[gradient], []| gradient.iter_mut().for_each(|v| *v *= number)) {
+            Ok([gradient]) => return gradient,
+            Err(([gradient], [])) => gradient,
+        }
+    } else {
+        gradient
+    };
+    gradient * factor.clone().reshape([1i32; D])
 }
