@@ -4,6 +4,9 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Tensor, backend::Backend};
 use vdm::model::Networks;
+use vdm::nn::fused::in_place::in_place;
+
+use super::hollow;
 
 /// An exponential moving average of the weights.
 #[derive(Clone, Debug)]
@@ -24,7 +27,8 @@ impl<B: Backend> Ema<B> {
     pub fn update(&mut self, networks: &Networks<B>, decay: f64) {
         let mut current = Weights(GradientsParams::new());
         networks.visit(&mut current);
-        self.networks = self.networks.clone().map(&mut Blend { weights: current.0, decay });
+        let average = hollow::take(&mut self.networks);
+        self.networks = average.map(&mut Blend { weights: current.0, decay });
     }
 }
 
@@ -50,7 +54,18 @@ impl<B: Backend> ModuleMapper<B> for Blend {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
         let (id, average, mapper) = param.consume();
         let average = match self.weights.remove::<B, D>(id) {
-            Some(weights) => average * self.decay + weights * (1.0 - self.decay),
+            Some(weights) => {
+                let (kept, added) = (self.decay as f32, (1.0 - self.decay) as f32);
+                let blended = in_place([average], [weights], |[average], [weights]| {
+                    for (average, weight) in average.iter_mut().zip(weights) {
+                        *average = *average * kept + weight * added;
+                    }
+                });
+                match blended {
+                    Ok([average]) => average,
+                    Err(([average], [weights])) => average * self.decay + weights * (1.0 - self.decay),
+                }
+            }
             None => average,
         };
         Param::from_mapped_value(id, average, mapper)

@@ -1,16 +1,19 @@
 //! Training a model.
 //!
-//! A file uses only those above it in this order: `network`, `loader`, `process_group`, `optimizer`, `ema`, `checkpoint`,
-//! `run_logger`, `coarse`, `init`, `job`, `validation`, `step`, `session`.
+//! A file uses only those above it in this order: `network`, `loader`, `process_group`, `hollow`, `adamw`, `muon`, `optimizer`,
+//! `ema`, `checkpoint`, `run_logger`, `coarse`, `init`, `job`, `validation`, `step`, `session`.
 
+mod adamw;
 mod checkpoint;
 mod coarse;
 mod ema;
 #[cfg(test)]
 mod fixture;
+mod hollow;
 mod init;
 mod job;
 mod loader;
+mod muon;
 mod network;
 mod optimizer;
 mod process_group;

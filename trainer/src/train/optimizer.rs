@@ -2,22 +2,23 @@
 
 use burn::module::{AutodiffModule, Module, ModuleVisitor, Param};
 use burn::optim::adaptor::OptimizerAdaptor;
-use burn::optim::decay::WeightDecayConfig;
-use burn::optim::{AdamW, AdamWConfig, AdjustLrFn, GradientsParams, Muon, MuonConfig, Optimizer};
+use burn::optim::{GradientsParams, Optimizer};
 use burn::record::Record;
 use burn::tensor::{Tensor, backend::AutodiffBackend, backend::Backend};
 use vdm::config::{OptimizerKind, TrainingConfig};
 use vdm::model::Networks;
 
+use super::adamw::AdamW;
+use super::muon::Muon;
+
 type Adaptor<O, B> = OptimizerAdaptor<O, Networks<B>, B>;
-type MuonOf<B> = Muon<<B as AutodiffBackend>::InnerBackend>;
 type State<O, B> = <Adaptor<O, B> as Optimizer<Networks<B>, B>>::Record;
 
 /// The optimizer with its moments.
 #[derive(Clone)]
 pub struct NetworksOptimizer<B: AutodiffBackend> {
     adamw: Adaptor<AdamW, B>,
-    muon: Adaptor<MuonOf<B>, B>,
+    muon: Adaptor<Muon, B>,
     kind: OptimizerKind,
 }
 
@@ -25,23 +26,14 @@ pub struct NetworksOptimizer<B: AutodiffBackend> {
 #[derive(Record)]
 pub struct OptimizerRecord<B: AutodiffBackend> {
     adamw: State<AdamW, B>,
-    muon: State<MuonOf<B>, B>,
+    muon: State<Muon, B>,
 }
 
 impl<B: AutodiffBackend> NetworksOptimizer<B> {
     /// An optimizer without moments.
     pub fn new(training: &TrainingConfig) -> Self {
-        let decay = training.weight_decay as f32;
-        let adamw = AdamWConfig::new()
-            .with_beta_1(training.beta_1 as f32)
-            .with_beta_2(training.beta_2 as f32)
-            .with_epsilon(training.epsilon as f32)
-            .with_weight_decay(decay);
-        // Updates as large as AdamW's, so that one learning rate fits both (Liu et al. 2025).
-        let muon = MuonConfig::new()
-            .with_weight_decay(Some(WeightDecayConfig::new(decay)))
-            .with_adjust_lr_fn(AdjustLrFn::MatchRmsAdamW);
-        Self { adamw: adamw.init(), muon: muon.init(), kind: training.optimizer }
+        let muon = Muon { decay: training.weight_decay as f32 };
+        Self { adamw: AdamW::new(training).into(), muon: muon.into(), kind: training.optimizer }
     }
 
     /// Updates the networks by their gradients.

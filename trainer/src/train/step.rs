@@ -6,9 +6,11 @@ use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{Tensor, backend::AutodiffBackend, backend::Backend};
 use vdm::config::{ComputePrecision, Stage, TrainingConfig};
 use vdm::diffusion::terms::Terms;
+use vdm::nn::fused::in_place;
 use vdm::objective::{clip_global_norm, complete_gradients, gradients};
 
 use super::checkpoint::Checkpoint;
+use super::hollow;
 use super::loader::HostBatch;
 use super::process_group::ProcessGroup;
 use crate::run::settings::RunSettings;
@@ -104,7 +106,12 @@ pub fn take<B: AutodiffBackend>(
 /// Moves the weights and their averages.
 fn update<B: AutodiffBackend>(state: &mut Checkpoint<B>, grads: GradientsParams, training: &TrainingConfig) {
     let step = state.trainer.step + 1;
-    state.networks = state.optimizer.step(training.learning_rate_at(step), state.networks.clone(), grads);
+    let networks = match in_place::is_flex::<B::InnerBackend>() {
+        true => hollow::take(&mut state.networks),
+        // A device may fail, and what it leaves behind is whole.
+        false => state.networks.clone(),
+    };
+    state.networks = state.optimizer.step(training.learning_rate_at(step), networks, grads);
     state.trainer.step = step;
     if !state.emas.is_empty() {
         let networks = state.networks.valid();
