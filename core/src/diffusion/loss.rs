@@ -4,6 +4,7 @@ use burn::tensor::{Tensor, activation::sigmoid, backend::Backend};
 
 use crate::diffusion::terms::Terms;
 use crate::nn::dense::sum_rows;
+use crate::nn::fused::loss as fused;
 
 /// The loss of a batch of images.
 #[derive(Clone, Debug)]
@@ -33,7 +34,16 @@ fn softplus<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B, D> {
 
 /// Σ softplus(ℓ) − x ℓ over the pixels, for logits ℓ and grey values x in [0, 1], both `[B, N]`.
 pub fn bernoulli_nll<B: Backend>(logits: Tensor<B, 2>, x: Tensor<B, 2>) -> Tensor<B, 1> {
+    fused::bernoulli_nll(&logits, &x).unwrap_or_else(|| plain_bernoulli_nll(logits, x))
+}
+
+fn plain_bernoulli_nll<B: Backend>(logits: Tensor<B, 2>, x: Tensor<B, 2>) -> Tensor<B, 1> {
     sum_rows(softplus(logits.clone()) - x * logits)
+}
+
+/// Σ (x − y)² over the columns of x and y, `[B, N]`.
+fn squared_distance<B: Backend>(x: Tensor<B, 2>, y: Tensor<B, 2>) -> Tensor<B, 1> {
+    fused::squared_distance(&x, &y).unwrap_or_else(|| sum_rows((x - y).square()))
 }
 
 /// ½ Σ (α_1² f² + σ_1² − ln σ_1² − 1) over the latent dimensions, for f `[B, D]` and γ_max `[1]`.
@@ -46,13 +56,13 @@ pub fn latent_kl<B: Backend>(f: Tensor<B, 2>, gamma_max: Tensor<B, 1>) -> Tensor
 
 /// w ‖ε − ε̂‖² for weights w `[B]`, ε and ε̂ `[B, D]`; w is ½ γ′(t), or ½ T expm1(γ_t − γ_s) in discrete time.
 pub fn diffusion_loss<B: Backend>(noise: Tensor<B, 2>, predicted: Tensor<B, 2>, weight: Tensor<B, 1>) -> Tensor<B, 1> {
-    sum_rows((noise - predicted).square()) * weight
+    squared_distance(noise, predicted) * weight
 }
 
 /// Mean squared difference per pixel of images, both `[B, N]`: `[B]`.
 pub fn mse<B: Backend>(x: Tensor<B, 2>, y: Tensor<B, 2>) -> Tensor<B, 1> {
     let [_, pixels] = x.dims();
-    sum_rows((x - y).square()) / pixels as f64
+    squared_distance(x, y) / pixels as f64
 }
 
 /// Mean squared difference of vertical neighbours plus that of horizontal neighbours of x − y, for `[B, H, W]`.
@@ -63,4 +73,27 @@ pub fn gradient_difference<B: Backend>(x: Tensor<B, 3>, y: Tensor<B, 3>) -> Tens
     let vertical = residual.clone().narrow(1, 1, h - 1) - residual.clone().narrow(1, 0, h - 1);
     let horizontal = residual.clone().narrow(2, 1, w - 1) - residual.narrow(2, 0, w - 1);
     mean_square(vertical) + mean_square(horizontal)
+}
+
+#[cfg(all(test, feature = "training"))]
+mod tests {
+    use super::*;
+    use crate::nn::fused::check::check;
+
+    #[test]
+    fn sums_over_pixels_in_one_pass_are_the_plain_ones() {
+        for shape in [[1, 1], [3, 37], [2, 16 * 1024 + 5], [5, 4096]] {
+            let column = |sum: Tensor<_, 1>| sum.unsqueeze_dim(1);
+            check(
+                [shape; 2],
+                |[logits, x]| fused::bernoulli_nll(&logits, &x).map(column),
+                |[logits, x]| plain_bernoulli_nll(logits, x).unsqueeze_dim(1),
+            );
+            check(
+                [shape; 2],
+                |[x, y]| fused::squared_distance(&x, &y).map(column),
+                |[x, y]| sum_rows((x - y).square()).unsqueeze_dim(1),
+            );
+        }
+    }
 }

@@ -132,6 +132,21 @@ fn plain_perceptron<B: Backend>(
     dense(second, relu(hidden), compute)
 }
 
+fn swish<B: Backend>(x: Tensor<B, 2>) -> Tensor<B, 2> {
+    fused::swish::swish(&x).unwrap_or_else(|| silu(x))
+}
+
+/// swish(film(h)) with scale and shift side by side, `[B or 1, 2 width]`.
+fn film_swish<B: Backend>(h: Tensor<B, 2>, modulation: Tensor<B, 2>) -> Tensor<B, 2> {
+    fused::swish::film_swish(&h, &modulation).unwrap_or_else(|| plain_film_swish(h, modulation))
+}
+
+fn plain_film_swish<B: Backend>(h: Tensor<B, 2>, modulation: Tensor<B, 2>) -> Tensor<B, 2> {
+    let [_, width] = h.dims();
+    let scale = modulation.clone().narrow(1, 0, width);
+    silu(film(h, scale, modulation.narrow(1, width, width)))
+}
+
 fn half(compute: ComputePrecision) -> Option<FloatDType> {
     match compute {
         ComputePrecision::F32 => None,
@@ -170,14 +185,12 @@ impl<B: Backend> ResidualBlock<B> {
             Some(norm) => norm.forward(x.clone()),
             None => x.clone(),
         };
-        let mut h = dense(&self.dense_1, silu(h), compute);
-        if let (Some(layer), Some(condition)) = (&self.film, condition) {
-            let [_, width] = h.dims();
-            let modulation = dense(layer, condition.clone(), compute); // [B, 2 width]
-            let scale = modulation.clone().narrow(1, 0, width);
-            h = film(h, scale, modulation.narrow(1, width, width));
-        }
-        dense_added(x, &self.dense_2, silu(h), compute)
+        let h = dense(&self.dense_1, swish(h), compute);
+        let h = match (&self.film, condition) {
+            (Some(layer), Some(condition)) => film_swish(h, dense(layer, condition.clone(), compute)),
+            _ => swish(h),
+        };
+        dense_added(x, &self.dense_2, h, compute)
     }
 }
 
@@ -287,6 +300,23 @@ mod tests {
                 |[r, x, w, b, v, c]| perceptron(Some(&r), &x, [&w, &v], [&bias(&b), &bias(&c)]),
                 |[r, layers @ ..]| r + of(layers),
             );
+        }
+    }
+
+    #[cfg(feature = "training")]
+    #[test]
+    fn swish_in_one_pass_is_the_plain_one() {
+        use crate::nn::fused::check::check;
+
+        for (rows, width) in [(1, 1), (7, 5), (300, 70), (64, 128)] {
+            check([[rows, width]], |[x]| fused::swish::swish(&x), |[x]| silu(x));
+            for conditions in [rows, 1] {
+                check(
+                    [[rows, width], [conditions, 2 * width]],
+                    |[h, modulation]| fused::swish::film_swish(&h, &modulation),
+                    |[h, modulation]| plain_film_swish(h, modulation),
+                );
+            }
         }
     }
 }

@@ -4,7 +4,7 @@
 use burn::tensor::{Tensor, backend::Backend};
 
 use crate::config::PatchGrid;
-use crate::nn::fused::shift::shift;
+use crate::nn::fused::{shift::shift, windows};
 
 /// What lies beyond the border of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,10 @@ impl PatchGrid {
     /// Cuts images `[B, H·W]` into windows that overlap by half, `[B·P, window]`. A window is its upper left, upper right,
     /// lower left and lower right quarter one after another, each row by row.
     pub fn windows<B: Backend>(&self, images: Tensor<B, 2>, border: Border) -> Tensor<B, 2> {
+        windows::windows(*self, border == Border::Wrap, &images).unwrap_or_else(|| self.plain_windows(images, border))
+    }
+
+    fn plain_windows<B: Backend>(&self, images: Tensor<B, 2>, border: Border) -> Tensor<B, 2> {
         let Self { rows, columns, patch } = *self;
         let [batch, _] = images.dims();
         let images = images.reshape([batch, rows * patch, columns * patch]);
@@ -35,6 +39,11 @@ impl PatchGrid {
 
     /// The transpose of [`windows`](Self::windows): adds windows `[B·P, window]` to images `[B, H·W]`.
     pub fn overlap_add<B: Backend>(&self, windows: Tensor<B, 2>, border: Border) -> Tensor<B, 2> {
+        windows::overlap_add(*self, border == Border::Wrap, &windows)
+            .unwrap_or_else(|| self.plain_overlap_add(windows, border))
+    }
+
+    fn plain_overlap_add<B: Backend>(&self, windows: Tensor<B, 2>, border: Border) -> Tensor<B, 2> {
         let Self { rows, columns, patch } = *self;
         let area = patch * patch;
         let batch = windows.dims()[0] / self.patches();
@@ -121,6 +130,26 @@ fn narrow_again<B: Backend>(x: Tensor<B, 3>, dim: usize, by: usize, border: Bord
 mod tests {
     use super::*;
     use crate::nn::fused::check::check;
+
+    #[test]
+    fn windows_in_one_pass_are_the_plain_ones() {
+        for (rows, columns, patch, batch) in [(3, 5, 2, 2), (1, 1, 4, 1), (2, 1, 6, 3), (1, 3, 8, 1), (4, 4, 16, 2)] {
+            let grid = PatchGrid { rows, columns, patch };
+            for border in [Border::Zero, Border::Wrap] {
+                let wraps = border == Border::Wrap;
+                check(
+                    [[batch, grid.patches() * patch * patch]],
+                    |[x]| windows::windows(grid, wraps, &x),
+                    |[x]| grid.plain_windows(x, border),
+                );
+                check(
+                    [[batch * grid.patches(), grid.window()]],
+                    |[x]| windows::overlap_add(grid, wraps, &x),
+                    |[x]| grid.plain_overlap_add(x, border),
+                );
+            }
+        }
+    }
 
     #[test]
     fn the_shift_in_one_pass_is_the_plain_one() {

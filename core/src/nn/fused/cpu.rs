@@ -123,8 +123,9 @@ pub fn map_sum(x: &mut [f32], f: impl Fn(f32) -> f32) -> f32 {
     sum_lanes(sums) + last
 }
 
+/// The sum of as many numbers, pair by pair.
 #[inline(always)]
-fn sum_lanes(mut sums: [f32; LANES]) -> f32 {
+pub fn sum_lanes(mut sums: [f32; LANES]) -> f32 {
     let mut half = LANES / 2;
     while half > 0 {
         for lane in 0..half {

@@ -14,9 +14,12 @@ mod operation;
 
 pub mod attention;
 pub mod dense;
+pub mod loss;
 pub mod norm;
 pub mod perceptron;
 pub mod shift;
+pub mod swish;
+pub mod windows;
 
 #[cfg(all(test, feature = "training"))]
 pub(crate) mod check;
