@@ -5,7 +5,7 @@ use burn::tensor::{Tensor, TensorData, backend::Backend};
 use serde::{Deserialize, Serialize};
 
 use crate::autoencoder::grain;
-use crate::config::{GAUSSIAN_CHANNELS, ModelConfig, ResNetConfig, SamplingConfig};
+use crate::config::{GAUSSIAN_CHANNELS, ModelConfig, ResNetConfig, SamplingConfig, Stage, TrainingConfig};
 use crate::error::BackendError;
 use crate::model::{Condition, Vdm};
 use crate::rng::{Rng, RngStream};
@@ -64,6 +64,19 @@ impl Cost {
         }
     }
 
+    /// Of a training step: what is trained costs three times as much as once forward.
+    pub fn training_step(&self, training: &TrainingConfig) -> u64 {
+        let images = training.batch as u64;
+        let (encode, decode) = (images * self.encode, images * self.decode);
+        let evaluate = images * training.times_per_image as u64 * self.evaluate;
+        match training.stage {
+            Stage::Joint => 3 * (encode + decode + evaluate),
+            Stage::Autoencoder => 3 * (encode + decode),
+            Stage::Decoder => encode + 3 * decode,
+            Stage::Diffusion => encode + 3 * evaluate,
+        }
+    }
+
     /// Of a sample that takes this many evaluations.
     pub fn sample(&self, evaluations: usize) -> u64 {
         self.evaluate * evaluations as u64 + self.decode
@@ -111,6 +124,25 @@ impl Speed {
     }
 }
 
+/// The time of a product of [`PRODUCT`], as [`measure`] takes it.
+///
+/// # Errors
+/// The device cannot be read.
+pub async fn measure_product<B: Backend>(
+    runs: usize,
+    now: impl Fn() -> f64,
+    device: &B::Device,
+) -> Result<Timed, BackendError> {
+    let (a, b) = (noise::<B>(0, PRODUCT, PRODUCT, device), noise::<B>(1, PRODUCT, PRODUCT, device));
+    let seconds = median(runs, &now, || a.clone().matmul(b.clone())).await?;
+    Ok(Timed { operations: 2 * (PRODUCT as u64).pow(3), seconds })
+}
+
+fn noise<B: Backend>(index: u64, rows: usize, columns: usize, device: &B::Device) -> Tensor<B, 2> {
+    let values = Rng::new(0, RngStream::Evaluation, index).normals(rows * columns);
+    Tensor::from_data(TensorData::new(values, [rows, columns]), device)
+}
+
 /// Measures a model with the clock `now`, in seconds: the median of `runs`, after one that may compile kernels.
 ///
 /// # Errors
@@ -121,17 +153,12 @@ pub async fn measure<B: Backend>(
     now: impl Fn() -> f64,
     device: &B::Device,
 ) -> Result<Speed, BackendError> {
-    let noise = |index: u64, rows: usize, columns: usize| -> Tensor<B, 2> {
-        let values = Rng::new(0, RngStream::Evaluation, index).normals(rows * columns);
-        Tensor::from_data(TensorData::new(values, [rows, columns]), device)
-    };
     let cost = Cost::of(&model.config, &model.sampling);
-    let (a, b, z) = (noise(0, PRODUCT, PRODUCT), noise(1, PRODUCT, PRODUCT), noise(2, 1, model.config.latent_dim));
-    let product = || a.clone().matmul(b.clone());
+    let z = noise(2, 1, model.config.latent_dim, device);
     let evaluate = || model.predict_noise(z.clone(), 0.0, Condition::default());
     let decode = || model.decode_with_grain(z.clone(), &[0]);
     Ok(Speed {
-        product: Timed { operations: 2 * (PRODUCT as u64).pow(3), seconds: median(runs, &now, product).await? },
+        product: measure_product::<B>(runs, &now, device).await?,
         evaluate: Timed { operations: cost.evaluate, seconds: median(runs, &now, evaluate).await? },
         decode: Timed { operations: cost.decode, seconds: median(runs, &now, decode).await? },
     })

@@ -49,6 +49,32 @@ pub fn gradients<B: AutodiffBackend>(
     all_terms: bool,
     batch: Batch<B>,
 ) -> Gradients<B> {
+    losses(networks, encoder, config, training, all_terms, batch)
+        .gradients(networks, encoder, config, training, loss_scale)
+}
+
+/// The losses of a part of a batch, before their gradient.
+#[derive(Debug)]
+pub struct Losses<B: AutodiffBackend> {
+    times: Vec<f64>,
+    leaves: BatchGammas<B>,
+    terms: Terms<Tensor<B, 1>>,
+    /// The diffusion loss as the objective weighs it, of each draw.
+    draws: Tensor<B, 1>,
+    /// And of each image.
+    diffusion: Tensor<B, 1>,
+    objective: Tensor<B, 1>,
+}
+
+/// The first half of [`gradients`].
+pub fn losses<B: AutodiffBackend>(
+    networks: &Networks<B>,
+    encoder: &Encoder<B>,
+    config: &ModelConfig,
+    training: &TrainingConfig,
+    all_terms: bool,
+    batch: Batch<B>,
+) -> Losses<B> {
     let device = batch.x.device();
     let pixels = config.pixels() as f64;
     let TrainingConfig { stage, diffusion_steps, objective: weights, .. } = training;
@@ -72,39 +98,54 @@ pub fn gradients<B: AutodiffBackend>(
     };
     let diffusion = mean_of_draws(draws.clone(), images);
     let kl = terms.latent.clone() + diffusion.clone();
-    let mut per_image = terms.reconstruction.clone() + kl * weights.kl_weight;
+    let mut objective = terms.reconstruction.clone() + kl * weights.kl_weight;
     for (weight, term) in [
         (weights.mse * pixels, &terms.mse),
         (weights.gradient_difference * pixels, &terms.gradient_difference),
         (weights.grain, &terms.grain),
     ] {
         if weight > 0.0 {
-            per_image = per_image + term.clone() * weight;
+            objective = objective + term.clone() * weight;
         }
     }
-    let mut grads = (per_image.sum() * loss_scale).backward();
+    Losses { times, leaves, terms, draws, diffusion, objective }
+}
 
-    let trains_schedule = config.schedule.kind != ScheduleKind::Linear && stage.has_diffusion();
-    let schedule = trains_schedule
-        .then(|| schedule_gradients(networks, config, *diffusion_steps, &times, &leaves, &draws, &grads));
-    // Each stage trains its part of the networks.
-    let mut gradients = match stage {
-        Stage::Joint => GradientsParams::from_module(&mut grads, networks),
-        Stage::Diffusion => GradientsParams::from_module(&mut grads, &networks.score_net),
-        Stage::Decoder => GradientsParams::from_module(&mut grads, &networks.decoder),
-        Stage::Autoencoder => {
-            let mut of_both = GradientsParams::from_module(&mut grads, &networks.decoder);
-            let mut of_encoder = GradientsParams::from_module(&mut grads, encoder);
-            encoder.valid().visit(&mut Merge { from: &mut of_encoder, into: &mut of_both });
-            of_both
+impl<B: AutodiffBackend> Losses<B> {
+    /// The second half of [`gradients`].
+    pub fn gradients(
+        self,
+        networks: &Networks<B>,
+        encoder: &Encoder<B>,
+        config: &ModelConfig,
+        training: &TrainingConfig,
+        loss_scale: f64,
+    ) -> Gradients<B> {
+        let Self { times, leaves, terms, draws, diffusion, objective } = self;
+        let mut grads = (objective.sum() * loss_scale).backward();
+        let (stage, diffusion_steps) = (training.stage, training.diffusion_steps);
+        let trains_schedule = config.schedule.kind != ScheduleKind::Linear && stage.has_diffusion();
+        let schedule = trains_schedule
+            .then(|| schedule_gradients(networks, config, diffusion_steps, &times, &leaves, &draws, &grads));
+        // Each stage trains its part of the networks.
+        let mut gradients = match stage {
+            Stage::Joint => GradientsParams::from_module(&mut grads, networks),
+            Stage::Diffusion => GradientsParams::from_module(&mut grads, &networks.score_net),
+            Stage::Decoder => GradientsParams::from_module(&mut grads, &networks.decoder),
+            Stage::Autoencoder => {
+                let mut of_both = GradientsParams::from_module(&mut grads, &networks.decoder);
+                let mut of_encoder = GradientsParams::from_module(&mut grads, encoder);
+                encoder.valid().visit(&mut Merge { from: &mut of_encoder, into: &mut of_both });
+                of_both
+            }
+        };
+        if let Some(mut schedule) = schedule {
+            let mut merge = Merge { from: &mut schedule, into: &mut gradients };
+            networks.schedule.valid().visit(&mut merge);
         }
-    };
-    if let Some(mut schedule) = schedule {
-        let mut merge = Merge { from: &mut schedule, into: &mut gradients };
-        networks.schedule.valid().visit(&mut merge);
+        let terms = terms.map(Tensor::inner);
+        Gradients { terms, weighted_diffusion: diffusion.inner(), gradients }
     }
-    let terms = terms.map(Tensor::inner);
-    Gradients { terms, weighted_diffusion: diffusion.inner(), gradients }
 }
 
 /// The loss and the gradient of a part of a batch.

@@ -38,7 +38,6 @@ impl RunData {
     }
 
     /// Data of given images; the provenance has only their number.
-    #[cfg(test)]
     pub fn of(settings: RunSettings, train: Dataset, validation: Dataset) -> Self {
         let provenance = Provenance { images: train.len() as u64, ..Provenance::default() };
         Self { settings, train, validation, problems: Problems::default(), provenance }

@@ -1,7 +1,7 @@
 //! Training a model.
 //!
 //! A file uses only those above it in this order: `network`, `loader`, `process_group`, `hollow`, `adamw`, `muon`, `optimizer`,
-//! `ema`, `checkpoint`, `run_logger`, `coarse`, `init`, `job`, `validation`, `step`, `session`.
+//! `ema`, `checkpoint`, `run_logger`, `coarse`, `init`, `job`, `validation`, `step`, `timing`, `session`.
 
 mod adamw;
 mod checkpoint;
@@ -20,6 +20,7 @@ mod process_group;
 mod run_logger;
 mod session;
 mod step;
+mod timing;
 mod validation;
 
 use std::fs;
@@ -42,6 +43,7 @@ use network::Network;
 pub use network::Nodes;
 use process_group::ProcessGroup;
 use session::Session;
+pub use timing::{StepTimes, Steps};
 
 /// A run to start or to continue.
 pub struct Options {

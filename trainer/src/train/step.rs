@@ -104,7 +104,8 @@ pub fn take<B: AutodiffBackend>(
 }
 
 /// Moves the weights and their averages.
-fn update<B: AutodiffBackend>(state: &mut Checkpoint<B>, grads: GradientsParams, training: &TrainingConfig) {
+/// Updates the networks and their averages by the gradient of a whole batch.
+pub fn update<B: AutodiffBackend>(state: &mut Checkpoint<B>, grads: GradientsParams, training: &TrainingConfig) {
     let step = state.trainer.step + 1;
     let networks = match in_place::is_flex::<B::InnerBackend>() {
         true => hollow::take(&mut state.networks),
