@@ -1,18 +1,25 @@
 //! Images: where they come from, which of them are used, and how they are prepared.
 //!
-//! A file uses only those above it in this list: `source`, `augment`, `dicom`, `decode`, `phantom`, `dataset`, `entries`,
-//! `select`, `cache`, `problems`.
+//! A file uses only those above it in this list: `source`, `augment`, `remarks`, `table`, `content`, `dicom`, `jpeg`,
+//! `decode`, `phantom`, `dataset`, `entry`, `folder`, `listed`, `entries`, `select`, `cache`, `problems`.
 
 mod augment;
 mod cache;
+mod content;
 mod dataset;
 mod decode;
 mod dicom;
 mod entries;
+mod entry;
+mod folder;
+mod jpeg;
+mod listed;
 mod phantom;
 mod problems;
+mod remarks;
 mod select;
 mod source;
+mod table;
 
 use std::path::Path;
 
@@ -23,8 +30,9 @@ use crate::base::interrupt::Interrupt;
 pub use augment::AugmentSettings;
 use cache::Prepared;
 pub use dataset::Dataset;
-use entries::{Entry, Part};
+use entry::{Entry, Part};
 pub use problems::Problems;
+use remarks::Remarks;
 pub use source::{ChoiceArgs, DataArgs, DropDuplicates, SourceSettings};
 
 /// Phantoms to train on and to validate on, where no data are given.
@@ -59,7 +67,7 @@ pub fn load(
     let Some(path) = &settings.path else { return Ok(phantoms(settings, seed, height, width)) };
     let mut source = select::choose(entries::list(path, settings)?, settings)?;
     let (class_names, labels) = select::classes(&mut source, path, settings)?;
-    source.remarks.iter().for_each(|remark| eprintln!("data: {remark}"));
+    let mut remarks = std::mem::take(&mut source.remarks);
     let mut train = Labelled::new(source.all, labels);
     let (mut validation, how) = match &settings.validation {
         Some(path) => {
@@ -69,10 +77,13 @@ pub fn load(
                 names == class_names,
                 "the training images have the classes {class_names:?}, and the validation images {names:?}"
             );
+            select::compare(&train.entries, &other.all, &mut remarks);
+            other.remarks.print();
             (Labelled::new(other.all, labels), "from their own folder".to_owned())
         }
         None => {
-            let (parts, how) = select::split(&train.entries, settings, settings.split_seed.unwrap_or(seed));
+            let (parts, how) =
+                select::split(&train.entries, settings, settings.split_seed.unwrap_or(seed), &mut remarks);
             let validation = train.only(&parts, Part::Validation);
             let tested = parts.iter().filter(|part| **part == Part::Test).count();
             if tested > 0 {
@@ -82,6 +93,7 @@ pub fn load(
             (validation, how)
         }
     };
+    remarks.print();
     ensure!(
         !train.entries.is_empty() && !validation.entries.is_empty(),
         "{} gives {} training and {} validation images, too few: pass --validation PATH or another \
@@ -154,6 +166,7 @@ pub fn read_with_sizes(
     let unlabelled = class_names.is_empty() || settings.labels == source::Labels::None;
     let (names, labels) =
         if unlabelled { (class_names.to_vec(), Vec::new()) } else { select::classes(&mut source, path, &settings)? };
+    source.remarks.print();
     ensure!(names == class_names, "the folder's classes are {names:?}, and the weights' are {class_names:?}");
     let all = Labelled::new(source.all, labels);
     let (data, prepared) = all.read(&settings, height, width, &Interrupt::default())?;
@@ -168,7 +181,7 @@ pub fn check(path: &Path) -> Result<()> {
 
 /// Width and height of the first image of a folder.
 pub fn first_size(folder: &Path) -> Result<[u32; 2]> {
-    let files = entries::image_files(folder)?;
+    let files = folder::image_files(folder, true, &mut Remarks::default())?;
     let first = files.first().context("there is no image")?;
     decode::size(first)
 }
@@ -215,7 +228,7 @@ impl Labelled {
 
     /// `12 (of 10 patients)`.
     fn count(&self) -> String {
-        match select::patients(self.entries.iter()) {
+        match select::patients(&self.entries) {
             Some(patients) => format!("{} (of {patients} patients)", self.entries.len()),
             None => self.entries.len().to_string(),
         }
@@ -232,6 +245,14 @@ impl Labelled {
         let (mut data, prepared) = cache::prepare(&self.entries, settings, height, width, interrupt)?;
         if data.skipped > 0 {
             eprintln!("data: {} of {} files are unreadable and were left out", data.skipped, self.entries.len());
+            let mut reasons = Remarks::default();
+            for (entry, prepared) in self.entries.iter().zip(&prepared) {
+                if let Err(why) = prepared {
+                    let reason = why.split_once(": ").map_or(&**why, |(_, reason)| reason);
+                    reasons.add(&format!("of them because {reason}"), &entry.name);
+                }
+            }
+            reasons.print();
         }
         if !self.labels.is_empty() {
             let kept = prepared.iter().zip(&self.labels).filter(|(prepared, _)| prepared.is_ok());
