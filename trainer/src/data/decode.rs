@@ -41,7 +41,7 @@ pub struct Decoded {
 const ACCEPTED: &str = "8- and 16-bit grey or RGB PNG, JPEG, and grey DICOM are accepted";
 
 /// Decodes a PNG, JPEG or DICOM file and resizes it with a Lanczos filter. It is turned upright as its EXIF data say, and
-/// what is transparent is black, as on the page. Samples of 16-bit files have `bits` bits.
+/// what is transparent is black, as on the page. Of the samples of 16-bit files, `bits` bits are used where they fit.
 ///
 /// # Errors
 /// The file cannot be read, is damaged, is something else, or claims a size that no X-ray has.
@@ -134,15 +134,14 @@ fn picture(bytes: &[u8], bits: u32) -> Result<(Grey, bool, Option<Note>)> {
         image.into_luma16()
     };
     let largest = grey.iter().copied().max().unwrap_or(0);
+    let white = (1_u32 << bits) - 1;
     let note = match deep {
-        true if bits < 16 => {
-            let white = (1_u32 << bits) - 1;
-            ensure!(u32::from(largest) <= white, "its values reach {largest}, more than --png-bits {bits} has");
+        // A file of more bits than asked for has all 16.
+        true if bits < 16 && u32::from(largest) <= white => {
             grey.iter_mut().for_each(|v| *v = ((u32::from(*v) * 65535 + white / 2) / white) as u16);
             None
         }
-        true if largest < 1 << 14 => Some(Note::FewBits(largest)),
-        true => None,
+        true => (largest < 1 << 14).then_some(Note::FewBits(largest)),
         false => (is_jpeg && ends_in_repeats(&grey)).then_some(Note::Repeats),
     };
     let mut image = DynamicImage::ImageLuma16(grey);
@@ -265,8 +264,9 @@ mod tests {
             // A step of 10 bits is a quarter of one of 8.
             assert!(stretched.pixels.iter().zip(&full.pixels).all(|(a, b)| a.abs_diff(*b) <= 1), "{bits}");
         }
-        let error = read(&deep(16383), 12).map(|_| ()).expect_err("more than 12 bits");
-        assert!(format!("{error:#}").contains("reach 16383"), "{error:#}");
+        // A file of more bits is shown as it is.
+        assert_eq!(read(&deep(65535), 12).expect("a picture").pixels, full.pixels);
+        assert_eq!(read(&deep(16383), 12).expect("a picture").original.note, Some(Note::FewBits(16383)));
     }
 
     #[test]

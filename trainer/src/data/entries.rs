@@ -59,13 +59,15 @@ fn guess(path: &Path) -> Layout {
 /// Fills in patient, sex, age and view from DICOM files where the table does not give them. Those that hold no picture,
 /// such as reports and directories, are left out.
 fn read_dicom_tags(entries: &mut Vec<Entry>, settings: &SourceSettings, remarks: &mut Remarks) -> Result<()> {
-    let is_dicom = |entry: &Entry| {
+    let is_dicom = |entry: &Entry| decode::is_dicom(&entry.path).unwrap_or(false);
+    let is_named_picture = |entry: &Entry| {
         let ending = entry.path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
-        let is_other = ending.is_some_and(|e| e == "png" || e.starts_with("jp"));
-        !is_other && decode::is_dicom(&entry.path).unwrap_or(false)
+        ending.is_some_and(|ending| ending == "png" || ending.starts_with("jp"))
     };
+    // Opening each of a hundred thousand pictures takes long; they are looked into where DICOM files are about.
+    let look = entries.iter().take(8).any(is_dicom) || entries.par_iter().any(|e| !is_named_picture(e) && is_dicom(e));
     let read = |entry: &mut Entry| -> Result<bool> {
-        if !is_dicom(entry) {
+        if !look || !is_dicom(entry) {
             return Ok(true);
         }
         match dicom::tags(&entry.path) {

@@ -38,7 +38,7 @@ pub struct SourceSettings {
     pub max_images: Option<usize>,
     /// Leave unreadable images out instead of stopping at the first.
     pub skip_unreadable: bool,
-    /// Bits that the samples of 16-bit PNG files use; 16 if absent.
+    /// Bits that 16-bit PNG files use, if they fit; 16 if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub png_bits: Option<u32>,
     /// Which duplicates are left out.
@@ -196,7 +196,7 @@ pub struct ChoiceArgs {
     /// Leave out and count unreadable images instead of stopping at the first
     #[arg(long)]
     pub skip_unreadable: bool,
-    /// Bits that 16-bit PNG files use, such as 12; their values are stretched to white [default: 16]
+    /// Bits of 16-bit PNG files that are dark because they use fewer, such as 12; they are stretched to white [default: 16]
     #[arg(long, value_name = "BITS")]
     pub png_bits: Option<u32>,
     /// Which duplicates to leave out [default: none; they are reported]

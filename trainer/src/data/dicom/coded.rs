@@ -95,8 +95,12 @@ pub(super) fn syntax(fragments: &[u8]) -> Option<&'static str> {
     if start(&[0xff, 0x4f, 0xff, 0x51]).is_some() {
         return Some(uids::JPEG2000);
     }
-    let stream = &fragments[start(&[0xff, 0xd8, 0xff])?..];
-    Some(match jpeg_frame(stream)?.marker {
+    let Some(jpeg) = start(&[0xff, 0xd8, 0xff]) else {
+        // The number of segments, and the place of the first.
+        let is_rle = |w: &[u8]| matches!(w, [1..=15, 0, 0, 0, 64, 0, 0, 0]);
+        return fragments.windows(8).any(is_rle).then_some(uids::RLE_LOSSLESS);
+    };
+    Some(match jpeg_frame(&fragments[jpeg..])?.marker {
         0xc3 => uids::JPEG_LOSSLESS,
         0xc0 => uids::JPEG_BASELINE8_BIT,
         _ => uids::JPEG_EXTENDED12_BIT,

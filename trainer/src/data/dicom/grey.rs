@@ -43,8 +43,8 @@ enum Voi {
     },
 }
 
-/// Of the shades of 96 % of the pixels, the least that is a picture: a window that shows less lies beside the values.
-const LEAST_SPREAD: f64 = 8.0 / 255.0;
+/// The least difference of shades that is a picture: a window that shows less lies beside the values.
+const LEAST_SPREAD: f64 = 1.0 / 8.0;
 
 /// The grey value (0..=65535) of each possible sample, and what is odd; `samples` are the picture's.
 ///
@@ -83,11 +83,11 @@ pub(super) fn table(header: &InMemDicomObject, shape: &Shape, samples: &[u16]) -
     Ok(((0..=u16::MAX).take(counts.len()).map(grey).collect(), note))
 }
 
-/// The difference of shade between the 2 % of pixels that are darkest and the 2 % that are brightest.
+/// The difference of shade between the 5 % of pixels that are darkest and the 5 % that are brightest.
 fn spread(voi: &Voi, values: &[(f64, u32)]) -> f64 {
     let mut shades: Vec<(f64, u32)> = values.iter().map(|&(x, count)| (voi.shade(x).clamp(0.0, 1.0), count)).collect();
     shades.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let part = shades.iter().map(|(_, count)| u64::from(*count)).sum::<u64>() / 50;
+    let part = shades.iter().map(|(_, count)| u64::from(*count)).sum::<u64>() / 20;
     percentile(shades.iter().rev(), part) - percentile(shades.iter(), part)
 }
 
