@@ -299,6 +299,15 @@ fn parts_below_other_folders_and_beside_copies_are_found() {
     assert!(ended.stderr.contains("8 test images are left alone"), "{}", ended.stderr);
     assert!(ended.stderr.contains("12 training and 4 validation images, as the data say"), "{}", ended.stderr);
     assert!(ended.stdout.contains("classes: a, b"), "{}", ended.stdout);
+    // Other validation images do not make the data's own, and its test images, training images.
+    pictures(&folder.path().join("other"), 6);
+    let ended = prepare(folder.path(), "--data all --validation other").ok();
+    assert!(
+        ended.stderr.contains("12 images that the data keep for validation or test are left alone"),
+        "{}",
+        ended.stderr
+    );
+    assert!(ended.stderr.contains("12 training and 6 validation images"), "{}", ended.stderr);
 }
 
 #[test]

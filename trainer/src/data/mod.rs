@@ -77,9 +77,11 @@ pub fn load(
                 names == class_names,
                 "the training images have the classes {class_names:?}, and the validation images {names:?}"
             );
-            select::compare(&train.entries, &other.all, &mut remarks);
             other.remarks.print();
-            (Labelled::new(other.all, labels), "from their own folder".to_owned())
+            let other = Labelled::new(other.all, labels).without(&[Part::Test]);
+            train = train.without(&[Part::Validation, Part::Test]);
+            select::compare(&train.entries, &other.entries, &mut remarks);
+            (other, "from their own folder".to_owned())
         }
         None => {
             let (parts, how) =
@@ -219,6 +221,18 @@ impl Labelled {
             entries: chosen.iter().map(|&i| self.entries[i].clone()).collect(),
             labels: chosen.iter().filter_map(|&i| self.labels.get(i).copied()).collect(),
         }
+    }
+
+    /// Leaves alone what the source itself keeps for these parts, and says so.
+    fn without(self, alone: &[Part]) -> Self {
+        let part = |entry: &Entry| entry.part.filter(|part| alone.contains(part)).unwrap_or(Part::Train);
+        let parts: Vec<Part> = self.entries.iter().map(part).collect();
+        let count = parts.iter().filter(|part| **part != Part::Train).count();
+        if count > 0 {
+            let of = parts.len();
+            eprintln!("data: {count} images that the data keep for validation or test are left alone, of {of} images");
+        }
+        self.only(&parts, Part::Train)
     }
 
     fn truncate(&mut self, max: usize) {

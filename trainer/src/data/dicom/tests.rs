@@ -429,3 +429,23 @@ fn a_sequence_that_is_read_may_be_in_un() {
     let grey = picture(&[element((0x0028, 0x3010), "UN", &item)], &ramp()).grey;
     assert_eq!(grey[0], 65535, "the table inverts");
 }
+
+#[test]
+fn a_compressed_picture_says_itself_how_it_is_compressed() {
+    let meta = |uid: &str| {
+        let mut value = uid.as_bytes().to_vec();
+        value.resize(value.len().next_multiple_of(2), 0);
+        element((0x0002, 0x0010), "UI", &value)
+    };
+    for name in ["rle-14", "rle-8", "j2k-14", "jpeg-14-lossless-14", "jpeg-8-lossy"] {
+        let path = fixture(&format!("{name}.dcm"));
+        let (plain, bytes) = (decode(&path).unwrap(), std::fs::read(&path).unwrap());
+        let start = bytes.windows(6).position(|w| w == b"\x02\x00\x10\x00UI").unwrap();
+        let end = start + 8 + usize::from(bytes[start + 6]);
+        for claim in [Vec::new(), meta(IMPLICIT)] {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), [&bytes[..start], &claim, &bytes[end..]].concat()).unwrap();
+            assert_eq!(decode(file.path()).unwrap(), plain, "{name}");
+        }
+    }
+}
