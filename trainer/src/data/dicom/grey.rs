@@ -46,7 +46,7 @@ enum Voi {
 /// The least difference of shades that is a picture: a window that shows less lies beside the values.
 const LEAST_SPREAD: f64 = 1.0 / 8.0;
 
-/// The grey value (0..=65535) of each possible sample, and what is odd; `samples` are the picture's.
+/// The grey value (0..=65535) of each sample that the picture has, and what is odd; `samples` are all of them.
 ///
 /// # Errors
 /// A table of the file is damaged.
@@ -80,7 +80,8 @@ pub(super) fn table(header: &InMemDicomObject, shape: &Shape, samples: &[u16]) -
     };
     let no_window = usable.is_none() && !vois.is_empty();
     let note = more_bits.map(Note::MoreBits).or(no_window.then_some(Note::NoWindow));
-    Ok(((0..=u16::MAX).take(counts.len()).map(grey).collect(), note))
+    let of_used = |(sample, count): (u16, &u32)| if *count > 0 { grey(sample) } else { 0 };
+    Ok(((0..=u16::MAX).zip(&counts).map(of_used).collect(), note))
 }
 
 /// The difference of shade between the 5 % of pixels that are darkest and the 5 % that are brightest.
