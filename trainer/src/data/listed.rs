@@ -1,6 +1,6 @@
 //! Images that a table lists: NIH's ChestX-ray14, and manifests.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, btree_map};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -26,10 +26,13 @@ pub fn nih(folder: &Path, skip_unreadable: bool, remarks: &mut Remarks) -> Resul
     let mut files: BTreeMap<String, PathBuf> = BTreeMap::new();
     for file in image_files(folder, skip_unreadable, remarks)? {
         let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if files.contains_key(&name) {
-            remarks.add("images have the name of another image, and are left out", within(&file, folder));
-        } else {
-            files.insert(name, file);
+        match files.entry(name) {
+            btree_map::Entry::Vacant(free) => {
+                free.insert(file);
+            }
+            btree_map::Entry::Occupied(_) => {
+                remarks.add("images have the name of another image, and are left out", within(&file, folder));
+            }
         }
     }
     let count = files.len();
