@@ -1,6 +1,7 @@
 //! Lists the images of a source with what is known of each, before any of them is decoded.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::Path;
 
 use anyhow::{Result, bail, ensure};
@@ -47,7 +48,8 @@ pub fn list(path: &Path, settings: &SourceSettings) -> Result<Entries> {
 }
 
 fn guess(path: &Path) -> Layout {
-    if path.is_file() && path.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv")) {
+    let is_table = |ending: &OsStr| ["csv", "tsv", "txt"].iter().any(|known| ending.eq_ignore_ascii_case(known));
+    if path.is_file() && path.extension().is_some_and(is_table) {
         Layout::Manifest
     } else if path.is_dir() && listed::nih_table(path).is_some() {
         Layout::Nih
