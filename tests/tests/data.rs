@@ -361,6 +361,7 @@ fn hostile_and_broken_files_are_named_and_cost_nothing() {
         let started = Instant::now();
         let said = prepare(folder.path(), "--data images").refusal();
         assert!(said.contains(name) && said.contains(reason) && said.contains("--skip-unreadable"), "{name}: {said}");
+        assert!(!said.contains("cannot keep prepared images"), "it is no trouble of the cache: {said}");
         assert!(started.elapsed() < Duration::from_secs(20), "{name} took {:?}", started.elapsed());
         let ended = prepare(folder.path(), "--data images --skip-unreadable --report p.csv").ok();
         assert!(ended.stderr.contains("1 of 21 files are unreadable"), "{name}: {}", ended.stderr);

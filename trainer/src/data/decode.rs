@@ -115,7 +115,7 @@ fn picture(bytes: &[u8], bits: u32) -> Result<(Grey, bool, Option<Note>)> {
     if is_jpeg {
         jpeg::check(bytes)?;
     }
-    let mut decoder = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?.into_decoder().context(ACCEPTED)?;
+    let mut decoder = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?.into_decoder()?;
     let (w, h) = decoder.dimensions();
     ensure!(
         w.max(h) as usize <= MAX_SIDE && w as usize * h as usize <= MAX_PIXELS,

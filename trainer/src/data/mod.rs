@@ -204,6 +204,14 @@ fn phantoms(settings: &SourceSettings, seed: u64, height: usize, width: usize) -
     }
 }
 
+/// `cannot read a.dcm: it has 3 frames: one is accepted` → `it has … frames`: what many files have in common.
+fn kind_of(why: &str) -> String {
+    let reason = why.split_once(": ").map_or(why, |(_, reason)| reason);
+    let reason = reason.split_once(": ").map_or(reason, |(reason, _)| reason);
+    let words = reason.split(' ').map(|word| if word.starts_with(|c: char| c.is_ascii_digit()) { "…" } else { word });
+    words.collect::<Vec<_>>().join(" ")
+}
+
 /// Images with their labels, if there are classes.
 struct Labelled {
     entries: Vec<Entry>,
@@ -262,8 +270,7 @@ impl Labelled {
             let mut reasons = Remarks::default();
             for (entry, prepared) in self.entries.iter().zip(&prepared) {
                 if let Err(why) = prepared {
-                    let reason = why.split_once(": ").map_or(&**why, |(_, reason)| reason);
-                    reasons.add(&format!("of them because {reason}"), &entry.name);
+                    reasons.add(&format!("of them because {}", kind_of(why)), &entry.name);
                 }
             }
             reasons.print();

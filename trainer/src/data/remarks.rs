@@ -1,5 +1,6 @@
 //! What a user should know of a source, counted by reason, with the first names; and of one picture.
 
+use std::cmp::Reverse;
 use std::fmt::{self, Display, Formatter};
 
 use serde::{Deserialize, Serialize};
@@ -39,9 +40,11 @@ impl Remarks {
         self.0.push(Remark { what: text, count: 0, first: Vec::new() });
     }
 
-    /// Shows them, as far as they fit a screen.
+    /// Shows them, as far as they fit a screen: the most frequent first.
     pub fn print(&self) {
-        self.0.iter().take(LINES).for_each(|remark| eprintln!("data: {remark}"));
+        let mut all: Vec<&Remark> = self.0.iter().collect();
+        all.sort_by_key(|remark| Reverse(remark.count));
+        all.iter().take(LINES).for_each(|remark| eprintln!("data: {remark}"));
         if let Some(more) = self.0.len().checked_sub(LINES).filter(|more| *more > 0) {
             eprintln!("data: and {more} more kinds of remarks");
         }
