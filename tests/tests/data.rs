@@ -78,6 +78,69 @@ fn nihs_archive_is_chosen_from_and_divided_by_patient() {
     let ended = prepare(folder.path(), "--data . --validation-fraction 0.4").ok();
     assert!(ended.stderr.contains("20 test images are left alone"), "{}", ended.stderr);
     assert!(ended.stdout.contains("60 images of"), "{}", ended.stdout);
+    // Its lists alone, with a byte order mark, with folders, and with images in neither.
+    let list = |name: &str, lines: Option<String>| match lines {
+        Some(lines) => fs::write(folder.path().join(name), lines).expect("a list"),
+        None => fs::remove_file(folder.path().join(name)).expect("a list"),
+    };
+    let lines =
+        |names: &[String], before: &str| names.iter().map(|name| format!("{before}{name}\r\n")).collect::<String>();
+    for (train, test, tested) in [
+        (Some(lines(&names[..60], "")), None, 20),
+        (Some(lines(&names[..60], "images_001\\")), Some(lines(&names[60..], "images/")), 20),
+        (
+            Some(format!("\u{feff}{}", lines(&names[..60], ""))),
+            Some(format!("\u{feff}{}", lines(&names[60..], ""))),
+            20,
+        ),
+        (None, Some(lines(&names[70..], "")), 10),
+        (Some(lines(&names[..50], "")), Some(lines(&names[60..], "")), 20),
+    ] {
+        fs::write(folder.path().join("train_val_list.txt"), "").expect("a list");
+        fs::write(folder.path().join("test_list.txt"), "").expect("a list");
+        list("train_val_list.txt", train.clone());
+        list("test_list.txt", test.clone());
+        let ended = prepare(folder.path(), "--data . --validation-fraction 0.4").ok();
+        let told = format!("{tested} test images are left alone");
+        assert!(ended.stderr.contains(&told), "{train:?} {test:?}: {}", ended.stderr);
+        assert!(ended.stdout.contains(&format!("{} images of", 80 - tested)), "{}", ended.stdout);
+    }
+    let ended = prepare(folder.path(), "--data . --validation-fraction 0.4").ok();
+    assert!(
+        ended.stderr.contains("10 images are neither in train_val_list.txt nor in test_list.txt"),
+        "{}",
+        ended.stderr
+    );
+}
+
+#[test]
+fn odd_values_in_nihs_table_are_told() {
+    let folder = scratch();
+    archive(folder.path());
+    let table = folder.path().join("Data_Entry_2017.csv");
+    let text = fs::read_to_string(&table).expect("a table");
+    let text = text
+        .replace(",020Y,", ",414,")
+        .replace(",021Y,", ",058Y,")
+        .replace(",022Y,", ",58.0,")
+        .replacen(",M,", ",male,", 1)
+        .replacen(",F,", ",unclear,", 1)
+        .replacen("Pneumonia|Effusion", "No Finding|effusion", 1)
+        .replacen(",0,3,", ",0,003,", 1);
+    fs::write(&table, format!("\u{feff}{}", text.replace('\n', "\r\n"))).expect("a table");
+    let ended = prepare(folder.path(), "--data . --validation-fraction 0.4 --labels finding").ok();
+    for words in [
+        "2 ages are impossible or unreadable, and taken as unknown: 414 in line 2",
+        "1 values of sex are none of F, M and O, and taken as unknown: unclear in line",
+        "1 images have `No Finding` beside a finding",
+        "rows spell their finding in another way than a row above: Effusion is taken as effusion",
+        "rows spell their patient in another way than a row above: 3 is taken as 003",
+        "images have no single class, and are left out",
+    ] {
+        assert!(ended.stderr.contains(words), "{words}: {}", ended.stderr);
+    }
+    let ended = prepare(folder.path(), "--data . --min-age 58 --max-age 58 --validation-fraction 0.4").ok();
+    assert!(ended.stdout.contains("5 images of"), "{}", ended.stdout);
 }
 
 #[test]
@@ -118,10 +181,133 @@ fn manifests_name_images_labels_patients_and_parts() {
     );
     let said = list("gone.csv", format!("{}nowhere.png,ill,p1,train\n", row(0, ""))).refusal();
     assert!(said.contains("1 of the 2 files") && said.contains("nowhere.png"), "{said}");
-    let said = list("twice.csv", row(0, "") + &row(0, "")).refusal();
-    assert!(said.contains("twice"), "{said}");
+    let gone = (0..20).map(|i| row(i, "")).collect::<String>() + "nowhere.png,ill,p1,\n";
+    fs::write(folder.path().join("gone.csv"), format!("path,label,patient,split\n{gone}")).expect("a manifest");
+    let ended = prepare(folder.path(), "--data gone.csv --skip-unreadable").ok();
+    assert!(
+        ended.stderr.contains("1 files of the table do not exist, and are left out: nowhere.png"),
+        "{}",
+        ended.stderr
+    );
+    assert!(ended.stdout.contains("20 images"), "{}", ended.stdout);
+    let said = list("twice.csv", row(0, "") + &row(1, "") + &row(0, "")).refusal();
+    assert!(said.contains("line 4 lists images/a/00.png twice: it is in line 2 too"), "{said}");
     let said = list("empty.csv", String::new()).refusal();
     assert!(said.contains("lists no image"), "{said}");
+}
+
+#[test]
+fn manifests_of_spreadsheets_and_other_systems_are_read() {
+    let folder = scratch();
+    let files = folder.path().join("CheXpert-v1.0-small/train/patient00001");
+    pictures(&files, 10);
+    let names: Vec<String> = contents(&files)
+        .into_keys()
+        .map(|path| path.strip_prefix(folder.path()).expect("below").display().to_string())
+        .collect();
+    let list = |name: &str, header: &str, row: &dyn Fn(usize, &str) -> String| {
+        let rows: String = names.iter().enumerate().map(|(i, name)| row(i, name)).collect();
+        let path = folder.path().join("CheXpert-v1.0-small").join(name);
+        fs::write(path, format!("{header}\n{rows}")).expect("a manifest");
+        prepare(folder.path(), &format!("--data CheXpert-v1.0-small/{name} --validation-fraction 0.3"))
+    };
+    // CheXpert's paths start with the folder in which its table lies.
+    let ended = list("train.csv", "Path,Sex,Age", &|_, name| format!("{name},Male,58\n")).ok();
+    assert!(ended.stdout.contains("10 images"), "{}", ended.stdout);
+    assert!(ended.stderr.contains("10 of 10 images have the one patient ID patient00001"), "{}", ended.stderr);
+    let ended = prepare(folder.path(), "--data CheXpert-v1.0-small/train.csv --sex m --validation-fraction 0.3").ok();
+    assert!(ended.stdout.contains("10 images"), "{}", ended.stdout);
+    // Excel, where the comma is the decimal mark, on a system with backslashes.
+    let row = |i: usize, name: &str| format!("{};p{i};{}\r\n", name.replace('/', "\\"), ["TRAIN", "dev"][i % 2]);
+    let ended = list("excel.csv", "path;patient;split", &row).ok();
+    assert!(ended.stderr.contains("5 (of 5 patients) training and 5 (of 5 patients) validation"), "{}", ended.stderr);
+    // A patient on both sides.
+    let row = |i: usize, name: &str| format!("{name},p{},{}\n", i / 3, ["train", "val"][i % 2]);
+    let ended = list("sides.csv", "path,patient,split", &row).ok();
+    let told = "3 patients have images in several of training, validation and test: p0, p1, p2";
+    assert!(ended.stderr.contains(told), "{}", ended.stderr);
+    // Broken tables are named by the line, which counts lines within cells.
+    let row = |i: usize, name: &str| format!("{name},\"a\nb\",{}\n", if i == 4 { "nowhere" } else { "train" });
+    let said = list("lines.csv", "path,label,split", &row).refusal();
+    assert!(said.contains("line 10: split is `nowhere`"), "{said}");
+    let row = |i: usize, name: &str| format!("{name},{}a, b,train\n", if i == 4 { "\"" } else { "" });
+    let said = list("quote.csv", "path,label,more,split", &row).refusal();
+    assert!(said.contains("line 6 opens a quote that nothing closes"), "{said}");
+    let row = |i: usize, name: &str| format!("{name},{}train\n", if i == 4 { "a, b," } else { "a," });
+    let said = list("shifted.csv", "path,label,split", &row).refusal();
+    assert!(said.contains("line 6 has 4 cells, where the header names 3"), "{said}");
+}
+
+#[test]
+fn what_is_no_image_of_a_folder_is_passed_over_and_counted() {
+    let folder = scratch();
+    let images = folder.path().join("images");
+    pictures(&images, 20);
+    let jpeg = fs::read(images.join("a/04.jpeg")).expect("a JPEG");
+    let dicom = |name: &str| {
+        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("dicom").join(format!("{name}.dcm"));
+        fs::read(path).expect("a DICOM file")
+    };
+    for (name, bytes) in [
+        // Images under other names.
+        ("x.jpe", jpeg.clone()),
+        ("y.JFIF", jpeg.clone()),
+        ("plain", jpeg.clone()),
+        ("IM000001", dicom("range-8")),
+        ("1.2.840.1.7", dicom("exact-14")),
+        // None of its images.
+        ("__MACOSX/a/._00.png", b"\x00\x05\x16\x07".to_vec()),
+        ("a/._00.png", b"\x00\x05\x16\x07".to_vec()),
+        (".thumbnails/00.jpg", jpeg.clone()),
+        ("Trash/00.jpg", jpeg.clone()),
+        ("report", dicom("refused-report")),
+        ("scan.tif", b"II*\0....".to_vec()),
+        ("photo.webp", b"RIFF\x10\0\0\0WEBPVP8 ".to_vec()),
+        ("notes.txt", b"notes".to_vec()),
+    ] {
+        let path = images.join(name);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        fs::write(path, bytes).expect("a file");
+    }
+    #[cfg(unix)]
+    for (link, target) in [("gone.png", "nothing.png"), ("gone", "nothing"), ("a/loop", ".."), ("self.png", "self.png")]
+    {
+        std::os::unix::fs::symlink(target, images.join(link)).expect("a link");
+    }
+    let ended = prepare(folder.path(), "--data images").ok();
+    assert!(ended.stdout.contains("25 images"), "{}\n{}", ended.stdout, ended.stderr);
+    for words in [
+        "1 hidden files are left out: a/._00.png",
+        "3 hidden folders and folders of the system are left out: .thumbnails, Trash, __MACOSX",
+        "1 files are left out (TIFF picture): scan.tif",
+        "1 files are left out (WebP picture): photo.webp",
+        "1 DICOM files hold no picture (reports, directories), and are left out: report",
+        #[cfg(unix)]
+        "4 links lead nowhere or back to a folder above them, and are left out: a/loop, gone, gone.png, …",
+    ] {
+        assert!(ended.stderr.contains(words), "{words}: {}", ended.stderr);
+    }
+}
+
+#[test]
+fn parts_below_other_folders_and_beside_copies_are_found() {
+    let folder = scratch();
+    for (part, count) in [("x/train", 12), ("x/val", 4), ("x/test", 4), ("x/copy/test", 4)] {
+        pictures(&folder.path().join("all").join(part), count);
+    }
+    let ended = prepare(folder.path(), "--data all --labels folders").ok();
+    assert!(ended.stderr.contains("8 test images are left alone"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("12 training and 4 validation images, as the data say"), "{}", ended.stderr);
+    assert!(ended.stdout.contains("classes: a, b"), "{}", ended.stdout);
+    // Other validation images do not make the data's own, and its test images, training images.
+    pictures(&folder.path().join("other"), 6);
+    let ended = prepare(folder.path(), "--data all --validation other").ok();
+    assert!(
+        ended.stderr.contains("12 images that the data keep for validation or test are left alone"),
+        "{}",
+        ended.stderr
+    );
+    assert!(ended.stderr.contains("12 training and 6 validation images"), "{}", ended.stderr);
 }
 
 #[test]
@@ -175,6 +361,7 @@ fn hostile_and_broken_files_are_named_and_cost_nothing() {
         let started = Instant::now();
         let said = prepare(folder.path(), "--data images").refusal();
         assert!(said.contains(name) && said.contains(reason) && said.contains("--skip-unreadable"), "{name}: {said}");
+        assert!(!said.contains("cannot keep prepared images"), "it is no trouble of the cache: {said}");
         assert!(started.elapsed() < Duration::from_secs(20), "{name} took {:?}", started.elapsed());
         let ended = prepare(folder.path(), "--data images --skip-unreadable --report p.csv").ok();
         assert!(ended.stderr.contains("1 of 21 files are unreadable"), "{name}: {}", ended.stderr);

@@ -12,7 +12,7 @@
 //! marks what it uses by the time of modification. The folder may be emptied at any time.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,7 +27,7 @@ use sha2::{Digest, Sha256};
 
 use super::dataset::{Dataset, Pixels};
 use super::decode::{self, Decoded, Original, decode};
-use super::entries::Entry;
+use super::entry::Entry;
 use super::source::SourceSettings;
 use crate::base::files::PARTIAL;
 use crate::base::interrupt::Interrupt;
@@ -37,7 +37,8 @@ use crate::base::progress::Progress;
 const PER_FILE: usize = 4096;
 /// Days that a file is kept without being used.
 const KEPT_DAYS: u64 = 90;
-const KEPT: Duration = Duration::from_secs(KEPT_DAYS * 24 * 3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+const KEPT: Duration = Duration::from_secs(KEPT_DAYS * DAY.as_secs());
 /// Images that are in memory at once while they are prepared.
 const CHUNK: usize = 64;
 const MARK: &[u8; 8] = b"vdmcach2";
@@ -73,9 +74,10 @@ pub fn prepare(
         Some(folder) => folder.clone(),
         None => dirs::cache_dir().context("there is no folder for caches: pass --cache DIR")?.join("medical-vdm"),
     };
-    let store = Store { folder, height, width };
+    let bits = settings.png_bits.unwrap_or(16);
+    let store = Store { folder, height, width, bits };
     let skip = settings.skip_unreadable;
-    let keys: Vec<Result<String>> = entries.par_iter().map(|entry| key(&entry.path)).collect();
+    let keys: Vec<Result<String>> = entries.par_iter().map(|entry| key(&entry.path, bits)).collect();
     let wanted = keys.iter().zip(entries).filter_map(|(key, entry)| Some((key.as_deref().ok()?, entry.path.as_path())));
     let found = store.provide(wanted.collect(), skip, interrupt).with_context(|| {
         format!("cannot keep prepared images in {} (--cache DIR names another place)", store.folder.display())
@@ -105,12 +107,12 @@ pub fn prepare(
 }
 
 /// What a prepared image is known by.
-fn key(path: &Path) -> Result<String> {
+fn key(path: &Path, bits: u32) -> Result<String> {
     let cannot = || format!("cannot read {}", path.display());
     let metadata = fs::metadata(path).with_context(cannot)?;
     let modified = metadata.modified().with_context(cannot)?.duration_since(UNIX_EPOCH).unwrap_or_default();
     let mut hash = Sha256::new();
-    hash.update(format!("{} {} {}\n", decode::VERSION, metadata.len(), modified.as_nanos()));
+    hash.update(format!("{} {bits} {} {}\n", decode::VERSION, metadata.len(), modified.as_nanos()));
     hash.update(std::path::absolute(path)?.as_os_str().as_encoded_bytes());
     Ok(hex(hash))
 }
@@ -134,6 +136,8 @@ struct Store {
     folder: PathBuf,
     height: usize,
     width: usize,
+    /// Of the samples of 16-bit PNG files.
+    bits: u32,
 }
 
 impl Store {
@@ -157,14 +161,15 @@ impl Store {
         if missing.is_empty() {
             return Ok(found);
         }
-        let _lock = self.lock()?;
+        let lock = self.lock(File::try_lock)?;
         // Another process may have prepared them meanwhile.
         let damaged = find(&mut missing)?;
         if missing.is_empty() {
             return Ok(found);
         }
-        // The lock is held: nobody writes what an interrupted run left. Another user's files may have to stay.
-        for path in damaged.into_iter().chain(self.files(&format!("{PARTIAL}{}", self.prefix()), "")?) {
+        // While the lock is held nobody writes what an interrupted run left. Another user's files may have to stay.
+        let partial = if lock.is_some() { self.files(&format!("{PARTIAL}{}", self.prefix()), "")? } else { Vec::new() };
+        for path in damaged.into_iter().chain(partial) {
             let _ = fs::remove_file(path);
         }
         let failures = self.write(&missing, skip, interrupt)?;
@@ -174,19 +179,27 @@ impl Store {
         Ok(found)
     }
 
-    /// Waits until no other process prepares images of this size; the lock ends with the file.
-    fn lock(&self) -> Result<File> {
+    /// Waits until no other process prepares images of this size; the lock ends with the file. Where the file system has
+    /// no locks, there is none: those that prepare at once do the same work, each under names of its own.
+    fn lock(&self, try_lock: impl Fn(&File) -> Result<(), TryLockError>) -> Result<Option<File>> {
         let path = self.folder.join(format!("{}lock", self.prefix()));
         let file = match OpenOptions::new().create(true).truncate(false).write(true).open(&path) {
             // Another user's file can be locked without writing to it.
             Err(error) if error.kind() == ErrorKind::PermissionDenied => File::open(&path)?,
             opened => opened?,
         };
-        if file.try_lock().is_err() {
-            eprintln!("waiting for another run that prepares images");
-            file.lock()?;
+        let locked = match try_lock(&file) {
+            Err(TryLockError::WouldBlock) => {
+                eprintln!("waiting for another run that prepares images");
+                file.lock()
+            }
+            Err(TryLockError::Error(error)) => Err(error),
+            Ok(()) => Ok(()),
+        };
+        if let Err(error) = &locked {
+            eprintln!("data: {} has no file locks ({error}): images are prepared without", self.folder.display());
         }
-        Ok(file)
+        Ok(locked.ok().map(|()| file))
     }
 
     /// Paths of the store's files whose names start and end so.
@@ -235,7 +248,7 @@ impl Store {
         let progress = Mutex::new(Progress::new("preparing images", 0, missing.len() as u64));
         let done = AtomicU64::new(0);
         let prepared = |(_, path): &(&str, &Path)| {
-            let decoded = decode(path, self.height, self.width);
+            let decoded = decode(path, self.height, self.width, self.bits);
             let count = done.fetch_add(1, Ordering::Relaxed) + 1;
             if let Ok(mut progress) = progress.lock() {
                 progress.set(count, String::new);
@@ -298,15 +311,17 @@ impl Store {
         Ok(builder.tempfile_in(&self.folder)?)
     }
 
-    /// Removes files of any size that were not used for [`KEPT_DAYS`] days, and says so.
+    /// Removes files of any size that were not used for [`KEPT_DAYS`] days, and those half-written for a day, and says so.
     fn prune(&self) -> Result<()> {
         let (mut count, mut bytes) = (0, 0);
-        for path in self.files("", ".images")? {
+        let whole = self.files("", ".images")?.into_iter().map(|path| (path, KEPT));
+        let partial = self.files(PARTIAL, "")?.into_iter().map(|path| (path, DAY));
+        for (path, kept) in whole.chain(partial) {
             let Ok(metadata) = fs::metadata(&path) else { continue };
             let idle = metadata.modified()?.elapsed().unwrap_or_default();
             // What another user alone may mark as used, they alone remove.
             let may_mark = || OpenOptions::new().append(true).open(&path).is_ok();
-            if idle > KEPT && may_mark() && fs::remove_file(&path).is_ok() {
+            if idle > kept && may_mark() && fs::remove_file(&path).is_ok() {
                 count += 1;
                 bytes += metadata.len();
             }

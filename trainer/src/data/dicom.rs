@@ -4,9 +4,10 @@
 //! VOI LUT or window → presentation, bright where the body is dense. Compressed pictures are decoded by
 //! `dicom-pixeldata`: uncompressed and deflated, RLE, JPEG (8 bits) and lossless JPEG, and JPEG 2000.
 //!
-//! `scan` and `shape` are used by `coded` and `grey`, and all of them here.
+//! `shape` is used by `coded` and `grey`, `coded` and `element` by `scan`, and all of them here.
 
 mod coded;
+mod element;
 mod grey;
 mod scan;
 mod shape;
@@ -14,25 +15,23 @@ mod shape;
 mod tests;
 
 use std::cell::Cell;
-use std::fs::File;
-use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Once;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
-use dicom_core::Tag;
+use anyhow::{Context, Result, anyhow, bail};
+use dicom_core::{DataElement, PrimitiveValue, VR};
 use dicom_dictionary_std::tags;
+use dicom_object::file::ReadPreamble;
+use dicom_object::mem::InMemElement;
 use dicom_object::{DefaultDicomObject, InMemDicomObject, OpenFileOptions};
 use dicom_pixeldata::PixelDecoder;
 
 use self::coded::Coding;
 use self::scan::Extent;
 pub use self::shape::{MAX_PIXELS, MAX_SIDE};
-use self::shape::{Shape, text};
-
-/// The first tag of the group that holds pixel data, whatever their kind.
-const PIXEL_GROUP: Tag = Tag(0x7fe0, 0x0000);
+use self::shape::{Shape, is_no_picture, text};
+use super::remarks::Note;
 
 /// What a DICOM file says about its picture, to choose by.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,103 +55,95 @@ pub struct DicomImage {
     pub height: u32,
     /// `width · height` grey values, row by row: 0 black to 65535 white, which is dense.
     pub grey: Vec<u16>,
+    /// What is odd about it.
+    pub note: Option<Note>,
 }
 
-/// Whether a file is DICOM by its name (`.dcm`, `.dicom`, `.dic`) or by `DICM` at byte 128: in many archives files have
-/// no extension.
-pub fn is_dicom(path: &Path) -> bool {
-    let extension = path.extension().map(|e| e.to_ascii_lowercase());
-    if extension.is_some_and(|e| e == "dcm" || e == "dicom" || e == "dic") {
-        return true;
-    }
-    let mut start = [0; 132];
-    File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok() && start[128..] == *b"DICM"
-}
-
-/// What the file says about its picture, without reading pixels.
+/// What the file says about its picture, without reading pixels; none if it holds no picture.
 ///
 /// # Errors
 /// The file cannot be read, or is not DICOM.
-pub fn tags(path: &Path) -> Result<Tags> {
-    guarded(path, || {
+pub fn tags(path: &Path) -> Result<Option<Tags>> {
+    named(path, || {
         let object = open(path, Extent::Header)?;
-        Ok(Tags {
+        if is_no_picture(&object) {
+            return Ok(None);
+        }
+        Ok(Some(Tags {
             patient: text(&object, tags::PATIENT_ID),
-            sex: text(&object, tags::PATIENT_SEX)
-                .map(|s| s.to_uppercase())
-                .filter(|s| "MFO".contains(s) && s.len() == 1),
+            sex: text(&object, tags::PATIENT_SEX).and_then(|text| sex(&text)),
             age: text(&object, tags::PATIENT_AGE).and_then(|age| years(&age)).or_else(|| years_by_dates(&object)),
             view: text(&object, tags::VIEW_POSITION).map(|s| s.to_uppercase()),
-        })
+        }))
     })
 }
 
 /// The picture for display.
 ///
-/// Without a usable window or VOI LUT, the picture's own range becomes 0..=65535; of several, the first counts. Pixels
-/// of the file's padding value are black and outside the range.
+/// Of several VOI LUTs and windows, the first that shows something counts; without one, the picture's own range becomes
+/// 0..=65535. Pixels of the file's padding value are black and outside the range.
 ///
 /// # Errors
 /// The file is damaged, holds no picture, a colour picture or several frames, or is compressed in a way that cannot be
 /// decoded.
 pub fn decode(path: &Path) -> Result<DicomImage> {
-    guarded(path, || {
-        let header = open(path, Extent::Header)?;
-        let shape = Shape::of(&header)?;
-        let coding = Coding::of(header.meta().transfer_syntax().trim_end_matches('\0'))?;
+    named(path, || {
         let mut object = open(path, Extent::All)?;
-        ensure!(object.get(tags::PIXEL_DATA).is_some(), "it ends before its pixel data");
-        for tag in READ_HERE {
-            object.remove_element(tag);
+        let pixel_data = object.take(tags::PIXEL_DATA);
+        let native = pixel_data.as_ref().and_then(|element| element.to_bytes().ok()).map(|bytes| bytes.len());
+        let mut shape = Shape::of(&object, native)?;
+        let coding = Coding::of(object.meta().transfer_syntax().trim_end_matches('\0'))?;
+        let pixel_data = pixel_data.context("it ends before its pixel data")?;
+        coding.check(&pixel_data, &shape)?;
+        if coding != Coding::Native {
+            // Overlays of old files lie above or below the stored bits; a codec's samples have none.
+            shape.high_bit = shape.bits_stored - 1;
         }
-        coding.check(&object, &shape)?;
-        let codes = codes(&object, &shape, coding)?;
-        let table = grey::table(&header, &shape, &codes)?;
-        let grey = codes.into_iter().map(|code| table[usize::from(code)]).collect();
-        Ok(DicomImage { width: shape.columns as u32, height: shape.rows as u32, grey })
+        let samples = samples(&object, pixel_data, &shape)?;
+        let (table, note) = grey::table(&object, &shape, &samples)?;
+        let grey = samples.into_iter().map(|sample| table[usize::from(sample)]).collect();
+        Ok(DicomImage { width: shape.columns as u32, height: shape.rows as u32, grey, note })
     })
 }
 
-/// Elements that are read here and hidden from the decoder, which refuses a picture for a flaw in any of them.
-const READ_HERE: [Tag; 9] = [
-    tags::NUMBER_OF_FRAMES,
-    tags::RESCALE_SLOPE,
-    tags::RESCALE_INTERCEPT,
-    tags::WINDOW_CENTER,
-    tags::WINDOW_WIDTH,
-    tags::VOILUT_FUNCTION,
-    tags::VOILUT_SEQUENCE,
-    tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE,
-    tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE,
-];
-
-/// The `bits_stored` bits of each sample, without their sign.
-fn codes(object: &DefaultDicomObject, shape: &Shape, coding: Coding) -> Result<Vec<u16>> {
-    let decoded = object
+/// All allocated bits of each sample.
+fn samples(object: &DefaultDicomObject, pixel_data: InMemElement, shape: &Shape) -> Result<Vec<u16>> {
+    let element = |tag, value: usize| DataElement::new(tag, VR::US, PrimitiveValue::from(value as u16));
+    // The decoder gets what it needs, and no flaws of the rest.
+    let picture = InMemDicomObject::from_element_iter([
+        element(tags::SAMPLES_PER_PIXEL, 1),
+        DataElement::new(tags::PHOTOMETRIC_INTERPRETATION, VR::CS, PrimitiveValue::from("MONOCHROME2")),
+        element(tags::ROWS, shape.rows),
+        element(tags::COLUMNS, shape.columns),
+        element(tags::BITS_ALLOCATED, shape.bits_allocated.into()),
+        element(tags::BITS_STORED, shape.bits_stored.into()),
+        element(tags::HIGH_BIT, shape.high_bit.into()),
+        element(tags::PIXEL_REPRESENTATION, shape.signed.into()),
+        pixel_data,
+    ])
+    .with_exact_meta(object.meta().clone());
+    let decoded = picture
         .decode_pixel_data()
         .map_err(|error| anyhow!("its pixel data cannot be decoded ({})", innermost(&error)))?;
-    let data = decoded.data();
-    let bytes = usize::from(shape.bits_allocated / 8);
+    let (data, bytes) = (decoded.data(), usize::from(shape.bits_allocated / 8));
     let need = shape.pixels() * bytes;
-    // Some writers pad to a block; a whole row more is another picture than the one that is claimed.
-    if data.len() < need || data.len() >= need + (shape.columns * bytes).max(2) {
+    // Some writers pad to a block; a whole row more, of a picture, is another picture than the one that is claimed.
+    let more = data.get(need..).unwrap_or_default();
+    if data.len() < need || (more.len() >= (shape.columns * bytes).max(2) && more.iter().any(|byte| *byte != more[0])) {
         bail!("its pixel data are {} bytes, where {}×{} pixels need {need}", data.len(), shape.columns, shape.rows);
     }
-    // Overlays of old files lie above or below the stored bits; a codec's samples have none.
-    let shift = if coding == Coding::Native { shape.high_bit + 1 - shape.bits_stored } else { 0 };
-    let mask = u16::MAX >> (16 - shape.bits_stored);
-    let code = |sample: u16| (sample >> shift) & mask;
     Ok(match bytes {
-        1 => data[..need].iter().map(|&v| code(u16::from(v))).collect(),
-        _ => data[..need].chunks_exact(2).map(|v| code(u16::from_le_bytes([v[0], v[1]]))).collect(),
+        1 => data[..need].iter().map(|&v| u16::from(v)).collect(),
+        _ => data[..need].chunks_exact(2).map(|v| u16::from_le_bytes([v[0], v[1]])).collect(),
     })
 }
 
 fn open(path: &Path, extent: Extent) -> Result<DefaultDicomObject> {
-    scan::check(path, extent)?;
-    let options = OpenFileOptions::new();
-    let options = if extent == Extent::Header { options.read_until(PIXEL_GROUP) } else { options };
-    options.open_file(path).map_err(|error| anyhow!("it is damaged ({})", innermost(&error)))
+    let bytes = scan::clean(path, extent)?;
+    OpenFileOptions::new()
+        .read_preamble(ReadPreamble::Never)
+        .from_reader(&bytes[..])
+        .map_err(|error| anyhow!("it is damaged ({})", innermost(&error)))
 }
 
 /// The cause behind a library's chain of general statements.
@@ -164,17 +155,34 @@ fn innermost(error: &dyn std::error::Error) -> String {
     error.to_string()
 }
 
-/// Completed years of an Age String: `058Y`, `018M`, `020W`, `010D`; years if the unit is missing.
+/// `M`, `F` or `O` of a word for it.
+pub fn sex(text: &str) -> Option<String> {
+    let letter = match text.trim().to_lowercase().as_str() {
+        "m" | "male" | "man" | "boy" => "M",
+        "f" | "female" | "woman" | "girl" => "F",
+        "o" | "other" => "O",
+        _ => return None,
+    };
+    Some(letter.to_owned())
+}
+
+/// Completed years of an Age String: `058Y`, `018M`, `020W`, `010D`; years if the unit is missing, also as `58.0`. None if
+/// they are more than anybody's.
 pub fn years(age: &str) -> Option<u32> {
+    let age = age.trim();
     let digits = age.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let number: u32 = digits.parse().ok().filter(|&n| n < 1000)?;
-    match age[digits.len()..].to_ascii_uppercase().as_str() {
-        "" | "Y" => Some(number),
-        "M" => Some(number / 12),
-        "W" => Some(number * 7 / 365),
-        "D" => Some(number / 365),
-        _ => None,
-    }
+    let whole = digits
+        .split_once('.')
+        .map_or(digits, |(whole, part)| if part.trim_matches('0').is_empty() { whole } else { digits });
+    let number: u32 = whole.parse().ok().filter(|&n| n < 1000)?;
+    let years = match age[digits.len()..].to_ascii_uppercase().as_str() {
+        "" | "Y" => number,
+        "M" => number / 12,
+        "W" => number * 7 / 365,
+        "D" => number / 365,
+        _ => return None,
+    };
+    Some(years).filter(|&years| years <= 120)
 }
 
 /// Completed years between the dates of birth and study.
@@ -193,11 +201,11 @@ thread_local! {
     static IS_GUARDED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs `read`, and puts the file's name on its errors.
+/// Runs `read`, and makes an error of a panic in it, which prints nothing itself.
 ///
-/// The decoders index by what a file claims (an RLE header that is cut short, a codestream of another size), so a hostile
-/// file can make them panic. That becomes an error of this file, too, and prints nothing itself.
-fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T>) -> Result<T> {
+/// Decoders index by what a file claims (an RLE header that is cut short, a codestream of another size), so a hostile file
+/// can make them panic. That becomes an error of this file, too.
+pub fn guarded<T>(read: impl FnOnce() -> Result<T>) -> Result<T> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let usual = std::panic::take_hook();
@@ -210,7 +218,12 @@ fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T>) -> Result<T> {
     let outer = IS_GUARDED.replace(true);
     let result = catch_unwind(AssertUnwindSafe(read));
     IS_GUARDED.set(outer);
-    result.unwrap_or_else(|_| Err(anyhow!("it is damaged: its decoder failed"))).with_context(|| {
+    result.unwrap_or_else(|_| Err(anyhow!("it is damaged: its decoder failed")))
+}
+
+/// Runs `read`, and puts the file's name on its errors.
+fn named<T>(path: &Path, read: impl FnOnce() -> Result<T>) -> Result<T> {
+    guarded(read).with_context(|| {
         format!("cannot read {} (grey DICOM radiographs of one frame, up to 16 bits, are accepted)", path.display())
     })
 }

@@ -1,18 +1,25 @@
 //! Images: where they come from, which of them are used, and how they are prepared.
 //!
-//! A file uses only those above it in this list: `source`, `augment`, `dicom`, `decode`, `phantom`, `dataset`, `entries`,
-//! `select`, `cache`, `problems`.
+//! A file uses only those above it in this list: `source`, `augment`, `remarks`, `table`, `content`, `dicom`, `jpeg`,
+//! `decode`, `phantom`, `dataset`, `entry`, `folder`, `listed`, `entries`, `select`, `cache`, `problems`.
 
 mod augment;
 mod cache;
+mod content;
 mod dataset;
 mod decode;
 mod dicom;
 mod entries;
+mod entry;
+mod folder;
+mod jpeg;
+mod listed;
 mod phantom;
 mod problems;
+mod remarks;
 mod select;
 mod source;
+mod table;
 
 use std::path::Path;
 
@@ -23,8 +30,9 @@ use crate::base::interrupt::Interrupt;
 pub use augment::AugmentSettings;
 use cache::Prepared;
 pub use dataset::Dataset;
-use entries::{Entry, Part};
+use entry::{Entry, Part};
 pub use problems::Problems;
+use remarks::Remarks;
 pub use source::{ChoiceArgs, DataArgs, DropDuplicates, SourceSettings};
 
 /// Phantoms to train on and to validate on, where no data are given.
@@ -59,7 +67,7 @@ pub fn load(
     let Some(path) = &settings.path else { return Ok(phantoms(settings, seed, height, width)) };
     let mut source = select::choose(entries::list(path, settings)?, settings)?;
     let (class_names, labels) = select::classes(&mut source, path, settings)?;
-    source.remarks.iter().for_each(|remark| eprintln!("data: {remark}"));
+    let mut remarks = std::mem::take(&mut source.remarks);
     let mut train = Labelled::new(source.all, labels);
     let (mut validation, how) = match &settings.validation {
         Some(path) => {
@@ -69,10 +77,15 @@ pub fn load(
                 names == class_names,
                 "the training images have the classes {class_names:?}, and the validation images {names:?}"
             );
-            (Labelled::new(other.all, labels), "from their own folder".to_owned())
+            other.remarks.print();
+            let other = Labelled::new(other.all, labels).without(&[Part::Test]);
+            train = train.without(&[Part::Validation, Part::Test]);
+            select::compare(&train.entries, &other.entries, &mut remarks);
+            (other, "from their own folder".to_owned())
         }
         None => {
-            let (parts, how) = select::split(&train.entries, settings, settings.split_seed.unwrap_or(seed));
+            let (parts, how) =
+                select::split(&train.entries, settings, settings.split_seed.unwrap_or(seed), &mut remarks);
             let validation = train.only(&parts, Part::Validation);
             let tested = parts.iter().filter(|part| **part == Part::Test).count();
             if tested > 0 {
@@ -82,6 +95,7 @@ pub fn load(
             (validation, how)
         }
     };
+    remarks.print();
     ensure!(
         !train.entries.is_empty() && !validation.entries.is_empty(),
         "{} gives {} training and {} validation images, too few: pass --validation PATH or another \
@@ -154,6 +168,7 @@ pub fn read_with_sizes(
     let unlabelled = class_names.is_empty() || settings.labels == source::Labels::None;
     let (names, labels) =
         if unlabelled { (class_names.to_vec(), Vec::new()) } else { select::classes(&mut source, path, &settings)? };
+    source.remarks.print();
     ensure!(names == class_names, "the folder's classes are {names:?}, and the weights' are {class_names:?}");
     let all = Labelled::new(source.all, labels);
     let (data, prepared) = all.read(&settings, height, width, &Interrupt::default())?;
@@ -168,7 +183,7 @@ pub fn check(path: &Path) -> Result<()> {
 
 /// Width and height of the first image of a folder.
 pub fn first_size(folder: &Path) -> Result<[u32; 2]> {
-    let files = entries::image_files(folder)?;
+    let files = folder::image_files(folder, true, &mut Remarks::default())?;
     let first = files.first().context("there is no image")?;
     decode::size(first)
 }
@@ -187,6 +202,14 @@ fn phantoms(settings: &SourceSettings, seed: u64, height: usize, width: usize) -
         description: "procedurally drawn thorax phantoms, not X-rays".to_owned(),
         problems: Problems::default(),
     }
+}
+
+/// `cannot read a.dcm: it has 3 frames: one is accepted` → `it has … frames`: what many files have in common.
+fn kind_of(why: &str) -> String {
+    let reason = why.split_once(": ").map_or(why, |(_, reason)| reason);
+    let reason = reason.split_once(": ").map_or(reason, |(reason, _)| reason);
+    let words = reason.split(' ').map(|word| if word.starts_with(|c: char| c.is_ascii_digit()) { "…" } else { word });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// Images with their labels, if there are classes.
@@ -208,6 +231,18 @@ impl Labelled {
         }
     }
 
+    /// Leaves alone what the source itself keeps for these parts, and says so.
+    fn without(self, alone: &[Part]) -> Self {
+        let part = |entry: &Entry| entry.part.filter(|part| alone.contains(part)).unwrap_or(Part::Train);
+        let parts: Vec<Part> = self.entries.iter().map(part).collect();
+        let count = parts.iter().filter(|part| **part != Part::Train).count();
+        if count > 0 {
+            let of = parts.len();
+            eprintln!("data: {count} images that the data keep for validation or test are left alone, of {of} images");
+        }
+        self.only(&parts, Part::Train)
+    }
+
     fn truncate(&mut self, max: usize) {
         self.entries.truncate(max);
         self.labels.truncate(max);
@@ -215,7 +250,7 @@ impl Labelled {
 
     /// `12 (of 10 patients)`.
     fn count(&self) -> String {
-        match select::patients(self.entries.iter()) {
+        match select::patients(&self.entries) {
             Some(patients) => format!("{} (of {patients} patients)", self.entries.len()),
             None => self.entries.len().to_string(),
         }
@@ -232,6 +267,13 @@ impl Labelled {
         let (mut data, prepared) = cache::prepare(&self.entries, settings, height, width, interrupt)?;
         if data.skipped > 0 {
             eprintln!("data: {} of {} files are unreadable and were left out", data.skipped, self.entries.len());
+            let mut reasons = Remarks::default();
+            for (entry, prepared) in self.entries.iter().zip(&prepared) {
+                if let Err(why) = prepared {
+                    reasons.add(&format!("of them because {}", kind_of(why)), &entry.name);
+                }
+            }
+            reasons.print();
         }
         if !self.labels.is_empty() {
             let kept = prepared.iter().zip(&self.labels).filter(|(prepared, _)| prepared.is_ok());

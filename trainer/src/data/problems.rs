@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use super::cache::Prepared;
 use super::dataset::Dataset;
 use super::decode::Original;
+use super::remarks::Note;
 use crate::base::files;
 
 /// A kind of problem, in the order of the table.
@@ -33,6 +34,14 @@ pub enum Kind {
     Colour,
     /// Its border is brighter than its middle: it may be inverted.
     Inverted,
+    /// A 16-bit file of few bits.
+    FewBits,
+    /// DICOM samples larger than claimed.
+    MoreBits,
+    /// Its own window shows nothing of it.
+    NoWindow,
+    /// Its last rows repeat each other.
+    Repeats,
 }
 
 impl Kind {
@@ -47,6 +56,10 @@ impl Kind {
             Self::Blank => "blank",
             Self::Colour => "in colour",
             Self::Inverted => "bright border: inverted?",
+            Self::FewBits => "dark: 16 bits, few used",
+            Self::MoreBits => "more bits than it claims",
+            Self::NoWindow => "its window shows nothing",
+            Self::Repeats => "repeats at its end: damaged?",
         }
     }
 }
@@ -86,7 +99,7 @@ pub fn find(data: &Dataset, names: &[String], prepared: &[Prepared], train: usiz
     let (mut all, mut readable) = (Vec::new(), 0..data.len());
     for (name, prepared) in names.iter().zip(prepared) {
         let mut add = |kind, detail: String| all.push(Problem { kind, name: name.clone(), detail });
-        let (Original { size: [w, h], colour }, image) = match prepared {
+        let (Original { size: [w, h], colour, note }, image) = match prepared {
             Ok(original) => (original, readable.next().map_or(&[][..], |i| data.image(i))),
             Err(why) => {
                 add(Kind::Unreadable, why.clone());
@@ -102,6 +115,16 @@ pub fn find(data: &Dataset, names: &[String], prepared: &[Prepared], train: usiz
         }
         if *colour {
             add(Kind::Colour, String::new());
+        }
+        match note {
+            Some(Note::FewBits(largest)) => {
+                let bits = (16 - largest.leading_zeros()).next_multiple_of(2).max(8);
+                add(Kind::FewBits, format!("largest value {largest}; --png-bits {bits} stretches it"));
+            }
+            Some(Note::MoreBits(bits)) => add(Kind::MoreBits, format!("{bits} bits are shown")),
+            Some(Note::NoWindow) => add(Kind::NoWindow, "its own range is shown".to_owned()),
+            Some(Note::Repeats) => add(Kind::Repeats, String::new()),
+            None => {}
         }
         let (low, high) = (percentile(image, 0.02), percentile(image, 0.98));
         if high - low < 8 {
@@ -141,7 +164,7 @@ impl Problems {
             let detail = if first.detail.is_empty() { String::new() } else { format!(" ({})", first.detail) };
             let more = if of.len() > 1 { ", …" } else { "" };
             // Formatting into a string cannot fail.
-            let _ = writeln!(text, "  {:>6}  {name:<27} {}{detail}{more}", of.len(), first.name);
+            let _ = writeln!(text, "  {:>6}  {name:<28} {}{detail}{more}", of.len(), first.name);
         }
         Some(format!("of {} images:\n{}", self.images, text.trim_end()))
     }
@@ -301,7 +324,7 @@ mod tests {
         let side = 64;
         let names: Vec<String> = (0..images.len()).map(|i| format!("{i}")).collect();
         let prepared: Vec<_> = (0..images.len())
-            .map(|row| Ok(Original { size: if row == 5 { [300, 64] } else { [64, 64] }, colour: false }))
+            .map(|row| Ok(Original { size: if row == 5 { [300, 64] } else { [64, 64] }, colour: false, note: None }))
             .collect();
         let data = Dataset::from_images(side, side, images.concat(), names.clone()).expect("images");
         find(&data, &names, &prepared, train)

@@ -1,12 +1,15 @@
 //! Chooses among the images of a source, gives them classes, and splits them by patient.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path};
 
 use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use sha2::{Digest, Sha256};
 
-use super::entries::{Entries, Entry, Part, count};
+use super::dicom;
+use super::entries::{Entries, count};
+use super::entry::{Entry, Part, part_folder};
+use super::remarks::Remarks;
 use super::source::{Labels, Layout, SourceSettings};
 
 /// Keeps the images that the settings ask for.
@@ -24,7 +27,8 @@ pub fn choose(mut entries: Entries, settings: &SourceSettings) -> Result<Entries
     let all = &entries.all;
     accept("finding", &settings.findings, all.iter().flat_map(|e| &e.findings).collect())?;
     accept("view", &settings.views, all.iter().filter_map(|e| e.view.as_ref()).collect())?;
-    accept("sex", settings.sex.as_slice(), all.iter().filter_map(|e| e.sex.as_ref()).collect())?;
+    let sex = settings.sex.as_ref().map(|sex| dicom::sex(sex).unwrap_or_else(|| sex.clone()));
+    accept("sex", sex.as_slice(), all.iter().filter_map(|e| e.sex.as_ref()).collect())?;
     if settings.min_age.or(settings.max_age).is_some() && all.iter().all(|e| e.age.is_none()) {
         return Err(unknown("age", &entries));
     }
@@ -34,8 +38,7 @@ pub fn choose(mut entries: Entries, settings: &SourceSettings) -> Result<Entries
             || (entry.findings.iter().any(|finding| one_of(&settings.findings, finding))
                 && (!settings.only_findings || entry.findings.iter().all(|f| one_of(&settings.findings, f))));
         let view = settings.views.is_empty() || entry.view.as_ref().is_some_and(|view| one_of(&settings.views, view));
-        let sex =
-            settings.sex.as_ref().is_none_or(|sex| entry.sex.as_ref().is_some_and(|s| s.eq_ignore_ascii_case(sex)));
+        let sex = sex.is_none() || entry.sex == sex;
         let age = match (settings.min_age, settings.max_age) {
             (None, None) => true,
             (min, max) => entry.age.is_some_and(|age| min.is_none_or(|m| age >= m) && max.is_none_or(|m| age <= m)),
@@ -47,7 +50,7 @@ pub fn choose(mut entries: Entries, settings: &SourceSettings) -> Result<Entries
     if entries.all.is_empty() {
         bail!("none of the {before} images matches the options that choose images");
     }
-    entries.remarks.push(format!("{} of {before} images were chosen, the others left out", entries.all.len()));
+    entries.remarks.say(format!("{} of {before} images were chosen, the others left out", entries.all.len()));
     Ok(entries)
 }
 
@@ -89,23 +92,22 @@ pub fn classes(entries: &mut Entries, root: &Path, settings: &SourceSettings) ->
             let wanted = |finding: &String| {
                 settings.findings.is_empty() || settings.findings.iter().any(|f| f.eq_ignore_ascii_case(finding))
             };
-            let before = entries.all.len();
             let mut kept = Vec::new();
-            entries.all.retain(|entry| {
+            let Entries { all, remarks, .. } = entries;
+            all.retain(|entry| {
                 let mut of = entry.findings.iter().filter(|finding| wanted(finding));
                 let one = match (of.next(), of.next()) {
                     (Some(finding), None) => Some(finding.clone()),
                     _ => None,
                 };
                 let keep = one.is_some();
+                if !keep {
+                    remarks.add("images have no single class, and are left out", &entry.name);
+                }
                 kept.extend(one);
                 keep
             });
             ensure!(!kept.is_empty(), "--labels finding: no image has exactly one finding or label");
-            if kept.len() < before {
-                let left_out = before - kept.len();
-                entries.remarks.push(format!("{left_out} of {before} images have no single class and were left out"));
-            }
             kept
         }
     };
@@ -123,53 +125,80 @@ pub fn in_folders(entries: &Entries, root: &Path, class_names: &[String]) -> boo
 /// The sub-folder of an image: the first below the source, or below its train, val or test folder.
 fn class_folder(entry: &Entry, root: &Path) -> Result<String> {
     let relative = entry.path.strip_prefix(root).unwrap_or(&entry.path);
-    let mut folders: Vec<String> = relative
-        .parent()
-        .unwrap_or(Path::new(""))
-        .components()
-        .filter_map(|component| match component {
-            Component::Normal(name) => Some(name.to_string_lossy().into_owned()),
-            _ => None,
-        })
-        .collect();
-    if entry.part.is_some() && folders.len() > 1 {
-        folders.remove(0);
-    }
-    folders.into_iter().next().with_context(|| {
+    let folders = relative.components().filter_map(|component| match component {
+        Component::Normal(name) => Some(name.to_string_lossy()),
+        _ => None,
+    });
+    let path = folders.collect::<Vec<_>>().join("/");
+    let below = if entry.part.is_some() { part_folder(&path).map(|(_, below)| below) } else { None };
+    // An image may lie in a folder for its part alone, which is its class, too.
+    let folder = below.unwrap_or(&path).split_once('/').or_else(|| path.split_once('/')).map(|(folder, _)| folder);
+    folder.map(str::to_owned).with_context(|| {
         format!("{} lies in no sub-folder of {}, so it has no class", entry.path.display(), root.display())
     })
 }
 
 /// The part of the data that each image belongs to, and how that was decided.
-pub fn split(entries: &[Entry], settings: &SourceSettings, seed: u64) -> (Vec<Part>, String) {
-    let fraction = settings.validation_fraction;
-    let by_patient = |entry: &Entry| {
-        if entry.patient.as_ref().is_some_and(|patient| position(patient, seed) < fraction) {
-            Part::Validation
-        } else {
-            Part::Train
-        }
+pub fn split(entries: &[Entry], settings: &SourceSettings, seed: u64, remarks: &mut Remarks) -> (Vec<Part>, String) {
+    let given = |part: Part| entries.iter().any(|entry| entry.part == Some(part));
+    let mut parts: Vec<Part> = entries.iter().map(|entry| entry.part.unwrap_or(Part::Train)).collect();
+    let how = if given(Part::Validation) {
+        "as the data say".to_owned()
+    } else {
+        let ours: Vec<usize> = (0..parts.len()).filter(|&i| parts[i] == Part::Train).collect();
+        let (held_out, how) = hold_out(&ours.iter().map(|&i| &entries[i]).collect::<Vec<_>>(), settings, seed);
+        held_out.into_iter().for_each(|i| parts[ours[i]] = Part::Validation);
+        if given(Part::Test) { format!("test images as the data say, the rest {how}") } else { how }
     };
-    let patients = entries.iter().all(|entry| entry.patient.is_some());
-    let parts = entries.iter().any(|entry| entry.part.is_some());
-    if parts {
-        let has_validation = entries.iter().any(|entry| entry.part == Some(Part::Validation));
-        let part = |entry: &Entry| match entry.part {
-            Some(Part::Train) | None if !has_validation && patients => by_patient(entry),
-            Some(part) => part,
-            None => Part::Train,
+    let mut of: BTreeMap<&str, BTreeSet<Part>> = BTreeMap::new();
+    for (entry, &part) in entries.iter().zip(&parts) {
+        if let Some(patient) = &entry.patient {
+            of.entry(patient).or_default().insert(part);
+        }
+    }
+    if of.len() > 1 {
+        let shared = of.iter().filter(|(_, parts)| parts.len() > 1);
+        shared.for_each(|(patient, _)| {
+            remarks.add("patients have images in several of training, validation and test", patient)
+        });
+    }
+    (parts, how)
+}
+
+/// Which images are held out for validation, and how that was decided: whole patients where they are known.
+fn hold_out(entries: &[&Entry], settings: &SourceSettings, seed: u64) -> (Vec<usize>, String) {
+    let fraction = settings.validation_fraction;
+    let known: Vec<&String> = entries.iter().filter_map(|entry| entry.patient.as_ref()).collect();
+    let patients: BTreeSet<&String> = known.iter().copied().collect();
+    if patients.len() < 2 {
+        // Images at regular intervals, where nothing better is known.
+        let every = (1.0 / fraction).round().max(2.0) as usize;
+        let cause = match known.first() {
+            Some(patient) => format!("{} of {} images have the one patient ID {patient}", known.len(), entries.len()),
+            None => "patients are not known".to_owned(),
         };
-        let how = if has_validation { "as the data say" } else { "test images as the data say, the rest by patient" };
-        return (entries.iter().map(part).collect(), how.to_owned());
+        let held_out = (0..entries.len()).filter(|i| i % every == every - 1).collect();
+        return (held_out, format!("one image in {every}: {cause}, so one may be on both sides"));
     }
-    if patients {
-        return (entries.iter().map(by_patient).collect(), "by patient".to_owned());
-    }
-    // Images at regular intervals, where nothing better is known.
-    let every = (1.0 / fraction).round().max(2.0) as usize;
-    let part = |i: usize| if i % every == every - 1 { Part::Validation } else { Part::Train };
-    let how = format!("every {every}th image: patients are not known, so one may be on both sides");
-    ((0..entries.len()).map(part).collect(), how)
+    let places: Vec<f64> =
+        entries.iter().map(|entry| position(entry.patient.as_ref().unwrap_or(&entry.name), seed)).collect();
+    let (lowest, highest) = (places.iter().copied().fold(1.0, f64::min), places.iter().copied().fold(0.0, f64::max));
+    // Of few patients all may lie on one side; then the nearest to the other changes it.
+    let is_held_out = |&i: &usize| (places[i] < fraction || places[i] == lowest) && places[i] != highest;
+    let unknown = entries.len() - known.len();
+    let how = match unknown {
+        0 => "by patient".to_owned(),
+        _ => format!("by patient; the patients of {unknown} images are not known, so one may be on both sides"),
+    };
+    ((0..entries.len()).filter(is_held_out).collect(), how)
+}
+
+/// Names the patients that are in both.
+pub fn compare(train: &[Entry], validation: &[Entry], remarks: &mut Remarks) {
+    let of = |entries: &[Entry]| entries.iter().filter_map(|e| e.patient.clone()).collect::<BTreeSet<_>>();
+    let (train, validation) = (of(train), of(validation));
+    let shared = train.intersection(&validation);
+    shared.for_each(|patient| remarks.add("patients have images in training and in validation", patient));
 }
 
 /// A patient's place in [0, 1). It depends on the patient and the seed alone, so added images move no patient.
@@ -180,13 +209,10 @@ fn position(patient: &str, seed: u64) -> f64 {
     (u64::from_le_bytes(first) >> 11) as f64 / (1u64 << 53) as f64
 }
 
-/// The number of patients, if all are known.
-pub fn patients<'a>(entries: impl Iterator<Item = &'a Entry>) -> Option<usize> {
-    let mut all = BTreeSet::new();
-    for entry in entries {
-        all.insert(entry.patient.as_ref()?);
-    }
-    Some(all.len())
+/// The number of patients that are known, if any are.
+pub fn patients(entries: &[Entry]) -> Option<usize> {
+    let all: BTreeSet<&String> = entries.iter().filter_map(|entry| entry.patient.as_ref()).collect();
+    Some(all.len()).filter(|&count| count > 0)
 }
 
 #[cfg(test)]
@@ -199,11 +225,14 @@ mod tests {
         (0..count).map(entry).collect()
     }
 
+    fn divide(entries: &[Entry], seed: u64) -> (Vec<Part>, String) {
+        split(entries, &SourceSettings::default(), seed, &mut Remarks::default())
+    }
+
     #[test]
     fn no_patient_is_on_both_sides_and_none_moves() {
         let (few, many) = (entries(300), entries(3000));
-        let settings = SourceSettings::default();
-        let (parts, how) = split(&many, &settings, 4);
+        let (parts, how) = divide(&many, 4);
         assert_eq!(how, "by patient");
         let of = |part: Part| -> BTreeSet<_> {
             many.iter().zip(&parts).filter(|(_, p)| **p == part).filter_map(|(e, _)| e.patient.clone()).collect()
@@ -211,8 +240,8 @@ mod tests {
         let (train, validation) = (of(Part::Train), of(Part::Validation));
         assert!(train.is_disjoint(&validation));
         assert!((60..140).contains(&validation.len()), "{} of 1000 patients", validation.len());
-        assert_eq!(split(&few, &settings, 4).0, parts[..300], "added images move no patient");
-        assert_ne!(split(&few, &settings, 5).0, parts[..300], "the seed decides");
+        assert_eq!(divide(&few, 4).0, parts[..300], "added images move no patient");
+        assert_ne!(divide(&few, 5).0, parts[..300], "the seed decides");
     }
 
     #[test]
@@ -222,7 +251,7 @@ mod tests {
             let test = entry.patient.as_ref().is_some_and(|patient| patient.ends_with('7'));
             entry.part = Some(if test { Part::Test } else { Part::Train });
         }
-        let (parts, _) = split(&all, &SourceSettings::default(), 0);
+        let (parts, _) = divide(&all, 0);
         for (entry, part) in all.iter().zip(&parts) {
             assert_eq!(entry.part == Some(Part::Test), *part == Part::Test);
         }
@@ -232,8 +261,41 @@ mod tests {
     #[test]
     fn without_patients_every_tenth_is_held_out_and_said() {
         let all: Vec<Entry> = entries(25).into_iter().map(|e| Entry { patient: None, ..e }).collect();
-        let (parts, how) = split(&all, &SourceSettings::default(), 0);
+        let (parts, how) = divide(&all, 0);
         assert_eq!(parts.iter().filter(|part| **part == Part::Validation).count(), 2);
         assert!(how.contains("not known"));
+    }
+
+    #[test]
+    fn poor_patient_ids_are_divided_as_well_as_can_be() {
+        // One ID for all: by image, and the cause is said.
+        let all: Vec<Entry> = entries(25).into_iter().map(|e| Entry { patient: Some("ANON".into()), ..e }).collect();
+        let (parts, how) = divide(&all, 0);
+        assert_eq!(parts.iter().filter(|part| **part == Part::Validation).count(), 2);
+        assert!(how.contains("25 of 25 images have the one patient ID ANON"), "{how}");
+        // Some unknown: the others stay together and where they were.
+        let mut some = entries(300);
+        let known = divide(&some, 4).0;
+        some[0].patient = None;
+        let (parts, how) = divide(&some, 4);
+        assert_eq!(parts[1..], known[1..]);
+        assert!(how.contains("by patient") && how.contains("1 images are not known"), "{how}");
+        // Two patients, whom chance puts on one side.
+        let two = entries(6);
+        for seed in 0..20 {
+            let (parts, _) = divide(&two, seed);
+            assert!(parts[..3].iter().all(|p| *p == parts[0]) && parts[3..].iter().all(|p| *p == parts[3]));
+            assert_ne!(parts[0], parts[3], "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn patients_on_several_sides_are_named() {
+        let mut all = entries(6);
+        all.iter_mut().zip([Part::Train, Part::Validation]).for_each(|(entry, part)| entry.part = Some(part));
+        let mut remarks = Remarks::default();
+        split(&all, &SourceSettings::default(), 0, &mut remarks);
+        let said = format!("{remarks:?}");
+        assert!(said.contains("several of training") && said.contains("[\"0\"]"), "{said}");
     }
 }

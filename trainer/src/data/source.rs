@@ -38,6 +38,9 @@ pub struct SourceSettings {
     pub max_images: Option<usize>,
     /// Leave unreadable images out instead of stopping at the first.
     pub skip_unreadable: bool,
+    /// Bits that 16-bit PNG files use, if they fit; 16 if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub png_bits: Option<u32>,
     /// Which duplicates are left out.
     pub drop_duplicates: DropDuplicates,
     /// Folder of prepared images; the user's cache folder if absent.
@@ -61,6 +64,7 @@ impl Default for SourceSettings {
             split_seed: Some(0),
             max_images: None,
             skip_unreadable: false,
+            png_bits: None,
             drop_duplicates: DropDuplicates::None,
             cache: None,
         }
@@ -114,6 +118,9 @@ impl SourceSettings {
             "--validation-fraction is {}: a number between 0 and 1 is accepted",
             self.validation_fraction
         );
+        if let Some(bits) = self.png_bits {
+            ensure!((8..=16).contains(&bits), "--png-bits is {bits}: 8 to 16 is accepted");
+        }
         if let (Some(min), Some(max)) = (self.min_age, self.max_age) {
             ensure!(min <= max, "--min-age is {min} and --max-age is {max}: the minimum must not be above the maximum");
         }
@@ -189,6 +196,9 @@ pub struct ChoiceArgs {
     /// Leave out and count unreadable images instead of stopping at the first
     #[arg(long)]
     pub skip_unreadable: bool,
+    /// Bits of 16-bit PNG files that are dark because they use fewer, such as 12; they are stretched to white [default: 16]
+    #[arg(long, value_name = "BITS")]
+    pub png_bits: Option<u32>,
     /// Which duplicates to leave out [default: none; they are reported]
     #[arg(long, value_enum)]
     pub drop_duplicates: Option<DropDuplicates>,
@@ -252,6 +262,7 @@ impl ChoiceArgs {
         fill(&mut settings.min_age, &self.min_age);
         fill(&mut settings.max_age, &self.max_age);
         fill(&mut settings.cache, &self.cache);
+        fill(&mut settings.png_bits, &self.png_bits);
         for (field, option) in [(&mut settings.findings, &self.finding), (&mut settings.views, &self.view)] {
             if !option.is_empty() {
                 field.clone_from(option);

@@ -43,14 +43,14 @@ impl Scene {
         let (data, prepared) = self.prepare(&self.entries(count), false).expect("images");
         assert_eq!((data.len(), prepared.len()), (count, count));
         for i in 0..count {
-            let decoded = decode(&self.image(i), SIDE, SIDE).expect("an image");
+            let decoded = decode(&self.image(i), SIDE, SIDE, 16).expect("an image");
             assert_eq!(data.image(i), decoded.pixels, "image {i}");
         }
     }
 
     /// The store's files and how many images each holds.
     fn files(&self) -> Vec<(PathBuf, usize)> {
-        let store = Store { folder: self.store(), height: SIDE, width: SIDE };
+        let store = Store { folder: self.store(), height: SIDE, width: SIDE, bits: 16 };
         let rows = |path: &Path| table(&fs::read(path).expect("a file"), SIDE * SIDE).map_or(0, |table| table.len());
         store.files("", ".images").expect("a folder").into_iter().map(|path| (path.clone(), rows(&path))).collect()
     }
@@ -74,7 +74,7 @@ fn one_more_image_adds_only_itself() {
     let mut entries = scene.entries(6);
     entries.reverse();
     let (data, _) = scene.prepare(&entries, false).expect("images");
-    assert_eq!(data.image(0), decode(&scene.image(5), SIDE, SIDE).expect("an image").pixels);
+    assert_eq!(data.image(0), decode(&scene.image(5), SIDE, SIDE, 16).expect("an image").pixels);
     assert_eq!(scene.counts(), [1, 5]);
     // A changed image is prepared again, alone.
     image::GrayImage::from_pixel(20, 20, image::Luma([9])).save(scene.image(2)).expect("an image");
@@ -163,10 +163,32 @@ fn what_is_unused_for_long_is_removed() {
     let entries = scene.entries(4);
     scene.prepare(&[entries[0].clone(), entries[3].clone()], false).expect("images");
     assert_eq!(scene.counts(), [1, 2]);
-    let third = key(&scene.image(2)).expect("a key");
-    let (store, mut found) = (Store { folder: scene.store(), height: SIDE, width: SIDE }, Found::default());
+    let third = key(&scene.image(2), 16).expect("a key");
+    let (store, mut found) = (Store { folder: scene.store(), height: SIDE, width: SIDE, bits: 16 }, Found::default());
     store.find(&HashSet::from([third.as_str()]), &mut found).expect("a store");
     assert!(found.rows.is_empty(), "the third is gone");
+}
+
+#[test]
+fn a_file_system_without_locks_is_used_without() {
+    let scene = Scene::new(1);
+    scene.check(1);
+    let store = Store { folder: scene.store(), height: SIDE, width: SIDE, bits: 16 };
+    let none = |_: &File| Err(TryLockError::Error(ErrorKind::Unsupported.into()));
+    assert!(store.lock(none).expect("no trouble").is_none());
+    assert!(store.lock(File::try_lock).expect("no trouble").is_some());
+}
+
+#[test]
+fn half_written_files_of_other_sizes_go_after_a_day() {
+    let scene = Scene::new(2);
+    scene.check(1);
+    let [old, new] = ["old", "new"].map(|name| scene.store().join(format!("{PARTIAL}99x99-{name}")));
+    [&old, &new].into_iter().for_each(|path| fs::write(path, "half").expect("a file"));
+    let file = OpenOptions::new().write(true).open(&old).expect("a file");
+    file.set_modified(SystemTime::now() - 2 * DAY).expect("a time");
+    scene.check(2);
+    assert!(!old.exists() && new.exists(), "another run may be writing the new one");
 }
 
 #[cfg(unix)]

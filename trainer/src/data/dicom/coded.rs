@@ -2,9 +2,8 @@
 //! header, or a decoder would reserve memory for, or write past, another picture.
 
 use anyhow::{Result, bail, ensure};
-use dicom_core::DataElement;
-use dicom_dictionary_std::tags;
-use dicom_object::DefaultDicomObject;
+use dicom_dictionary_std::uids;
+use dicom_object::mem::InMemElement;
 
 use super::shape::Shape;
 
@@ -24,6 +23,8 @@ pub(super) enum Coding {
 /// A codestream's own header.
 #[derive(Debug, PartialEq, Eq)]
 struct Frame {
+    /// Of a JPEG's coding process.
+    marker: u8,
     width: u32,
     height: u32,
     components: u16,
@@ -55,12 +56,11 @@ impl Coding {
     ///
     /// # Errors
     /// They differ, or there is no codestream.
-    pub(super) fn check(self, object: &DefaultDicomObject, shape: &Shape) -> Result<()> {
-        let fragments = object.get(tags::PIXEL_DATA).and_then(DataElement::fragments);
+    pub(super) fn check(self, pixel_data: &InMemElement, shape: &Shape) -> Result<()> {
         if self == Self::Native {
             return Ok(());
         }
-        let stream = fragments.unwrap_or_default().concat();
+        let stream = pixel_data.fragments().unwrap_or_default().concat();
         let frame = match self {
             Self::Native => None,
             Self::Rle => {
@@ -73,7 +73,7 @@ impl Coding {
             Self::Jpeg2000 => jpeg2000_frame(&stream),
         };
         let Some(frame) = frame else { bail!("its compressed picture has no readable header") };
-        let Frame { width, height, components, bits } = frame;
+        let Frame { width, height, components, bits, .. } = frame;
         if (width as usize, height as usize) != (shape.columns, shape.rows) {
             bail!(
                 "its compressed picture is {width}×{height} pixels, where the file claims {}×{}",
@@ -89,6 +89,24 @@ impl Coding {
     }
 }
 
+/// The transfer syntax of fragments that start somewhere in these bytes, where the file gives none: the first codestream's.
+pub(super) fn syntax(fragments: &[u8]) -> Option<&'static str> {
+    let start = |bytes: &[u8]| fragments.windows(bytes.len()).position(|window| window == bytes);
+    if start(&[0xff, 0x4f, 0xff, 0x51]).is_some() {
+        return Some(uids::JPEG2000);
+    }
+    let Some(jpeg) = start(&[0xff, 0xd8, 0xff]) else {
+        // The number of segments, and the place of the first.
+        let is_rle = |w: &[u8]| matches!(w, [1..=15, 0, 0, 0, 64, 0, 0, 0]);
+        return fragments.windows(8).any(is_rle).then_some(uids::RLE_LOSSLESS);
+    };
+    Some(match jpeg_frame(&fragments[jpeg..])?.marker {
+        0xc3 => uids::JPEG_LOSSLESS,
+        0xc0 => uids::JPEG_BASELINE8_BIT,
+        _ => uids::JPEG_EXTENDED12_BIT,
+    })
+}
+
 /// The frame header (SOF) of ITU-T T.81, B.2.2.
 fn jpeg_frame(stream: &[u8]) -> Option<Frame> {
     let mut rest = stream.strip_prefix(&[0xff, 0xd8])?;
@@ -101,7 +119,7 @@ fn jpeg_frame(stream: &[u8]) -> Option<Frame> {
         if is_frame {
             let [_, _, bits, h1, h0, w1, w0, components] = *segment.first_chunk::<8>()?;
             let (height, width) = (u16::from_be_bytes([h1, h0]).into(), u16::from_be_bytes([w1, w0]).into());
-            return Some(Frame { width, height, components: components.into(), bits });
+            return Some(Frame { marker, width, height, components: components.into(), bits });
         }
         rest = &rest[segment.len().max(2)..];
     }
@@ -116,5 +134,5 @@ fn jpeg2000_frame(stream: &[u8]) -> Option<Frame> {
     let components = u16::from_be_bytes([siz[36], *stream.get(start + 41)?]);
     // The first component's depth less one, its sign bit apart, then its subsampling, which grey has none of.
     let [depth, dx, dy] = *stream.get(start + 42..)?.first_chunk::<3>()?;
-    (dx == 1 && dy == 1).then_some(Frame { width, height, components, bits: (depth & 0x7f) + 1 })
+    (dx == 1 && dy == 1).then_some(Frame { marker: 0, width, height, components, bits: (depth & 0x7f) + 1 })
 }

@@ -2,10 +2,12 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use dicom_core::Tag;
+use dicom_core::header::Header;
 use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
 use dicom_object::mem::InMemElement;
 
+use super::super::remarks::Note;
 use super::shape::{Shape, text};
 
 /// A table of the file: entries for the values from `first` on, and the ends beyond.
@@ -41,38 +43,62 @@ enum Voi {
     },
 }
 
-/// The grey value (0..=65535) of each possible code; `codes` are the picture's.
+/// The least difference of shades that is a picture: a window that shows less lies beside the values.
+const LEAST_SPREAD: f64 = 1.0 / 8.0;
+
+/// The grey value (0..=65535) of each sample that the picture has, and what is odd; `samples` are all of them.
 ///
 /// # Errors
-/// A table of the file is damaged, or its rescale slope is 0 or not a number.
-pub(super) fn table(header: &InMemDicomObject, shape: &Shape, codes: &[u16]) -> Result<Vec<u16>> {
-    let count = 1_usize << shape.bits_stored;
-    let values = modality(header, shape, count)?;
+/// A table of the file is damaged.
+pub(super) fn table(header: &InMemDicomObject, shape: &Shape, samples: &[u16]) -> Result<(Vec<u16>, Option<Note>)> {
+    let mut counts = vec![0_u32; 1 << shape.bits_allocated];
+    samples.iter().for_each(|&sample| counts[usize::from(sample)] += 1);
     let is_padding = padding(header, shape);
-    let mut is_used = vec![false; count];
-    codes.iter().for_each(|&code| is_used[usize::from(code)] = true);
-    let voi = match voi(header, shape)? {
-        Some(voi) => voi,
-        None => {
-            let shown = (0..count).filter(|&code| is_used[code] && !is_padding(stored(code, shape)));
-            let (low, high) = shown.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), code| {
-                (low.min(values[code]), high.max(values[code]))
-            });
-            Voi::Range { low, high }
-        }
-    };
+    let shown = || (0..=u16::MAX).zip(&counts).filter(|(sample, count)| **count > 0 && !is_padding(*sample));
+    let has_overlay =
+        header.iter().any(|e| e.tag().group() & 0xff00 == 0x6000 && e.to_int::<u16>().is_ok_and(|at| at > 0));
+    let (shape, more_bits) =
+        if has_overlay { (shape.clone(), None) } else { shape.as_used(shown().map(|(sample, _)| sample)) };
+    let value = modality(header, &shape)?;
+    let values: Vec<(f64, u32)> = shown().map(|(sample, count)| (value(sample), *count)).collect();
+    let vois = vois(header, &shape)?;
+    let usable = vois.iter().find(|voi| spread(voi, &values) >= LEAST_SPREAD);
+    let (low, high) =
+        values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &(x, _)| (low.min(x), high.max(x)));
+    let range = Voi::Range { low, high };
+    let voi = usable.unwrap_or(&range);
     // INVERSE goes with MONOCHROME1 in a radiograph (C.8.11.3.1.2) and means the same inversion, not a second one.
     let inverted =
         shape.inverted || text(header, tags::PRESENTATION_LUT_SHAPE).is_some_and(|s| s.eq_ignore_ascii_case("INVERSE"));
-    let grey = |code: usize| {
-        if is_padding(stored(code, shape)) {
+    let grey = |sample: u16| {
+        if is_padding(sample) {
             return 0;
         }
-        let shade = voi.shade(values[code]).clamp(0.0, 1.0);
+        let shade = voi.shade(value(sample)).clamp(0.0, 1.0);
         let shade = if inverted { 1.0 - shade } else { shade };
         (shade * 65535.0).round() as u16
     };
-    Ok((0..count).map(grey).collect())
+    let no_window = usable.is_none() && !vois.is_empty();
+    let note = more_bits.map(Note::MoreBits).or(no_window.then_some(Note::NoWindow));
+    let of_used = |(sample, count): (u16, &u32)| if *count > 0 { grey(sample) } else { 0 };
+    Ok(((0..=u16::MAX).zip(&counts).map(of_used).collect(), note))
+}
+
+/// The difference of shade between the 5 % of pixels that are darkest and the 5 % that are brightest.
+fn spread(voi: &Voi, values: &[(f64, u32)]) -> f64 {
+    let mut shades: Vec<(f64, u32)> = values.iter().map(|&(x, count)| (voi.shade(x).clamp(0.0, 1.0), count)).collect();
+    shades.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let part = shades.iter().map(|(_, count)| u64::from(*count)).sum::<u64>() / 20;
+    percentile(shades.iter().rev(), part) - percentile(shades.iter(), part)
+}
+
+/// The first shade after `part` pixels.
+fn percentile<'a>(shades: impl Iterator<Item = &'a (f64, u32)>, mut part: u64) -> f64 {
+    for &(shade, count) in shades {
+        let Some(rest) = part.checked_sub(count.into()) else { return shade };
+        part = rest;
+    }
+    0.0
 }
 
 impl Voi {
@@ -114,10 +140,11 @@ impl Lut {
             data.iter().take(count).map(|&v| u16::from(v)).collect()
         };
         ensure!(entries.len() == count, "a lookup table has {} of {count} entries", entries.len());
-        let largest = f64::from(entries.iter().copied().max().unwrap_or(0));
-        // Some files understate the depth; none of their entries may be brighter than white.
-        let full = if (1..=16).contains(&bits) { f64::from((1 << bits) - 1) } else { 1.0 };
-        Ok(Self { first: first.into(), entries, full: full.max(largest) })
+        let largest = entries.iter().copied().max().unwrap_or(0).max(1);
+        // Some files overstate the depth by bits that no entry uses, or understate it.
+        let full = if (1..=16).contains(&bits) { ((1_u32 << bits) - 1) as u16 } else { largest };
+        let full = if largest <= full / 2 { largest } else { full.max(largest) };
+        Ok(Self { first: first.into(), entries, full: full.into() })
     }
 
     fn at(&self, x: f64) -> f64 {
@@ -126,56 +153,56 @@ impl Lut {
     }
 }
 
-/// The stored value of a code: two's complement where the file is signed.
-fn stored(code: usize, shape: &Shape) -> i64 {
-    let half = 1 << (shape.bits_stored - 1);
-    let code = code as i64;
-    if shape.signed && code >= half { code - 2 * half } else { code }
-}
-
-/// The value of each code after the Modality LUT, or after slope and intercept.
-fn modality(header: &InMemDicomObject, shape: &Shape, count: usize) -> Result<Vec<f64>> {
-    let values = (0..count).map(|code| stored(code, shape) as f64);
-    if let Some(item) = find(header, tags::MODALITY_LUT_SEQUENCE).and_then(|e| e.items()?.first()) {
-        let lut = Lut::read(item, shape.signed).context("its Modality LUT cannot be used")?;
-        return Ok(values.map(|x| lut.at(x)).collect());
-    }
-    let slope = number(header, tags::RESCALE_SLOPE).unwrap_or(1.0);
+/// The value of a sample after the Modality LUT, or after slope and intercept. A slope of 0 or without a value is ignored.
+fn modality(header: &InMemDicomObject, shape: &Shape) -> Result<impl Fn(u16) -> f64 + use<>> {
+    let item = find(header, tags::MODALITY_LUT_SEQUENCE).and_then(|e| e.items()?.first());
+    let lut = item.map(|item| Lut::read(item, shape.signed).context("its Modality LUT cannot be used")).transpose()?;
+    let slope = number(header, tags::RESCALE_SLOPE).filter(|&slope| slope != 0.0).unwrap_or(1.0);
     let intercept = number(header, tags::RESCALE_INTERCEPT).unwrap_or(0.0);
-    ensure!(slope != 0.0, "its Rescale Slope is 0");
-    Ok(values.map(|x| slope * x + intercept).collect())
-}
-
-/// The file's VOI LUT or else its window, if it has one that the standard allows.
-fn voi(header: &InMemDicomObject, shape: &Shape) -> Result<Option<Voi>> {
-    if let Some(item) = find(header, tags::VOILUT_SEQUENCE).and_then(|e| e.items()?.first()) {
-        let signed = shape.signed || number(header, tags::RESCALE_INTERCEPT).is_some_and(|intercept| intercept < 0.0);
-        return Ok(Some(Voi::Lut(Lut::read(item, signed).context("its VOI LUT cannot be used")?)));
-    }
-    let (Some(center), Some(width)) = (number(header, tags::WINDOW_CENTER), number(header, tags::WINDOW_WIDTH)) else {
-        return Ok(None);
-    };
-    let function = find(header, tags::VOILUT_FUNCTION).and_then(|e| Some(e.to_str().ok()?.trim().to_uppercase()));
-    Ok(match function.as_deref() {
-        Some("SIGMOID") if width > 0.0 => Some(Voi::Sigmoid { center, width }),
-        Some("LINEAR_EXACT") if width > 0.0 => Some(Voi::LinearExact { center, width }),
-        Some("SIGMOID" | "LINEAR_EXACT") => None,
-        _ if width >= 1.0 => Some(Voi::Linear { center, width }),
-        _ => None,
+    let shape = shape.clone();
+    Ok(move |sample| {
+        let x = shape.stored(sample) as f64;
+        lut.as_ref().map_or(slope * x + intercept, |lut| lut.at(x))
     })
 }
 
-/// Whether a stored value is padding outside the picture (C.7.5.1.1.2).
-fn padding(header: &InMemDicomObject, shape: &Shape) -> impl Fn(i64) -> bool + use<> {
-    let value = |tag| -> Option<i64> {
-        let value = header.get(tag)?.to_int::<i64>().ok()?;
-        Some(if shape.signed && value > 0x7fff { value - 0x10000 } else { value })
-    };
+/// The file's VOI LUTs, then its windows, as far as the standard allows them, in order.
+fn vois(header: &InMemDicomObject, shape: &Shape) -> Result<Vec<Voi>> {
+    let signed = shape.signed || number(header, tags::RESCALE_INTERCEPT).is_some_and(|intercept| intercept < 0.0);
+    let items = find(header, tags::VOILUT_SEQUENCE).and_then(|e| e.items()).unwrap_or_default();
+    let luts = items.iter().map(|item| Ok(Voi::Lut(Lut::read(item, signed).context("its VOI LUT cannot be used")?)));
+    let mut vois = luts.collect::<Result<Vec<_>>>()?;
+    let function = find(header, tags::VOILUT_FUNCTION).and_then(|e| Some(e.to_str().ok()?.trim().to_uppercase()));
+    let (centers, widths) = (numbers(header, tags::WINDOW_CENTER), numbers(header, tags::WINDOW_WIDTH));
+    vois.extend(centers.into_iter().zip(widths).filter_map(|(center, width)| {
+        let (center, width) = (center?, width?);
+        match function.as_deref() {
+            Some("SIGMOID") if width > 0.0 => Some(Voi::Sigmoid { center, width }),
+            Some("LINEAR_EXACT") if width > 0.0 => Some(Voi::LinearExact { center, width }),
+            Some("SIGMOID" | "LINEAR_EXACT") => None,
+            _ if width >= 1.0 => Some(Voi::Linear { center, width }),
+            _ => None,
+        }
+    }));
+    Ok(vois)
+}
+
+/// Whether a sample is padding outside the picture (C.7.5.1.1.2): all its bits, or the stored ones, are the value or within
+/// the range. Padding may lie beyond the stored bits, and be written with another sign than the samples.
+fn padding(header: &InMemDicomObject, shape: &Shape) -> impl Fn(u16) -> bool + use<> {
+    let signed = shape.signed;
+    let as_sample = move |value: i64| if signed { i64::from(value as u16 as i16) } else { i64::from(value as u16) };
+    let value = |tag| -> Option<i64> { Some(as_sample(header.get(tag)?.to_int::<i64>().ok()?)) };
     let limits = value(tags::PIXEL_PADDING_VALUE).map(|first| {
         let last = value(tags::PIXEL_PADDING_RANGE_LIMIT).unwrap_or(first);
         first.min(last)..=first.max(last)
     });
-    move |stored| limits.as_ref().is_some_and(|limits| limits.contains(&stored))
+    let shape = shape.clone();
+    move |sample| {
+        limits
+            .as_ref()
+            .is_some_and(|limits| limits.contains(&as_sample(sample.into())) || limits.contains(&shape.stored(sample)))
+    }
 }
 
 /// An element of the data set, or of the groups in which enhanced objects keep those of their frames.
@@ -192,6 +219,12 @@ fn find(header: &InMemDicomObject, tag: Tag) -> Option<&InMemElement> {
 
 /// The first value of an element as a number, if it is one.
 fn number(header: &InMemDicomObject, tag: Tag) -> Option<f64> {
-    let text = find(header, tag)?.to_str().ok()?;
-    text.split('\\').next()?.trim().parse().ok().filter(|v: &f64| v.is_finite())
+    numbers(header, tag).into_iter().next()?
+}
+
+/// The values of an element, as far as they are numbers; some writers have decimal commas.
+fn numbers(header: &InMemDicomObject, tag: Tag) -> Vec<Option<f64>> {
+    let number = |text: &str| text.trim().replace(',', ".").parse().ok().filter(|v: &f64| v.is_finite());
+    let text = find(header, tag).and_then(|element| element.to_str().ok()).unwrap_or_default();
+    text.split('\\').map(number).collect()
 }
