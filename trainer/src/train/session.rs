@@ -154,6 +154,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         }
         let found = group.is_rank_zero().then(|| Self::load_here(job, interrupt, device)).transpose();
         let found = together(found, |interrupted| group.any(interrupted))?;
+        let is_saved = group.any(found.as_ref().is_some_and(|(_, is_saved)| *is_saved));
         // Rank 0's files, one after another; an empty name ends them.
         let pass_on = |name: &Path, bytes: Vec<u8>| -> Result<(PathBuf, Vec<u8>)> {
             let name = group.bytes_of_first(name.to_string_lossy().into_owned().into_bytes());
@@ -161,7 +162,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         };
         let end = Path::new("");
         let settings = &job.data.settings;
-        if let Some((state, is_saved)) = found {
+        if let Some((state, _)) = found {
             let (model, sampling, provenance) = (&settings.model, &settings.sampling, &job.data.provenance);
             state.files(model, sampling, provenance, |name, bytes| pass_on(name, bytes).map(drop))?;
             pass_on(end, Vec::new())?;
@@ -179,7 +180,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         let read = |name: &Path| checkpoint::file(&files, name);
         let mut state = Checkpoint::of_files(read, &training.ema_half_lives, optimizer, device)?;
         state.networks = state.networks.with_compute(training.precision);
-        Ok((state, true))
+        Ok((state, is_saved))
     }
 
     /// As [`load`](Self::load), in this process.
@@ -204,7 +205,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
                 let emas = half_lives.iter().map(ema).collect();
                 let fresh =
                     Checkpoint { trainer: TrainerState::default(), emas, networks, optimizer: optimizer.clone() };
-                // As it will be read: fresh tensors may lie in another order, and are summed to other bits.
+                // As it will be read, so that a run that goes on from its first checkpoint has the same bits.
                 let mut files = Files::new();
                 let (sampling, provenance) = (&settings.sampling, &job.data.provenance);
                 fresh.files(&settings.model, sampling, provenance, |name, bytes| {
