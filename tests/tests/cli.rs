@@ -28,7 +28,7 @@ fn help_explains_each_option_and_version_tells_one() {
     for (command, options) in [
         (
             "help train",
-            "data preset device steps batch seed out resume time-limit skip-unreadable config set devices nodes",
+            "data preset device steps batch seed out resume time-limit skip-unreadable config set devices resume-from accept-changed-images",
         ),
         ("help prepare", "data validation labels finding view sex min-age drop-duplicates cache report"),
         ("sample", "weights count steps sampler guidance class seed device out format"),
