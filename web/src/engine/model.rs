@@ -84,10 +84,15 @@ impl<B: Backend> Engine<B> {
         Tensor::from_data(TensorData::new(values, [rows, columns]), &self.device)
     }
 
-    /// Pictures of clean latents, each with the grain of its seed.
+    /// Pictures of clean latents, each with the grain of its seed. One at a time: products of several rows may round otherwise,
+    /// and a moment of a run must show what its end showed.
     pub(super) async fn decode_rows(&self, latents: &[Vec<f32>], seeds: &[u64]) -> Result<Vec<Picture>, Problem> {
-        let f = self.tensor(latents.concat(), latents.len());
-        self.read(self.model.decode_with_grain(f, seeds)).await
+        let mut pictures = Vec::with_capacity(latents.len());
+        for (latent, seed) in latents.iter().zip(seeds) {
+            let f = self.tensor(latent.clone(), 1);
+            pictures.extend(self.read(self.model.decode_with_grain(f, &[*seed])).await?);
+        }
+        Ok(pictures)
     }
 
     /// Numbers from the device.

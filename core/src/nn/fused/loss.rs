@@ -6,6 +6,9 @@ use burn_flex::FlexTensor;
 use super::cpu::{each_part, exp, numbers, sizes, sum_lanes, tasks, tensor, vectorized};
 use super::operation::{Operation, apply, inside, outside};
 
+/// The gradient of a row with respect to one of its sides: from that of the row's sum and both sides, into the last.
+type OfRow<'a> = dyn Fn(f32, &[f32], &[f32], &mut [f32]) + Sync + 'a;
+
 /// Σ softplus(ℓ) − x ℓ over the columns of ℓ and x, `[B, N]`; `None` where it is the plain code's to do.
 pub fn bernoulli_nll<B: Backend>(logits: &Tensor<B, 2>, x: &Tensor<B, 2>) -> Option<Tensor<B, 1>> {
     apply::<B, _, 2>(Pixels::Bernoulli, [inside(logits), inside(x)]).map(outside)
@@ -87,7 +90,7 @@ impl Operation<2> for Pixels {
     ) -> [Option<FlexTensor>; 2] {
         let [rows, columns] = sizes(a);
         let (a, b, gradient) = (numbers(a), numbers(b), numbers(&gradient));
-        let each = |f: &(dyn Fn(f32, &[f32], &[f32], &mut [f32]) + Sync)| {
+        let each = |f: &OfRow| {
             let mut out = vec![0.0; rows * columns];
             each_part(&mut out, columns, |row, out| {
                 f(gradient[row], &a[row * columns..][..columns], &b[row * columns..][..columns], out);
