@@ -390,7 +390,7 @@ impl Stored {
 
     /// Reads every file that has a hash.
     fn verify(&self) -> Result<()> {
-        let names = self.sums.iter().flat_map(BTreeMap::keys);
+        let mut names = self.sums.iter().flat_map(BTreeMap::keys);
         names.try_for_each(|name| self.read(Path::new(name)).map(drop))
     }
 
