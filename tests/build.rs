@@ -3,6 +3,7 @@
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     flag("skip_browser", "VDM_SKIP_BROWSER");
+    flag("skip_mpi", "VDM_SKIP_MPI");
     flag("real_xrays", "VDM_XRAYS");
 }
 

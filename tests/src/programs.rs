@@ -54,6 +54,20 @@ pub fn dist() -> PathBuf {
     .clone()
 }
 
+/// The trainer's executable with MPI, which is built apart; `VDM_TRAINER_MPI` names one that is up to date.
+pub fn trainer_with_mpi() -> PathBuf {
+    match std::env::var_os("VDM_TRAINER_MPI") {
+        Some(path) => path.into(),
+        None => {
+            let (target, release) = (repository().join("target/mpi"), build_folder().ends_with("release"));
+            let build = ["build", "--locked", "--package", "trainer", "--no-default-features", "--features", "mpi"];
+            let profile = release.then_some("--release");
+            succeed(cargo().args(build).args(profile).arg("--target-dir").arg(&target));
+            target.join(if release { "release" } else { "debug" }).join("trainer")
+        }
+    }
+}
+
 fn cargo() -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(repository()).stdin(Stdio::null());
@@ -90,6 +104,12 @@ impl Ended {
     /// Fails unless the program succeeded.
     pub fn ok(self) -> Self {
         assert_eq!(self.code, Some(0), "{}", self.stderr);
+        self
+    }
+
+    /// Fails unless a run was stopped early, and can go on.
+    pub fn stopped(self) -> Self {
+        assert_eq!(self.code, Some(75), "{}", self.stderr);
         self
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 #[cfg(unix)]
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 #[cfg(unix)]
 use std::time::{Duration, Instant};
@@ -69,6 +69,40 @@ pub fn interrupted(folder: &Path, line: &str, steps: usize, end: impl Fn(&mut Ch
 pub fn json_lines(path: &Path) -> Vec<Value> {
     let text = fs::read_to_string(path).unwrap_or_else(|e| panic!("cannot read {}: {e}", path.display()));
     text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{line}: {e}"))).collect()
+}
+
+/// Sends a signal such as `-TERM`.
+#[cfg(unix)]
+pub fn send(signal: &str, child: &Child) {
+    let status = Command::new("kill").args([signal, &child.id().to_string()]).status();
+    assert!(status.is_ok_and(|status| status.success()));
+}
+
+/// The step of a run's last checkpoint.
+pub fn checkpoint_step(run: &Path) -> u64 {
+    let state = fs::read(run.join("checkpoint/trainer_state.json")).expect("a checkpoint");
+    let state: Value = serde_json::from_slice(&state).expect("JSON");
+    state["step"].as_u64().expect("a step")
+}
+
+/// The numbers of a run's log that follow from its seed.
+pub fn curve(folder: &Path, run: &str) -> Vec<[f64; 4]> {
+    let number = |line: &Value, name: &str| line[name].as_f64().unwrap_or_else(|| panic!("{name} in {line}"));
+    json_lines(&folder.join(run).join("log.jsonl"))
+        .iter()
+        .map(|line| ["reconstruction", "latent", "diffusion", "gradient_norm"].map(|name| number(line, name)))
+        .collect()
+}
+
+/// Fails unless two runs have the same curve.
+pub fn same_curves(a: &[[f64; 4]], b: &[[f64; 4]]) {
+    assert_eq!(a.len(), b.len());
+    for (step, (a, b)) in a.iter().zip(b).enumerate() {
+        for (a, b) in a.iter().zip(b) {
+            // Sums in another order in float32, and how that grows over the steps.
+            assert!((a - b).abs() <= 1e-4 * a.abs(), "step {step}: {a} and {b}");
+        }
+    }
 }
 
 /// Every file under a folder with its bytes.

@@ -26,15 +26,19 @@ fn evaluate(weights: &Path, data: &Path, more: &str) -> Ended {
 fn help_explains_each_option_and_version_tells_one() {
     let folder = scratch();
     for (command, options) in [
-        ("train", "data preset device steps batch seed out resume time-limit skip-unreadable config set devices nodes"),
-        ("prepare", "data validation labels finding view sex min-age drop-duplicates cache report"),
+        (
+            "help train",
+            "data preset device steps batch seed out resume time-limit skip-unreadable config set devices resume-from accept-changed-images",
+        ),
+        ("help prepare", "data validation labels finding view sex min-age drop-duplicates cache report"),
         ("sample", "weights count steps sampler guidance class seed device out format"),
-        ("evaluate", "weights data json seed device train-data samples samples-dir out card"),
+        ("help evaluate", "weights data json seed device train-data samples samples-dir out card"),
         ("inspect", "json"),
         ("export", "weights out"),
         ("man", "out"),
     ] {
-        let help = run(folder.path(), &format!("{command} --help")).ok().stdout;
+        let flag = if command.starts_with("help") { "" } else { "--help" };
+        let help = run(folder.path(), &format!("{command} {flag}")).ok().stdout;
         for option in options.split(' ') {
             assert!(help.contains(&format!("--{option}")), "{command} --help says nothing of --{option}");
         }
@@ -241,9 +245,13 @@ fn a_bad_command_line_is_one_clear_error() {
         ("train --validation empty", "--data"),
         ("train --out file/below", "file/below"),
         ("train --frobnicate", "--frobnicate"),
+        ("train --image-size 128", "--set model.height=128"),
+        ("train --epochs 3", "--steps N"),
+        ("train --resume-from-checkpoint x", "--resume --out DIR"),
         ("trian", "trian"),
         ("sample", "--weights"),
         ("sample --weights nowhere.safetensors", "nowhere.safetensors"),
+        ("sample nowhere.safetensors", "nowhere.safetensors"),
         ("sample --weights empty", "empty"),
         ("sample --weights GOOD --count 0", "count"),
         ("sample --weights GOOD --steps 0", "steps"),
@@ -322,4 +330,32 @@ fn a_device_works_as_the_cpu_does_or_says_why_not() {
             assert!(said.contains(&format!("--device {device} does not work here")), "{said}");
         }
     }
+}
+
+#[test]
+fn the_first_commands_of_the_readme_work_in_their_order() {
+    let readme = fs::read_to_string(tests::repository().join("README.md")).expect("the README");
+    let (_, after) = readme.split_once("## Train on your own images").expect("a section");
+    let block = after.split("```").nth(1).expect("a block of commands");
+    let folder = scratch();
+    pictures(&folder.path().join("my-xrays"), 20);
+    pictures(&folder.path().join("my-test-xrays"), 4);
+    let mut said = Vec::new();
+    for line in block.lines().filter_map(|line| line.strip_prefix("cargo run --release -p trainer")) {
+        let line = line.split('#').next().unwrap_or_default().trim().trim_start_matches("-- ");
+        // Fewer steps, and none that needs a GPU.
+        let more = match line {
+            "" => "--device cpu --steps 2 --max-images 24",
+            "--data my-xrays" => "--device cpu --steps 2 --batch 4",
+            "--help" => "",
+            _ => "--device cpu",
+        };
+        said.push(run(folder.path(), &format!("{line} {more}")).ok().stderr);
+    }
+    let [first, mine, resumed, sampled, evaluated, _] = &said[..] else { panic!("{said:?}") };
+    assert!(first.contains("phantoms") && !mine.contains("phantoms"));
+    assert!(resumed.contains("resuming after step 2 of 2") && resumed.contains("quick-2"), "{resumed}");
+    let path = std::path::Path::new("runs/quick-2/quick.safetensors").display().to_string();
+    assert!(sampled.contains(&path) && evaluated.contains(&path), "{sampled}{evaluated}");
+    assert!(decode(&folder.path().join("grid.png")).width() > 64);
 }

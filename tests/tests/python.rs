@@ -158,8 +158,8 @@ fn tensorboard_reads_a_run_that_was_resumed() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let train = "train --preset quick --device cpu --batch 4 --max-images 24 --steps 60000 --set run.validate_every=60000 \
                  --set run.sample_every=5 --time-limit 1s --out run";
-    run_trainer(folder.path(), words(train)).ok();
-    let ended = run_trainer(folder.path(), words("train --device cpu --resume --out run --time-limit 1s")).ok();
+    run_trainer(folder.path(), words(train)).stopped();
+    let ended = run_trainer(folder.path(), words("train --device cpu --resume --out run --time-limit 1s")).stopped();
     assert!(ended.stderr.contains("resuming after step"), "{}", ended.stderr);
     let read = script("check_tensorboard.py", [folder.path().join("run")]).ok().stdout;
     let read: serde_json::Value = serde_json::from_str(&read).expect("JSON");

@@ -71,7 +71,8 @@ def run(command, env, gpu):
         _, status, usage = os.wait4(child.pid, 0)
         watch.over.set()
         child.returncode = os.waitstatus_to_exitcode(status)
-        if child.returncode != 0:
+        # 75: the trainer stopped at its time limit.
+        if child.returncode not in (0, 75):
             errors.seek(0)
             sys.exit(f"error: {' '.join(map(str, command))} failed:\n{errors.read()[-2000:]}")
         out.seek(0)

@@ -101,11 +101,6 @@ impl Preset {
         }
     }
 
-    /// Training images that it takes, the first in name order; all where absent.
-    pub fn max_images(self) -> Option<usize> {
-        (self == Preset::Paper).then_some(1341)
-    }
-
     /// The training of a stage, or of the first one where none is given.
     pub fn training(self, stage: Option<Stage>) -> TrainingConfig {
         let paper = TrainingConfig { stage: stage.unwrap_or_default(), ..TrainingConfig::default() };

@@ -16,6 +16,8 @@ use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 use clap::ValueEnum;
 
+use super::ranks::Ranks;
+
 /// The value of `--device`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum DeviceChoice {
@@ -79,8 +81,10 @@ pub fn run<J: Job>(device: Device, job: J) -> Result<J::Output> {
 
 /// Work for several devices of one kind.
 pub trait GroupJob {
+    /// Its result.
+    type Output;
     /// Runs it.
-    fn run<B: AutodiffBackend>(self, devices: Vec<B::Device>) -> Result<()>;
+    fn run<B: AutodiffBackend>(self, devices: Vec<B::Device>) -> Result<Self::Output>;
 }
 
 /// The value of `--devices`.
@@ -92,6 +96,8 @@ pub enum Devices {
     Numbers(Vec<usize>),
     /// All devices of the machine.
     All,
+    /// One device, by the number of a process among those of its host.
+    OfRank(usize),
 }
 
 impl std::str::FromStr for Devices {
@@ -115,6 +121,25 @@ impl std::str::FromStr for Devices {
 }
 
 impl Devices {
+    /// The device of one process of several.
+    ///
+    /// # Errors
+    /// Several devices for each process.
+    pub fn of_rank(&self, ranks: &Ranks) -> Result<Self> {
+        let rank = ranks.rank_on_host();
+        match self {
+            _ if ranks.count() == 1 => Ok(self.clone()),
+            Devices::Numbers(numbers) => Ok(Devices::Numbers(vec![numbers[rank % numbers.len()]])),
+            Devices::Count(count) if *count > 1 => {
+                bail!(
+                    "--devices is {count}, and each of the {} processes trains on one device: start one for each",
+                    ranks.count()
+                )
+            }
+            _ => Ok(Devices::OfRank(rank)),
+        }
+    }
+
     /// The numbers of the devices on a machine that has `available` of them.
     #[cfg(any(feature = "cuda", feature = "wgpu", test))]
     fn numbers(&self, available: usize) -> Result<Vec<usize>> {
@@ -122,6 +147,9 @@ impl Devices {
             Devices::Count(count) => (0..*count).collect(),
             Devices::Numbers(numbers) => numbers.clone(),
             Devices::All => (0..available).collect(),
+            // A launcher may show each process only its own device.
+            Devices::OfRank(rank) if available > 0 => vec![rank % available],
+            Devices::OfRank(_) => Vec::new(),
         };
         match numbers.iter().max() {
             Some(&largest) if largest < available => Ok(numbers),
@@ -132,13 +160,13 @@ impl Devices {
 }
 
 /// Runs a job on several devices of a kind. On the CPU, where all devices are the same one, any number is accepted.
-pub fn run_group<J: GroupJob>(device: Device, devices: &Devices, job: J) -> Result<()> {
+pub fn run_group<J: GroupJob>(device: Device, devices: &Devices, job: J) -> Result<J::Output> {
     match device {
         Device::Cpu => {
             let count = match devices {
                 Devices::Count(count) => *count,
                 Devices::Numbers(numbers) => numbers.len(),
-                Devices::All => 1,
+                Devices::All | Devices::OfRank(_) => 1,
             };
             job.run::<Autodiff<Flex>>(vec![Default::default(); count])
         }
@@ -149,7 +177,9 @@ pub fn run_group<J: GroupJob>(device: Device, devices: &Devices, job: J) -> Resu
             job.run::<Autodiff<Cuda>>(numbers.into_iter().map(burn::backend::cuda::CudaDevice::new).collect())
         }
         #[cfg(feature = "wgpu")]
-        Device::Wgpu if *devices == Devices::Count(1) => job.run::<Autodiff<Wgpu>>(vec![WgpuDevice::default()]),
+        Device::Wgpu if matches!(devices, Devices::Count(1) | Devices::OfRank(0)) => {
+            job.run::<Autodiff<Wgpu>>(vec![WgpuDevice::default()])
+        }
         #[cfg(feature = "wgpu")]
         Device::Wgpu => {
             // 0 is burn-wgpu's type number of discrete GPUs.

@@ -1,5 +1,6 @@
 //! Files that are written completely or not at all, and the two files of a model.
 
+use std::fmt::Display;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -10,37 +11,21 @@ use vdm::config::{ModelConfig, SamplingConfig};
 use vdm::model::{Networks, Vdm};
 use vdm::weights::{self, Header, Part, Precision, Provenance};
 
-/// The start of the name of a file that is not complete.
-pub const PARTIAL: &str = ".partial-";
+use super::disk;
+pub use super::disk::PARTIAL;
 
 /// Writes a file under another name and renames it, so that a reader sees all of it or nothing.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
-    let parent = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
     let write = || -> std::io::Result<()> {
-        fs::create_dir_all(parent)?;
-        let mut file = tempfile::Builder::new().prefix(PARTIAL).tempfile_in(parent)?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        set_usual_permissions(file.as_file())?;
-        file.persist(path)?;
-        Ok(())
+        let folder = folder_of(path);
+        fs::create_dir_all(folder)?;
+        disk::rename(&disk::write_partial(folder, bytes)?, path)
     };
     write().with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// A temporary file is private to its owner; what is left for others to read is not.
-#[cfg(unix)]
-fn set_usual_permissions(file: &fs::File) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    file.set_permissions(fs::Permissions::from_mode(0o644))
-}
-
-#[cfg(not(unix))]
-fn set_usual_permissions(_file: &fs::File) -> std::io::Result<()> {
-    Ok(())
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// `paper.safetensors` → `paper-encoder.safetensors`.
@@ -92,7 +77,21 @@ pub fn load_model<B: Backend>(path: &Path, encoder: WithEncoder, device: &B::Dev
     Ok(LoadedModel { header, sha256, model })
 }
 
-/// Writes a model's two files: the encoder's first, so that a sampling file always finds its own beside it.
+/// The bytes of a model's two files: the sampling file, and the encoder's, which names the other's hash.
+pub fn model_bytes<B: Backend>(
+    networks: &Networks<B>,
+    config: &ModelConfig,
+    sampling: &SamplingConfig,
+    provenance: &Provenance,
+    precision: Precision,
+) -> Result<(Vec<u8>, Option<Vec<u8>>)> {
+    let bytes = weights::save(networks, config, sampling, provenance, precision)?;
+    let of = |encoder| weights::save_encoder(encoder, config, provenance, &weights::sha256_hex(&bytes), precision);
+    let encoder = networks.encoder.as_ref().map(of).transpose()?;
+    Ok((bytes, encoder))
+}
+
+/// Writes a model's two files. At no moment has either the other one of another model beside it.
 pub fn write_model<B: Backend>(
     path: &Path,
     networks: &Networks<B>,
@@ -101,13 +100,26 @@ pub fn write_model<B: Backend>(
     provenance: &Provenance,
     precision: Precision,
 ) -> Result<()> {
-    let bytes = weights::save(networks, config, sampling, provenance, precision)?;
-    if let Some(encoder) = &networks.encoder {
-        let hash = weights::sha256_hex(&bytes);
-        let encoder = weights::save_encoder(encoder, config, provenance, &hash, precision)?;
-        write_atomic(&encoder_path(path), &encoder)?;
+    let (bytes, encoder) = model_bytes(networks, config, sampling, provenance, precision)?;
+    match encoder {
+        Some(encoder) => write_pair(path, &bytes, &encoder),
+        None => write_atomic(path, &bytes),
     }
-    write_atomic(path, &bytes)
+}
+
+/// Between the two renames the weights have no encoder.
+fn write_pair(path: &Path, bytes: &[u8], encoder: &[u8]) -> Result<()> {
+    let write = || -> std::io::Result<()> {
+        let folder = folder_of(path);
+        fs::create_dir_all(folder)?;
+        let weights = disk::write_partial(folder, bytes)?;
+        let encoder = disk::write_partial(folder, encoder).inspect_err(|_| drop(disk::remove_file(&weights)))?;
+        disk::remove_file(&encoder_path(path))?;
+        disk::rename(&weights, path)?;
+        disk::rename(&encoder, &encoder_path(path))?;
+        disk::sync_folder(folder)
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// Reads a file; the error names it.
@@ -120,6 +132,11 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
     pollster::block_on(future)
 }
 
+/// Prints a line to standard error, where a run goes on whose terminal is closed: `eprintln` would panic.
+pub fn say(text: impl Display) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
 /// Writes to standard output. A reader that closes it early, such as `head`, is not an error.
 pub fn print(bytes: &[u8]) -> Result<()> {
     match std::io::stdout().write_all(bytes) {
@@ -127,5 +144,28 @@ pub fn print(bytes: &[u8]) -> Result<()> {
             Err(error).context("cannot write to the output")
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::disk::kill;
+    use super::*;
+
+    #[test]
+    fn a_kill_never_leaves_two_files_of_different_models() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("quick.safetensors");
+        let pair = |model: u8| write_pair(&path, &[model; 9], &[model; 5]);
+        for operations in 0.. {
+            pair(1).expect("writes");
+            let (_, whole) = kill::after(operations, || pair(2));
+            let (weights, encoder) = (fs::read(&path).expect("weights"), fs::read(encoder_path(&path)));
+            assert!(weights == [1; 9] || weights == [2; 9]);
+            assert!(encoder.is_err() || encoder.is_ok_and(|encoder| encoder[0] == weights[0]), "after {operations}");
+            if whole {
+                return assert_eq!(weights, [2; 9]);
+            }
+        }
     }
 }

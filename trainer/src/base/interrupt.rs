@@ -1,11 +1,16 @@
 //! A request to stop early, by a signal or by a time limit, that every phase of a run looks at.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+
+use super::files::say;
+
+/// Signals within this time are one request.
+const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// A request to stop. Clones share one flag and one deadline, so that a later phase cannot extend the time limit.
 #[derive(Clone, Debug, Default)]
@@ -22,17 +27,24 @@ impl Interrupt {
         Self { stop: Arc::default(), deadline }
     }
 
-    /// Makes the first SIGINT or SIGTERM a request to stop, and the second one the end of the process.
+    /// Makes SIGINT (Ctrl-C), SIGTERM, SIGHUP and SIGUSR1 requests to stop, and another one after a second the end of the
+    /// process: launchers and terminals often send two at once.
     ///
     /// # Errors
-    /// The process listens for signals already.
+    /// The process cannot listen for signals, or does so already.
     pub fn listen(&self) -> Result<()> {
         let interrupt = self.clone();
-        ctrlc::set_handler(move || {
-            if interrupt.stop.swap(true, Ordering::SeqCst) {
-                std::process::exit(130);
+        let mut first = None;
+        on_signal(move || {
+            interrupt.stop.store(true, Ordering::SeqCst);
+            match first {
+                None => {
+                    first = Some(Instant::now());
+                    say("stopping, with a checkpoint if a step was taken (Ctrl-C again stops at once, without one)");
+                }
+                Some(first) if first.elapsed() >= AT_ONCE => std::process::exit(130),
+                Some(_) => {}
             }
-            eprintln!("stopping, with a checkpoint if a step was taken (Ctrl-C again stops at once, without one)");
         })
         .context("cannot listen for signals")
     }
@@ -54,6 +66,38 @@ impl Interrupt {
     }
 }
 
+/// Calls a function at each signal, in threads of their own.
+fn on_signal(take: impl FnMut() + Send + 'static) -> Result<()> {
+    let take = Arc::new(Mutex::new(take));
+    let call = |take: &Mutex<dyn FnMut() + Send>| {
+        if let Ok(mut take) = take.lock() {
+            take();
+        }
+    };
+    #[cfg(unix)]
+    {
+        use signal_hook::consts::{SIGHUP, SIGTERM, SIGUSR1};
+        let mut signals = vec![SIGTERM, SIGUSR1];
+        // `nohup` has SIGHUP ignored.
+        if !is_ignored(SIGHUP) {
+            signals.push(SIGHUP);
+        }
+        let mut signals = signal_hook::iterator::Signals::new(signals)?;
+        let take = Arc::clone(&take);
+        let wait = move || signals.forever().for_each(|_| call(&*take));
+        std::thread::Builder::new().name("signals".to_owned()).spawn(wait)?;
+    }
+    Ok(ctrlc::set_handler(move || call(&*take))?)
+}
+
+/// Whether this process ignores a signal, where the system says so.
+#[cfg(unix)]
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
+}
+
 /// The error of work that an [`Interrupt`] cut short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interrupted;
@@ -65,6 +109,18 @@ impl fmt::Display for Interrupted {
 }
 
 impl std::error::Error for Interrupted {}
+
+/// A result of one of several processes, or [`Interrupted`] where any of them was interrupted, which `any` asks them.
+///
+/// # Errors
+/// Any other error comes back without a question, and is to end them all.
+pub fn together<T>(result: Result<T>, any: impl Fn(bool) -> bool) -> Result<T> {
+    let interrupted = matches!(&result, Err(error) if error.is::<Interrupted>());
+    if result.is_err() && !interrupted {
+        return result;
+    }
+    if any(interrupted) { Err(Interrupted.into()) } else { result }
+}
 
 #[cfg(test)]
 mod tests {

@@ -2,6 +2,8 @@
 
 pub mod about;
 pub mod device;
+pub mod disk;
 pub mod files;
 pub mod interrupt;
 pub mod progress;
+pub mod ranks;

@@ -6,18 +6,19 @@ use anyhow::{Result, ensure};
 use clap::Args;
 use vdm::sampler::Sampler;
 
-use super::args::choice;
+use super::args::{WEIGHTS_ALIASES, choice};
 use crate::base::device::{self, Device, DeviceChoice};
 use crate::base::files;
 use crate::data::{self, ChoiceArgs};
 use crate::evaluate;
 use crate::evaluate::options::{CardOptions, Options, SampleOptions};
+use crate::run::folder;
 
 /// Options of evaluation.
 #[derive(Debug, Args)]
 pub struct EvaluateArgs {
-    /// Weights file, with its encoder file beside it
-    #[arg(long, value_name = "FILE", required_unless_present = "samples_dir")]
+    /// Weights file, with its encoder file beside it [default: of the newest run in runs, unless --samples-dir is given]
+    #[arg(long, value_name = "FILE", aliases = WEIGHTS_ALIASES)]
     pub weights: Option<PathBuf>,
     /// Real images that the model was not trained on: a folder, ChestX-ray14 or a CSV manifest
     #[arg(long, value_name = "PATH")]
@@ -79,10 +80,13 @@ pub struct EvaluateArgs {
 }
 
 /// `trainer evaluate`.
-pub fn command(args: EvaluateArgs) -> Result<()> {
+pub fn command(mut args: EvaluateArgs) -> Result<()> {
     ensure!(args.times > 0, "--times is 0: at least 1 is accepted");
     for path in [Some(&args.data), args.train_data.as_ref(), args.samples_dir.as_ref()].into_iter().flatten() {
         data::check(path)?;
+    }
+    if args.weights.is_some() || args.samples_dir.is_none() {
+        args.weights = Some(folder::weights(args.weights.as_deref())?);
     }
     // Without weights, nothing computes on a device.
     let device = if args.weights.is_some() { device::choose(args.device)? } else { Device::Cpu };

@@ -13,6 +13,7 @@ mod sample;
 mod speed;
 mod train;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -23,18 +24,19 @@ use crate::base::device;
 
 /// Runs the command line, and prints the error if there is one.
 pub fn main() -> ExitCode {
-    let cli = match parser().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches)) {
+    let words: Vec<OsString> = std::env::args_os().map(args::usual).collect();
+    let cli = match parser().try_get_matches_from(&words).and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
-            if let Some((flag, setting)) = meant_setting(&error) {
-                eprintln!("error: {flag} is not an option: use --set {setting}=VALUE");
+            if let Some((flag, instead)) = meant(&error, &words) {
+                eprintln!("error: {flag} is not an option: {instead}");
                 return ExitCode::from(2);
             }
             error.exit()
         }
     };
     match run(cli) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
@@ -42,21 +44,22 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// A setting that was typed as an option of training, and its name.
-fn meant_setting(error: &clap::Error) -> Option<(&String, String)> {
-    let trains = std::env::args().nth(1).is_some_and(|first| first == "train" || first.starts_with('-'));
+/// An unknown option of training, and what to do instead.
+fn meant<'a>(error: &'a clap::Error, words: &[OsString]) -> Option<(&'a String, String)> {
+    let first = words.get(1).map(|word| word.to_string_lossy());
+    let trains = first.is_some_and(|first| first == "train" || first.starts_with('-'));
     match error.get(ContextKind::InvalidArg) {
         Some(ContextValue::String(flag)) if trains && error.kind() == ErrorKind::UnknownArgument => {
-            Some((flag, args::setting_of_flag(flag)?))
+            Some((flag, args::instead(flag)?))
         }
         _ => None,
     }
 }
 
-fn run(cli: Cli) -> anyhow::Result<()> {
-    match cli.command {
-        None => train::command(cli.train),
-        Some(Command::Train(args)) => train::command(*args),
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let done = match cli.command {
+        None => return train::command(cli.train),
+        Some(Command::Train(args)) => return train::command(*args),
         Some(Command::Prepare(args)) => prepare::command(args),
         Some(Command::Sample(args)) => sample::command(args),
         Some(Command::Evaluate(args)) => evaluate::command(*args),
@@ -67,5 +70,6 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Some(Command::Man(args)) => manual::man(args, &Cli::command()),
         Some(Command::Report(args)) => report::command(args),
         Some(Command::Probe { device }) => device::probe_command(device),
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }

@@ -1,15 +1,17 @@
 //! From the command line to the settings of a run.
 
+use std::collections::BTreeMap;
 use std::path::{Path, absolute};
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use serde::de::DeserializeOwned;
+use serde_json::Value as Json;
 use toml::{Table, Value};
 use vdm::config::Preset;
 use vdm::weights::read_header;
 
 use super::args::TrainArgs;
-use crate::base::files;
+use crate::base::files::{self, say};
 use crate::run::settings::RunSettings;
 use crate::run::table;
 
@@ -34,30 +36,53 @@ pub fn new(args: &TrainArgs, default_preset: impl FnOnce() -> Result<Preset>) ->
     Ok(settings)
 }
 
-/// The settings of the run in a folder, for `--resume`. Options may change when it logs, validates and saves, how it
-/// samples, and what the weights file says, but nothing that the trained weights depend on.
+/// What `--resume` may change: where things lie, what it forgives, how long it goes on and with which learning rate, when
+/// it logs and saves, how it samples, and what the weights file says. A name that ends in a dot is a section.
+const MAY_CHANGE: [&str; 13] = [
+    "run.",
+    "weights.",
+    "sampling.",
+    "from",
+    "data.path",
+    "data.validation",
+    "data.cache",
+    "data.skip_unreadable",
+    "training.steps",
+    "training.accumulation",
+    "training.learning_rate",
+    "training.warmup_steps",
+    "training.final_fraction",
+];
+
+/// The settings of the run in a folder, for `--resume`. Options may change what [`MAY_CHANGE`] lists, and nothing else
+/// that the trained weights depend on.
 ///
 /// # Errors
-/// As [`new`]; an option that must not change.
+/// As [`new`]; options that must not change, all of them.
 pub fn resumed(folder: &Path, args: &TrainArgs) -> Result<RunSettings> {
     let stored = RunSettings::read(&folder.join("run.toml")).context("there is no run to continue")?;
     let mut wanted = on_top(stored.clone(), &layers(args)?, args)?;
     wanted.preset = args.preset.unwrap_or(wanted.preset);
-    let before = table::options(&stored)?;
-    // The data determines the number of classes.
-    let may_change = |name: &str| {
-        ["run.", "weights.", "sampling."].iter().any(|section| name.starts_with(section)) || name == "model.classes"
-    };
-    let changed =
-        table::options(&wanted)?.into_iter().find(|option| !before.contains(option) && !may_change(&option.0));
-    if let Some((name, value)) = changed {
-        let stored =
-            before.iter().find(|option| option.0 == name).map_or(String::new(), |(_, was)| format!(", not {was}"));
-        bail!(
-            "{name} is {value}{stored} as in {}: --resume continues exactly as the run was started; leave the option out, \
-             or start a new run",
-            folder.join("run.toml").display()
-        );
+    let before: BTreeMap<_, _> = table::options(&stored)?.into_iter().collect();
+    let of = |name: &str| before.get(name).map_or("not set".to_owned(), Json::to_string);
+    let (mut told, mut refused) = (Vec::new(), Vec::new());
+    for (name, value) in table::options(&wanted)? {
+        // The data determines the number of classes.
+        if before.get(&name) == Some(&value) || name == "model.classes" {
+            continue;
+        }
+        let named = |may: &&str| if may.ends_with('.') { name.starts_with(*may) } else { name == **may };
+        let kind = if MAY_CHANGE.iter().any(|may| named(&may)) { &mut told } else { &mut refused };
+        kind.push(format!("{name} is {value}, not {}", of(&name)));
+    }
+    ensure!(
+        refused.is_empty(),
+        "{} as in {}: --resume continues as the run was started; leave that out, or start a new run",
+        refused.join("; "),
+        folder.join("run.toml").display()
+    );
+    for change in told {
+        say(format!("changed: {change}"));
     }
     Ok(wanted)
 }
@@ -223,14 +248,20 @@ mod tests {
     fn a_resumed_run_keeps_what_its_result_depends_on() {
         let folder = tempfile::tempdir().expect("a folder");
         quick("--seed 5 --max-images 24").expect("settings").write(folder.path()).expect("writes");
-        let same = "--seed 5 --max-images 24 --set run.validate_every=3 --set weights.license=MIT";
+        let same = "--seed 5 --max-images 24 --set run.validate_every=3 --set weights.license=MIT --steps 2000 \
+                    --learning-rate 1e-4 --cache elsewhere --skip-unreadable --set training.accumulation=2";
         let settings = resumed(folder.path(), &parse(same)).expect("the same");
         assert_eq!((settings.run.validate_every, settings.weights.license.as_str()), (3, "MIT"));
+        assert_eq!((settings.training.steps, settings.training.learning_rate), (2000, 1e-4));
         for (line, name) in [
             ("--seed 6", "seed is 6, not 5"),
             ("--preset paper", "preset is \"paper\", not \"quick\""),
             ("--max-images all", "data.max_images is null, not 24"),
             ("--set model.schedule.kind=linear", "model.schedule.kind is \"linear\""),
+            (
+                "--batch 7 --steps 2000 --precision bf16",
+                "training.batch is 7, not 32; training.precision is \"bf16\", not",
+            ),
         ] {
             let error = format!("{:#}", resumed(folder.path(), &parse(line)).expect_err(line));
             assert!(error.contains(name) && error.contains("--resume"), "{error}");

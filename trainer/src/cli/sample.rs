@@ -9,25 +9,29 @@ use vdm::image::{GreyImage, Origin};
 use vdm::model::Condition;
 use vdm::sampler::{Sampler, SamplingOptions};
 
-use super::args::choice;
+use super::args::{WEIGHTS_ALIASES, choice};
 use crate::base::about::SOFTWARE;
 use crate::base::device::{self, DeviceChoice, Job};
 use crate::base::files::{self, LoadedModel, WithEncoder};
 use crate::base::progress::Progress;
 use crate::generate::{BATCH, Pixels, class_number, draw, set_sampling};
 use crate::output::dicom::{Series, VisibleLabel};
+use crate::run::folder;
 
 /// Options of sampling.
 #[derive(Debug, Args)]
 pub struct SampleArgs {
-    /// Weights file
-    #[arg(long, value_name = "FILE")]
-    pub weights: PathBuf,
+    /// Weights file [default: of the newest run in runs]
+    #[arg(long, value_name = "FILE", aliases = WEIGHTS_ALIASES)]
+    pub weights: Option<PathBuf>,
+    /// The same
+    #[arg(value_name = "WEIGHTS", conflicts_with = "weights", hide_short_help = true)]
+    pub file: Option<PathBuf>,
     /// Images to draw; image k has seed + k
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, aliases = ["num-samples", "num-images"])]
     pub count: usize,
     /// Network evaluations per image
-    #[arg(long, value_name = "N", default_value_t = 50)]
+    #[arg(long, value_name = "N", default_value_t = 50, aliases = ["num-inference-steps", "ddim-steps"])]
     pub steps: usize,
     /// Sampler
     #[arg(long, value_parser = choice(Sampler::ALL, Sampler::name), default_value = Sampler::default().name())]
@@ -73,10 +77,10 @@ pub enum ImageFormat {
 /// `trainer sample`.
 pub fn command(args: SampleArgs) -> Result<()> {
     ensure!(args.count > 0, "--count is 0: at least 1 is accepted");
-    ensure!(args.weights.exists(), "cannot read {}: there is no such file", args.weights.display());
     Target::of(&args)?;
+    let weights = folder::weights(args.weights.as_deref().or(args.file.as_deref()))?;
     let device = device::choose(args.device)?;
-    device::run(device, Sample(args))
+    device::run(device, Sample { args, weights })
 }
 
 /// What --format and --out ask for together.
@@ -117,14 +121,17 @@ impl Target {
     }
 }
 
-struct Sample(SampleArgs);
+struct Sample {
+    args: SampleArgs,
+    weights: PathBuf,
+}
 
 impl Job for Sample {
     type Output = ();
 
     fn run<B: AutodiffBackend>(self, device: &B::Device) -> Result<()> {
-        let args = self.0;
-        let mut loaded = files::load_model::<B::InnerBackend>(&args.weights, WithEncoder::No, device)?;
+        let Self { args, weights } = self;
+        let mut loaded = files::load_model::<B::InnerBackend>(&weights, WithEncoder::No, device)?;
         set_sampling(&mut loaded.model, &args.sampling)?;
         let class = args.class.as_deref().map(|class| class_number(&loaded, class)).transpose()?;
         let condition = Condition { class, guidance: args.guidance };

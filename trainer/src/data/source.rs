@@ -158,7 +158,7 @@ pub struct DataArgs {
     /// Options that other commands share.
     #[command(flatten)]
     pub choice: ChoiceArgs,
-    /// Images to train on, the first in name order: a number, or all [default: the preset's; paper 1341]
+    /// Images to train on, the first in name order: a number, or all [default: all; the paper took 1341]
     #[arg(long, value_name = "N", value_parser = count_or_all)]
     pub max_images: Option<CountOrAll>,
     /// Fraction of the patients that is held out [default: 0.1]

@@ -129,14 +129,19 @@ pub fn read(folder: &Path, choice: &ChoiceArgs, (height, width): (usize, usize))
     Ok(SampleSet { images, names: data.names.clone(), settings: vec![("folder".to_owned(), from.clone())], from })
 }
 
-/// Whether the label is written over the lowest rows, as by [`GreyImage::labelled`].
+/// Whether the lowest rows are the label's, as [`GreyImage::labelled`] writes it over them or adds them.
 fn bears_label(image: &GreyImage) -> bool {
-    let mask = GreyImage::filled(image.width, image.height, 0).labelled();
-    let Some(top) = mask.pixels.iter().position(|v| *v == 255).filter(|_| mask.height == image.height) else {
-        return false;
-    };
+    let label = |height| GreyImage::filled(image.width, height, 0).labelled();
+    let added = label(1).height - 1;
+    let before = [Some(image.height), image.height.checked_sub(added)];
+    before.into_iter().flatten().map(label).any(|mask| mask.height == image.height && shows(image, &mask))
+}
+
+/// Whether the rows from the first letter of a label on are that label's.
+fn shows(image: &GreyImage, label: &GreyImage) -> bool {
+    let Some(top) = label.pixels.iter().position(|v| *v == 255) else { return false };
     // White letters on rows that were darkened to a third; nine in ten, since JPEG blurs them.
-    let pairs = || image.pixels[top..].iter().zip(&mask.pixels[top..]);
+    let pairs = || image.pixels[top..].iter().zip(&label.pixels[top..]);
     let mostly = |letter: bool, test: fn(u8) -> bool| {
         let of_kind = || pairs().filter(|(_, mask)| (**mask == 255) == letter);
         of_kind().filter(|(pixel, _)| test(**pixel)).count() * 10 >= of_kind().count() * 9
@@ -154,7 +159,11 @@ mod tests {
             let image = GreyImage::filled(256, 256, value);
             assert!(!bears_label(&image) && bears_label(&image.labelled()), "{value}");
         }
-        assert!(!bears_label(&GreyImage::filled(64, 64, 190)));
+        // Rows are added to small pictures, which a narrow one widens.
+        for (width, height) in [(64, 64), (32, 40), (200, 64), (256, 30)] {
+            let image = GreyImage::filled(width, height, 190);
+            assert!(!bears_label(&image) && bears_label(&image.labelled()), "{width}×{height}");
+        }
     }
 
     #[test]
@@ -172,7 +181,10 @@ mod tests {
         assert_eq!(size(folder.path()).expect("a size"), (256, 256));
         let said = read(&image, (64, 64)).expect_err("another size").to_string();
         assert!(said.contains("a.png is 256×256") && said.contains("64×64"), "{said}");
-        let said = read(&image.labelled(), (256, 256)).expect_err("a label").to_string();
-        assert!(said.contains("--no-visible-label"), "{said}");
+        let small = GreyImage::filled(64, 64, 100).labelled();
+        for labelled in [image.labelled(), small] {
+            let said = read(&labelled, (labelled.height, labelled.width)).expect_err("a label").to_string();
+            assert!(said.contains("--no-visible-label") && said.contains("bear the label"), "{said}");
+        }
     }
 }

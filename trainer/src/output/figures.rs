@@ -12,6 +12,7 @@ use vdm::sampler::{Sampler, SamplingOptions, Trajectory};
 
 use crate::base::about::SOFTWARE;
 use crate::base::files::{self, LoadedModel, WithEncoder};
+use crate::base::interrupt::Interrupt;
 use crate::data::Dataset;
 use crate::generate::{Pixels, draw, to_images};
 use crate::output::html;
@@ -22,7 +23,16 @@ const SAMPLES: usize = 16;
 const STEPS: usize = 50;
 
 /// Draws every figure of a run into its folder `figures`.
-pub fn draw_all<B: Backend>(folder: &Path, weights: &Path, validation: &Dataset, device: &B::Device) -> Result<()> {
+///
+/// # Errors
+/// [`Interrupted`](crate::base::interrupt::Interrupted); weights that cannot be read; a file that cannot be written.
+pub fn draw_all<B: Backend>(
+    folder: &Path,
+    weights: &Path,
+    validation: &Dataset,
+    interrupt: &Interrupt,
+    device: &B::Device,
+) -> Result<()> {
     let loaded = files::load_model::<B>(weights, WithEncoder::Yes, device)?;
     let figures = folder.join("figures");
     let write = |name: &str, image: GreyImage, settings: &[(&str, String)]| -> Result<()> {
@@ -38,8 +48,8 @@ pub fn draw_all<B: Backend>(folder: &Path, weights: &Path, validation: &Dataset,
     let options = SamplingOptions { sampler, steps: STEPS, condition: Condition::default() };
 
     write("forward.png", forward(&loaded.model, validation, device)?, &[])?;
-    write("reverse.png", reverse(&loaded.model, options, device)?, &settings)?;
-    let samples = draw(&loaded.model, options, Pixels::Mean, 0, SAMPLES, device, || Ok(()))?;
+    write("reverse.png", reverse(&loaded.model, options, interrupt, device)?, &settings)?;
+    let samples = draw(&loaded.model, options, Pixels::Mean, 0, SAMPLES, device, || Ok(interrupt.check()?))?;
     write("samples.png", GreyImage::grid(&samples, 4), &settings)?;
 
     let path = figures.join("losses.svg");
@@ -76,7 +86,12 @@ fn forward<B: Backend>(model: &Vdm<B>, data: &Dataset, device: &B::Device) -> Re
 }
 
 /// Two rows a seed, from t = 1 to t = 0: the latent decoded, and below it the image that the model predicts from it.
-fn reverse<B: Backend>(model: &Vdm<B>, options: SamplingOptions, device: &B::Device) -> Result<GreyImage> {
+fn reverse<B: Backend>(
+    model: &Vdm<B>,
+    options: SamplingOptions,
+    interrupt: &Interrupt,
+    device: &B::Device,
+) -> Result<GreyImage> {
     let seeds: Vec<u64> = (0..ROWS as u64).collect();
     let mut trajectory = Trajectory::from_noise(model, options, &seeds, device)?;
     let width = model.config.width;
@@ -84,6 +99,7 @@ fn reverse<B: Backend>(model: &Vdm<B>, options: SamplingOptions, device: &B::Dev
     let mut columns = Vec::new();
     let mut next = 0;
     for step in 0..=steps {
+        interrupt.check()?;
         // Steps 0, …, `steps` at even distances: COLUMNS of them.
         let shown = step * (COLUMNS - 1) >= next * steps;
         let noisy = if shown { Some(to_images(trajectory.decode(model), width)?) } else { None };

@@ -7,6 +7,7 @@ use vdm::weights::Provenance;
 use crate::base::about::{SOFTWARE, today};
 use crate::base::interrupt::Interrupt;
 use crate::data::{self, Dataset, Problems};
+use crate::run::images::ImageList;
 use crate::run::settings::RunSettings;
 
 /// The data of a run, with its settings.
@@ -30,11 +31,9 @@ impl RunData {
         self.settings.augmentation.augment(self.train.image(index), height, width, stream)
     }
 
-    /// A number that differs between sets of training images.
-    pub fn fingerprint(&self) -> f32 {
-        let sum_of = |i| self.train.image(i).iter().map(|&v| u64::from(v)).sum::<u64>();
-        let sum: u64 = (0..self.train.len()).map(sum_of).sum();
-        (sum % 65_521) as f32
+    /// The list of its images.
+    pub fn images(&self) -> ImageList {
+        ImageList::of(&self.train, &self.validation)
     }
 
     /// Data of given images; the provenance has only their number.

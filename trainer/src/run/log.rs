@@ -1,7 +1,7 @@
 //! A run's logs: one JSON object a line, for each step and each validation.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -72,24 +72,18 @@ impl ValidationLog {
     }
 }
 
-/// Opens a log for appending, without the lines of steps that a stop undid.
+/// Opens a log for appending, without the lines of steps that a stop undid, and without broken ones.
 pub fn open(path: &Path, step: u64) -> Result<File> {
     #[derive(Deserialize)]
     struct Line {
         step: u64,
     }
     let reopen = || -> Result<File> {
-        let mut kept = Vec::new();
         if path.exists() {
-            for line in BufReader::new(File::open(path)?).lines() {
-                let line = line?;
-                match serde_json::from_str::<Line>(&line) {
-                    Ok(parsed) if parsed.step <= step => kept.extend(line.bytes().chain([b'\n'])),
-                    // Later steps will be taken again; a torn last line is one of them.
-                    _ => break,
-                }
-            }
-            files::write_atomic(path, &kept)?;
+            let is_kept = |line: &&[u8]| serde_json::from_slice::<Line>(line).is_ok_and(|line| line.step <= step);
+            let whole = files::read(path)?;
+            let kept = whole.split(|&byte| byte == b'\n').filter(is_kept);
+            files::write_atomic(path, &kept.flat_map(|line| [line, b"\n"].concat()).collect::<Vec<u8>>())?;
         }
         Ok(fs::OpenOptions::new().create(true).append(true).open(path)?)
     };
@@ -102,14 +96,10 @@ pub fn write(log: &mut File, line: &impl Serialize) -> Result<()> {
     log.write_all(&text).context("cannot write to the run's log")
 }
 
-/// Validation lines of a run.
+/// Validation lines of a run, without broken ones.
 pub fn read_validations(folder: &Path) -> Result<Vec<ValidationLog>> {
-    let path = folder.join("validation.jsonl");
-    let text = files::read(&path)?;
-    String::from_utf8_lossy(&text)
-        .lines()
-        .map(|line| serde_json::from_str(line).with_context(|| format!("{} is damaged", path.display())))
-        .collect()
+    let text = files::read(&folder.join("validation.jsonl"))?;
+    Ok(text.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect())
 }
 
 #[cfg(test)]
@@ -144,8 +134,13 @@ mod tests {
     fn a_log_keeps_what_the_checkpoint_knows() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("log.jsonl");
-        fs::write(&path, "{\"step\":1}\n{\"step\":2}\n{\"step\":3}\n{\"st").expect("writes");
-        drop(open(&path, 2).expect("opens"));
-        assert_eq!(fs::read_to_string(&path).expect("reads"), "{\"step\":1}\n{\"step\":2}\n");
+        // As a kill and a loss of power leave a last line.
+        for broken in [&b"{\"st"[..], b"\xff\xfe{\"step\":3", b"\0\0\0\0", b"{\"step\":2}{\"step\":2}"] {
+            fs::write(&path, [b"{\"step\":1}\n{\"step\":2}\n{\"step\":3}\n", broken].concat()).expect("writes");
+            drop(open(&path, 2).expect("opens"));
+            assert_eq!(fs::read_to_string(&path).expect("reads"), "{\"step\":1}\n{\"step\":2}\n");
+        }
+        fs::write(folder.path().join("validation.jsonl"), b"\xff\n{\"step").expect("writes");
+        assert!(read_validations(folder.path()).expect("reads").is_empty());
     }
 }

@@ -1,7 +1,9 @@
-//! A run: its settings, folder, inputs, logs and environment.
+//! A run: its settings, folder, images, inputs, logs and environment.
 
 pub mod environment;
+pub mod explain;
 pub mod folder;
+pub mod images;
 pub mod inputs;
 pub mod log;
 pub mod settings;

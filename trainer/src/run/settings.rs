@@ -108,7 +108,7 @@ impl RunSettings {
             preset,
             seed: 0,
             from: None,
-            data: SourceSettings { max_images: preset.max_images(), ..SourceSettings::default() },
+            data: SourceSettings::default(),
             augmentation: AugmentSettings::default(),
             run: Cadence {
                 log_every: 1,
@@ -196,6 +196,11 @@ impl RunSettings {
         let mut table = table::read(path)?;
         move_former_options(&mut table);
         Self::from_table(table).with_context(|| format!("{} is damaged", path.display()))
+    }
+
+    /// Settings as [`to_toml`](Self::to_toml) writes them.
+    pub fn of_toml(text: &str) -> Result<Self> {
+        Self::from_table(text.parse()?)
     }
 
     /// Writes `run.toml`.

@@ -7,6 +7,15 @@ use super::init::Measured;
 use crate::base::interrupt::Interrupt;
 use crate::run::inputs::RunData;
 
+/// How a run that did not fail ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is finished.
+    Finished,
+    /// It was stopped early, and can go on.
+    Stopped,
+}
+
 /// A run, as all devices of this machine see it.
 pub struct TrainJob {
     /// Settings and images.

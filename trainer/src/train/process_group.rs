@@ -1,7 +1,8 @@
 //! Data-parallel training: each device takes its share of every batch, and gradients are summed over all devices, by
-//! Burn's collective operations within a machine and by [`Network`] between machines.
+//! Burn's collective operations within a process and by MPI between processes of one device each.
 
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Barrier};
 
 use anyhow::{Result, anyhow, ensure};
 use burn::module::{Module, ModuleVisitor, Param};
@@ -10,35 +11,65 @@ use burn::tensor::{Tensor, TensorData, TensorPrimitive, backend::Backend};
 use burn_collective::{CollectiveConfig, CollectiveError, PeerId, ReduceOperation};
 
 use super::loader::Share;
-use super::network::Network;
+use crate::base::ranks::Ranks;
 
 /// The devices that train together, as one of them sees it.
 #[derive(Clone)]
 pub struct ProcessGroup {
-    /// Number of this device over all machines, from 0.
+    /// Number of this device, from 0.
     pub rank: usize,
-    /// Number of devices over all machines.
+    /// Number of devices.
     pub world_size: usize,
+    /// Number of devices of this process.
     local: usize,
-    network: Option<Arc<Mutex<Network>>>,
+    votes: Arc<Votes>,
+    ranks: Arc<Ranks>,
+}
+
+/// Where the devices of a process vote, on the host, so that none waits for another's computations.
+struct Votes {
+    everyone: Barrier,
+    /// Votes taken.
+    taken: AtomicU64,
+    /// The last vote in which a device said yes, from 1.
+    yes: AtomicU64,
+}
+
+impl Votes {
+    fn new(devices: usize) -> Self {
+        Self { everyone: Barrier::new(devices), taken: AtomicU64::new(0), yes: AtomicU64::new(0) }
+    }
+
+    /// Whether any device says yes. No device comes to the next vote but one before all have read this one's result.
+    fn any(&self, here: bool) -> bool {
+        let vote = self.taken.load(Ordering::SeqCst) + 1;
+        if here {
+            self.yes.fetch_max(vote, Ordering::SeqCst);
+        }
+        if self.everyone.wait().is_leader() {
+            self.taken.store(vote, Ordering::SeqCst);
+        }
+        let any = self.yes.load(Ordering::SeqCst) == vote;
+        self.everyone.wait();
+        any
+    }
 }
 
 impl ProcessGroup {
-    /// The group as each of the `local` devices of this machine sees it, in their order.
-    pub fn of(local: usize, network: Option<Network>) -> Vec<Self> {
-        let (node, nodes) = network.as_ref().map_or((0, 1), |network| (network.node, network.nodes));
-        let network = network.map(|network| Arc::new(Mutex::new(network)));
-        (0..local)
-            .map(|i| Self { rank: node * local + i, world_size: nodes * local, local, network: network.clone() })
-            .collect()
+    /// The group as each of the `local` devices of this process sees it, in their order.
+    pub fn of(local: usize, ranks: Arc<Ranks>) -> Vec<Self> {
+        let votes = Arc::new(Votes::new(local));
+        let member = |i| Self {
+            rank: ranks.rank() * local + i,
+            world_size: ranks.count() * local,
+            local,
+            votes: Arc::clone(&votes),
+            ranks: Arc::clone(&ranks),
+        };
+        (0..local).map(member).collect()
     }
 
-    /// Whether this device is the first of its machine: it saves checkpoints and communicates with the other machines.
-    pub fn is_first_of_machine(&self) -> bool {
-        self.rank.is_multiple_of(self.local)
-    }
-
-    /// Whether this device validates, logs and shows the run.
+    /// Whether this device validates, saves, logs and shows the run.
     pub fn is_rank_zero(&self) -> bool {
         self.rank == 0
     }
@@ -68,7 +99,7 @@ impl ProcessGroup {
         PeerId::from(self.rank)
     }
 
-    /// Registers this device with the others of this machine.
+    /// Registers this device with the others of this process.
     pub fn join<B: Backend>(&self, device: &B::Device) -> Result<()> {
         if self.local == 1 {
             return Ok(());
@@ -107,22 +138,41 @@ impl ProcessGroup {
             let sum = burn_collective::all_reduce::<B>(self.peer(), values.into_primitive().tensor(), operation);
             values = Tensor::from_primitive(TensorPrimitive::Float(sum.map_err(lost)?));
         }
-        let Some(network) = &self.network else { return Ok(values) };
-        let mut total = None;
-        if self.is_first_of_machine() {
-            let device = values.device();
-            let data = values.try_into_data().map_err(|error| anyhow!("cannot read from the device: {error:?}"))?;
-            let mut host: Vec<f32> = data.iter::<f32>().collect();
-            network.lock().map_err(|_| anyhow!("a device has failed"))?.sum(&mut host)?;
-            let count = host.len();
-            total = Some(Tensor::<B, 1>::from_data(TensorData::new(host, [count]), &device));
+        if self.ranks.count() == 1 {
+            return Ok(values);
         }
-        if self.local > 1 {
-            let total = total.map(|total| total.into_primitive().tensor());
-            let total = burn_collective::broadcast::<B>(self.peer(), total).map_err(lost)?;
-            return Ok(Tensor::from_primitive(TensorPrimitive::Float(total)));
-        }
-        total.ok_or_else(|| anyhow!("this device has no sum"))
+        let device = values.device();
+        let data = values.try_into_data().map_err(|error| anyhow!("cannot read from the device: {error:?}"))?;
+        let mut host: Vec<f32> = data.iter::<f32>().collect();
+        self.ranks.sum(&mut host);
+        let count = host.len();
+        Ok(Tensor::from_data(TensorData::new(host, [count]), &device))
+    }
+
+    /// Whether it holds on any device; all must ask.
+    pub fn any(&self, here: bool) -> bool {
+        let here = self.votes.any(here);
+        // Processes that are several have one device each.
+        if self.ranks.count() == 1 { here } else { self.ranks.any(here) }
+    }
+
+    /// Whether other processes need what this one reads.
+    pub fn has_other_processes(&self) -> bool {
+        self.ranks.count() > 1
+    }
+
+    /// The bytes of rank 0, on the devices of other processes, too.
+    pub fn bytes_of_first(&self, bytes: Vec<u8>) -> Vec<u8> {
+        self.ranks.bytes_of_first(bytes)
+    }
+
+    /// Fails unless a text is rank 0's on every rank.
+    ///
+    /// # Errors
+    /// It differs here.
+    pub fn ensure_same(&self, what: &str, text: &str) -> Result<()> {
+        ensure!(self.ranks.text_of_first(text) == text, "rank {} has other {what} than rank 0", self.rank);
+        Ok(())
     }
 
     /// Leaves the group.
@@ -173,8 +223,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_vote_is_the_same_on_all_devices() {
+        let group = ProcessGroup::of(3, Arc::default());
+        let votes =
+            |member: &ProcessGroup| -> Vec<bool> { (0..300).map(|vote| member.any(vote % 5 == member.rank)).collect() };
+        std::thread::scope(|scope| {
+            let members: Vec<_> = group.iter().map(|member| scope.spawn(|| votes(member))).collect();
+            for member in members {
+                let expected: Vec<bool> = (0..300).map(|vote| vote % 5 < 3).collect();
+                assert_eq!(member.join().expect("a device"), expected);
+            }
+        });
+    }
+
+    #[test]
     fn shares_cover_a_batch() {
-        let group = ProcessGroup::of(4, None);
+        let group = ProcessGroup::of(4, Arc::default());
         let shares: Vec<_> = group.iter().map(|member| member.share(32, 2).expect("divides").images).collect();
         assert_eq!(shares, [0..8, 8..16, 16..24, 24..32]);
         assert!(group[0].share(20, 2).is_err());

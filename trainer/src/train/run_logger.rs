@@ -14,7 +14,7 @@ use vdm::sampler::{Sampler, SamplingOptions};
 
 use super::checkpoint::Best;
 use crate::base::about::SOFTWARE;
-use crate::base::files::{self, block_on};
+use crate::base::files::{self, block_on, say};
 use crate::base::interrupt::Interrupt;
 use crate::data::Dataset;
 use crate::generate::{Pixels, draw};
@@ -163,7 +163,7 @@ impl RunLogger {
         device: &B::Device,
     ) -> Result<()> {
         let model = block_on(Vdm::new(self.settings.model.clone(), self.settings.sampling, networks))?;
-        let (width, count) = (model.config.width, SAMPLES.min(validation.len()) / 2);
+        let (width, count) = (model.config.width, validation.len().min(SAMPLES / 2));
         let pixels: Vec<f32> = (0..count).flat_map(|i| validation.image(i).iter().map(|&v| to_unit(v))).collect();
         let x = Tensor::<B, 2>::from_data(TensorData::new(pixels, [count, model.config.pixels()]), device);
         let f = model.encode(x).context("the encoder is missing")?;
@@ -203,6 +203,11 @@ impl RunLogger {
         }
     }
 
+    /// Passes on what waits in memory.
+    pub fn flush(&mut self) -> Result<()> {
+        self.board.flush()
+    }
+
     /// Shows a message.
     pub fn say(&mut self, text: &str) {
         self.view.message(text);
@@ -222,26 +227,30 @@ impl RunLogger {
     }
 
     /// Draws the figures of a finished run from its best weights, and writes its report.
+    ///
+    /// # Errors
+    /// [`Interrupted`](crate::base::interrupt::Interrupted); a file that cannot be written.
     pub fn finish<B: Backend>(
         self,
         best: &Best,
         weights: &Path,
         validation: &Dataset,
+        interrupt: &Interrupt,
         device: &B::Device,
     ) -> Result<()> {
         let Self { folder, view, mut board, settings, .. } = self;
         view.finish();
         board.flush()?;
-        eprintln!("best validation at step {} ({}): {}", best.step, best.series, weights.display());
+        say(format!("best validation at step {} ({}): {}", best.step, best.series, weights.display()));
         // Without a ScoreNet there is nothing to draw but noise.
         if settings.training.stage.has_diffusion() {
-            figures::draw_all::<B>(&folder, weights, validation, device)?;
+            figures::draw_all::<B>(&folder, weights, validation, interrupt, device)?;
         }
         write_report(&folder)
     }
 }
 
 fn write_report(folder: &Path) -> Result<()> {
-    eprintln!("wrote {}", html::write(folder)?.display());
+    say(format!("wrote {}", html::write(folder)?.display()));
     Ok(())
 }

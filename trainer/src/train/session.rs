@@ -1,25 +1,27 @@
 //! The training loop, on one device.
 
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 use burn::module::AutodiffModule;
-use burn::tensor::{DType, Tensor, backend::AutodiffBackend};
+use burn::tensor::{DType, backend::AutodiffBackend};
 use vdm::config::{ComputePrecision, TrainingConfig};
-use vdm::weights::Provenance;
+use vdm::weights::{Provenance, parameters, sha256_hex};
 
-use super::checkpoint::{self, Best, Checkpoint, Due, TrainerState};
+use super::checkpoint::{self, Best, Checkpoint, Due, Files, TrainerState};
 use super::ema::Ema;
 use super::init;
-use super::job::TrainJob;
+use super::job::{Outcome, TrainJob};
 use super::loader::{Loader, Share};
 use super::optimizer::NetworksOptimizer;
 use super::process_group::ProcessGroup;
 use super::run_logger::RunLogger;
-use super::step::{self, Step, read};
+use super::step::{self, Step};
 use super::validation;
-use crate::base::files;
-use crate::base::interrupt::{Interrupt, Interrupted};
+use crate::base::files::{self, say};
+use crate::base::interrupt::{Interrupt, Interrupted, together};
 use crate::run::log::{StepLog, terms_in_bits_per_dim};
 use crate::run::settings::{OnNotFinite, RunSettings};
 
@@ -75,19 +77,25 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
     /// [`Interrupted`] before the first step.
     pub fn start(job: &'a TrainJob, group: ProcessGroup, device: &'a B::Device) -> Result<Self> {
         let mut session = Self::restore(job, group, device)?;
+        // No device writes before all have read.
+        session.group.any(false);
         // Only now: a run that cannot start leaves nothing behind.
-        if session.group.is_first_of_machine() {
+        if session.group.is_rank_zero() {
             checkpoint::clear_leftovers(&job.folder)?;
             session.settings.write(&job.folder)?;
+            job.data.images().write(&job.folder)?;
+        }
+        match session.saved {
+            Some(step) if session.group.is_rank_zero() => {
+                say(format!("resuming after step {step} of {}", session.training.steps));
+            }
+            Some(_) => {}
+            // What was measured and trained before the first step is kept, too.
+            None => session.save()?,
         }
         if session.group.is_rank_zero() {
-            let step = session.step();
-            if step > 0 {
-                eprintln!("resuming after step {step} of {}", session.training.steps);
-            }
-            session.logger = Some(RunLogger::open(&job.folder, &job.data, &job.device_name, step)?);
+            session.logger = Some(RunLogger::open(&job.folder, &job.data, &job.device_name, session.step())?);
         }
-        session.agree()?;
         Ok(session)
     }
 
@@ -106,9 +114,18 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
             "--precision is {}: this device has no arithmetic in it; f32 is accepted everywhere",
             training.precision.name()
         );
-        let state = Self::load(job, &job.interrupt, device)?;
-        group.join::<B::InnerBackend>(device)?;
+        let (state, is_saved) = Self::load(job, &group, &job.interrupt, device)?;
         let step = state.trainer.step;
+        ensure!(
+            step <= training.steps,
+            "--steps is {}, and the checkpoint is of step {step}: at least as many are accepted (--resume-from STEP goes \
+             back to a checkpoint that was kept)",
+            training.steps
+        );
+        if group.has_other_processes() {
+            group.ensure_same("images", &job.data.images().sha256()?)?;
+        }
+        group.join::<B::InnerBackend>(device)?;
         Ok(Self {
             job,
             settings,
@@ -119,50 +136,90 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
             device,
             logger: None,
             clock: Clock::start(state.trainer.seconds, step),
-            saved: (step > 0).then_some(step),
+            saved: is_saved.then_some(step),
             state,
         })
     }
 
-    /// The last checkpoint, or fresh networks.
-    fn load(job: &TrainJob, interrupt: &Interrupt, device: &B::Device) -> Result<Checkpoint<B>> {
+    /// The last checkpoint, or fresh networks; and whether there was one. Only rank 0 of several processes reads or makes
+    /// them.
+    fn load(
+        job: &TrainJob,
+        group: &ProcessGroup,
+        interrupt: &Interrupt,
+        device: &B::Device,
+    ) -> Result<(Checkpoint<B>, bool)> {
+        if !group.has_other_processes() {
+            return Self::load_here(job, interrupt, device);
+        }
+        let found = group.is_rank_zero().then(|| Self::load_here(job, interrupt, device)).transpose();
+        let found = together(found, |interrupted| group.any(interrupted))?;
+        let is_saved = group.any(found.as_ref().is_some_and(|(_, is_saved)| *is_saved));
+        // Rank 0's files, one after another; an empty name ends them.
+        let pass_on = |name: &Path, bytes: Vec<u8>| -> Result<(PathBuf, Vec<u8>)> {
+            let name = group.bytes_of_first(name.to_string_lossy().into_owned().into_bytes());
+            Ok((String::from_utf8(name)?.into(), group.bytes_of_first(bytes)))
+        };
+        let end = Path::new("");
+        let settings = &job.data.settings;
+        if let Some((state, _)) = found {
+            let (model, sampling, provenance) = (&settings.model, &settings.sampling, &job.data.provenance);
+            state.files(model, sampling, provenance, |name, bytes| pass_on(name, bytes).map(drop))?;
+            pass_on(end, Vec::new())?;
+            return Ok((state, is_saved));
+        }
+        let mut files = Files::new();
+        loop {
+            let (name, bytes) = pass_on(end, Vec::new())?;
+            if name == end {
+                break;
+            }
+            files.insert(name, bytes);
+        }
+        let (training, optimizer) = (&settings.training, NetworksOptimizer::new(&settings.training));
+        let read = |name: &Path| checkpoint::file(&files, name);
+        let mut state = Checkpoint::of_files(read, &training.ema_half_lives, optimizer, device)?;
+        state.networks = state.networks.with_compute(training.precision);
+        Ok((state, is_saved))
+    }
+
+    /// As [`load`](Self::load), in this process.
+    fn load_here(job: &TrainJob, interrupt: &Interrupt, device: &B::Device) -> Result<(Checkpoint<B>, bool)> {
         let settings = &job.data.settings;
         let training = &settings.training;
         let optimizer = NetworksOptimizer::new(training);
         let half_lives = &training.ema_half_lives;
-        let mut state = match checkpoint::load(&job.folder, &settings.model, half_lives, optimizer.clone(), device)? {
+        let stored = checkpoint::load(&job.folder, &settings.model, half_lives, optimizer.clone(), device)?;
+        let is_saved = stored.is_some();
+        let mut state = match stored {
             Some(state) => state,
             None => {
+                // A run saves before it logs.
+                ensure!(
+                    fs::metadata(job.folder.join("log.jsonl")).map_or(0, |log| log.len()) == 0,
+                    "{} has a log but no checkpoint, so it cannot be continued: start a new run with another --out",
+                    job.folder.display()
+                );
                 let networks = init::networks(&job.data, &job.measured, interrupt, device)?;
                 let ema = |&half_life: &u64| Ema { half_life, networks: networks.valid() };
                 let emas = half_lives.iter().map(ema).collect();
-                Checkpoint { trainer: TrainerState::default(), emas, networks, optimizer }
+                let fresh =
+                    Checkpoint { trainer: TrainerState::default(), emas, networks, optimizer: optimizer.clone() };
+                // As it will be read, so that a run that goes on from its first checkpoint has the same bits.
+                let mut files = Files::new();
+                let (sampling, provenance) = (&settings.sampling, &job.data.provenance);
+                fresh.files(&settings.model, sampling, provenance, |name, bytes| {
+                    files.insert(name.to_owned(), bytes);
+                    Ok(())
+                })?;
+                Checkpoint::of_files(|name| checkpoint::file(&files, name), half_lives, optimizer, device)?
             }
         };
         state.networks = state.networks.with_compute(training.precision);
-        Ok(state)
-    }
-
-    /// Fails unless all machines have the same images and are at the same step.
-    fn agree(&self) -> Result<()> {
-        if self.group.is_alone() {
-            return Ok(());
-        }
-        let mine = [self.step() as f32, self.job.data.train.len() as f32, self.job.data.fingerprint()];
-        let sum = self.group.sum(Tensor::<B::InnerBackend, 1>::from_floats(mine, self.device))?;
-        let sum = read(sum)?;
-        for (what, mine, sum) in [
-            ("step", mine[0], sum[0]),
-            ("number of training images", mine[1], sum[1]),
-            ("training images", mine[2], sum[2]),
-        ] {
-            let others = sum / self.group.world_size as f64;
-            ensure!(
-                (others - f64::from(mine)).abs() <= 1e-3 * f64::from(mine).abs().max(1.0),
-                "the machines differ in their {what}: each needs the same images, options and checkpoint"
-            );
-        }
-        Ok(())
+        // Of a step that was gone back from, or removed.
+        let weights = checkpoint::weights_path(&job.folder, settings.preset.name());
+        state.trainer.best = state.trainer.best.filter(|best| checkpoint::is_of_step(&weights, best.step));
+        Ok((state, is_saved))
     }
 
     fn step(&self) -> u64 {
@@ -171,7 +228,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
 
     /// Trains until the last step (true), or until any device is interrupted.
     pub fn run(&mut self) -> Result<bool> {
-        if self.any(self.state.trainer.due != Due::default())? {
+        if self.group.any(self.state.trainer.due != Due::default()) {
             // An interrupt left it undone. The checkpoint is saved anew so that it is not done twice.
             let stop = self.measure_due()?;
             self.save()?;
@@ -190,10 +247,10 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
                 samples: is_due(cadence.sample_every) || last,
             };
             let saves = (is_due(cadence.checkpoint_every) && !last) || kept;
-            let reads_back = is_due(cadence.log_every) || due != Due::default() || saves;
-
             let parts = self.loader.next()?;
-            let interrupted = self.job.interrupt.is_raised();
+            let interrupted = self.group.any(self.job.interrupt.is_raised());
+            // What is saved is read back first: it may not be finite.
+            let reads_back = is_due(cadence.log_every) || due != Due::default() || saves || interrupted;
             let (state, settings, group) = (&mut self.state, self.settings, &self.group);
             let (step, stop) = step::take(state, parts, settings, group, reads_back, interrupted, self.device)?;
             match step {
@@ -221,12 +278,11 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
                 }
             }
             self.state.trainer.due = due;
-            // A step with something due is read back, so that all devices know whether to stop.
             let stop = stop || (due != Due::default() && self.measure_due()?);
             if saves {
                 self.save()?;
             }
-            if kept && self.group.is_first_of_machine() {
+            if kept && self.group.is_rank_zero() {
                 checkpoint::keep(&self.job.folder, next)?;
             }
             if stop {
@@ -251,7 +307,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         }
         let seconds = self.clock.seconds();
         // The next step looks at the interrupt.
-        self.state = Self::load(self.job, &Interrupt::default(), self.device)?;
+        self.state = Self::load(self.job, &self.group, &Interrupt::default(), self.device)?.0;
         self.state.trainer.retries = retries;
         let back = self.step();
         self.clock = Clock::start(seconds, back);
@@ -265,15 +321,6 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         Ok(())
     }
 
-    /// Whether it holds on any device.
-    fn any(&self, here: bool) -> Result<bool> {
-        if self.group.is_alone() {
-            return Ok(here);
-        }
-        let here = Tensor::<B::InnerBackend, 1>::from_floats([if here { 1.0f32 } else { 0.0 }], self.device);
-        Ok(read(self.group.sum(here)?)?.iter().any(|&devices| devices > 0.0))
-    }
-
     /// Validates and draws samples where that is due, which an interrupt leaves due. Returns whether there was one, on all
     /// devices alike.
     fn measure_due(&mut self) -> Result<bool> {
@@ -282,7 +329,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
             Err(error) if error.is::<Interrupted>() => true,
             measured => measured.map(|()| false)?,
         };
-        let interrupted = self.any(interrupted)?;
+        let interrupted = self.group.any(interrupted);
         if !interrupted {
             self.state.trainer.due = Due::default();
         }
@@ -360,10 +407,15 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         }
     }
 
-    /// Saves a checkpoint, on the first device of each machine.
+    /// Saves a checkpoint, on rank 0.
     fn save(&mut self) -> Result<()> {
         self.state.trainer.seconds = self.clock.seconds();
-        if self.group.is_first_of_machine() {
+        if self.group.has_other_processes() {
+            let bits = parameters(&self.state.networks.valid())?.into_iter().flat_map(|parameter| parameter.values);
+            let bytes: Vec<u8> = bits.flat_map(f32::to_le_bytes).collect();
+            self.group.ensure_same("weights", &sha256_hex(&bytes))?;
+        }
+        if self.group.is_rank_zero() {
             let last_good = match self.saved {
                 Some(step) => format!("the checkpoint of step {step} stays"),
                 None => "no checkpoint was saved before".to_owned(),
@@ -373,36 +425,46 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
                 .with_context(|| format!("cannot save step {}; {last_good}", self.step()))?;
         }
         self.saved = Some(self.step());
-        Ok(())
+        self.logger.as_mut().map_or(Ok(()), RunLogger::flush)
     }
 
     /// Saves the last checkpoint, and draws the figures of a finished run.
-    pub fn end(mut self, finished: bool) -> Result<()> {
+    ///
+    /// # Errors
+    /// A file that cannot be written; a run without best weights.
+    pub fn end(mut self, finished: bool) -> Result<Outcome> {
         self.save()?;
         self.group.leave::<B::InnerBackend>();
-        let step = self.step();
-        let Some(logger) = self.logger.take() else { return Ok(()) };
+        let outcome = if finished { Outcome::Finished } else { Outcome::Stopped };
+        let (step, folder) = (self.step(), &self.job.folder);
+        let Some(logger) = self.logger.take() else { return Ok(outcome) };
         if !finished {
             logger.close()?;
-            eprintln!("stopped at step {step}; continue with --resume --out {}", self.job.folder.display());
-            return Ok(());
+            say(format!("stopped at step {step}; continue with --resume --out {}", folder.display()));
+            return Ok(outcome);
         }
         let none = || "no validation was finite: there are no best weights, only the last checkpoint";
         let best = self.state.trainer.best.as_ref().with_context(none)?;
-        let path = checkpoint::weights_path(&self.job.folder, self.settings.preset.name());
-        logger.finish::<B::InnerBackend>(best, &path, &self.job.data.validation, self.device)
+        let path = checkpoint::weights_path(folder, self.settings.preset.name());
+        let (validation, interrupt) = (&self.job.data.validation, &self.job.interrupt);
+        match logger.finish::<B::InnerBackend>(best, &path, validation, interrupt, self.device) {
+            Err(error) if error.is::<Interrupted>() => {
+                say(format!("stopped after the last step; --resume --out {} draws the figures", folder.display()));
+                Ok(Outcome::Stopped)
+            }
+            drawn => drawn.map(|()| outcome),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
     use std::sync::Arc;
     use std::time::Duration;
 
     use burn::backend::Flex;
     use burn::module::{Module, ModuleMapper, Param};
-    use burn::tensor::backend::Backend;
+    use burn::tensor::{Tensor, backend::Backend};
 
     use super::super::fixture::{self, Cpu, bits};
     use super::*;
@@ -432,7 +494,7 @@ mod tests {
 
     /// A session without logs.
     fn session(job: &TrainJob) -> Session<'_, Cpu> {
-        Session::restore(job, ProcessGroup::of(1, None).remove(0), Box::leak(Box::default())).expect("starts")
+        Session::restore(job, ProcessGroup::of(1, Arc::default()).remove(0), Box::leak(Box::default())).expect("starts")
     }
 
     fn poison(session: &mut Session<'_, Cpu>) {
@@ -484,7 +546,7 @@ mod tests {
                 (finished, session.step(), bits(&session.state.networks))
             };
             std::thread::scope(|scope| {
-                let ranks = ProcessGroup::of(2, None).into_iter().map(|group| scope.spawn(|| rank(group)));
+                let ranks = ProcessGroup::of(2, Arc::default()).into_iter().map(|group| scope.spawn(|| rank(group)));
                 let ranks: Vec<_> = ranks.collect();
                 ranks.into_iter().map(|rank| rank.join().expect("a device")).collect::<Vec<_>>()
             })
