@@ -53,6 +53,9 @@ pub struct EvaluateArgs {
     /// Antithetic diffusion times per image
     #[arg(long, value_name = "N", default_value_t = 16)]
     pub times: usize,
+    /// Held-out images, evenly spaced, whose bits a pixel as PNG, WebP and JPEG XL are measured; 0 for none
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub codecs: usize,
     /// Seed of times and noise, of the first sample, and of random choices of the measures
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
@@ -62,7 +65,8 @@ pub struct EvaluateArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
-    /// Folder for report.json, table.md, spectrum.csv, samples.png, and gallery.png, which shows real training images
+    /// Folder for report.json, table.md, spectrum.csv, samples.png, compare.html with samples beside real held-out images,
+    /// and gallery.png, which shows real training images
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Write a model card in Markdown
@@ -113,6 +117,7 @@ impl EvaluateArgs {
                 sampling: self.sampling,
             },
             times: self.times,
+            codecs: self.codecs,
             seed: self.seed,
             bootstrap: self.bootstrap,
             out: self.out,

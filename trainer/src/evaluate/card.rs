@@ -12,6 +12,7 @@ use super::report::{Report, Row};
 use super::run_facts::RunFacts;
 use crate::base::about::{SOFTWARE, today};
 use crate::base::files;
+use crate::measures::two_sample::SIDES;
 use crate::output::text::four_digits;
 
 /// A file of weights.
@@ -87,10 +88,21 @@ impl<'a> Card<'a> {
         let mut text = format!(
             "# Model card: `{}`\n\nA latent variational diffusion model of chest X-rays at {width}×{height} pixels, \
              8-bit grey, {condition}, after Rguibi et al. (J. Imaging 2023, 9, 171) and Kingma et al. (*Variational \
-             Diffusion Models*, 2021). **What it draws is synthetic and never for diagnosis.**\n\n\
-             | file | holds | size | SHA-256 |\n| --- | --- | --- | --- |\n",
+             Diffusion Models*, 2021). **What it draws is synthetic and never for diagnosis.**\n\n",
             plain(&self.provenance().name)
         );
+        let told = |side: usize| {
+            let figure = self.report.row(&format!("auc_{side}"))?.model?;
+            Some(format!("{} at {side}", four_digits(figure.value)))
+        };
+        let told: Vec<String> = SIDES.into_iter().filter_map(told).collect();
+        if !told.is_empty() {
+            text += &format!(
+                "A plain classifier tells its samples from real X-rays with an AUC of {} pixels (0.5: not at all; 1: always).\n\n",
+                told.join(", ")
+            );
+        }
+        text += "| file | holds | size | SHA-256 |\n| --- | --- | --- | --- |\n";
         let holds = [("decoder, ScoreNet, noise schedule: all that sampling needs", Some(&self.sampling))];
         let rest = [("encoder, for measuring the bound and starting from an image", self.encoder.as_ref())];
         for (what, file) in holds.into_iter().chain(rest) {

@@ -4,12 +4,14 @@ use std::sync::Mutex;
 
 use super::report::{Better, Closest, Row, Section};
 use crate::base::progress::Progress;
+use crate::measures::codecs::{self, BitsPerPixel, Codec};
 use crate::measures::features::FeatureSpace;
 use crate::measures::memorisation::{Audit, MIN_HELD_OUT, Neighbour, Training};
 use crate::measures::neighbours::{self, Prdc};
 use crate::measures::similarity;
 use crate::measures::spectrum::{self, Difference, Spectrum};
 use crate::measures::stats::Figure;
+use crate::measures::two_sample::{self, Told};
 use crate::measures::wasserstein::{self, Distances};
 use crate::measures::{Draw, Images, Measured, TooFew};
 
@@ -76,6 +78,58 @@ impl Stage {
 pub struct Spectra {
     /// In this order.
     pub sets: [Spectrum; 3],
+}
+
+/// What the two-sample test found.
+pub struct TwoSample {
+    /// The rows, by scale.
+    pub rows: Vec<Row>,
+    /// Samples, and as many real images.
+    pub each: usize,
+    /// Real images in each half.
+    pub half: usize,
+}
+
+/// The two-sample test of samples and held-out images, of which no two are of one patient as far as is known.
+pub fn two_sample(samples: &Images<'_>, held_out: &Images<'_>, seed: u64) -> TwoSample {
+    let order = Draw::Split.stream(seed, 2).permutation(held_out.len());
+    let real = held_out.select(&order);
+    let stage = Stage::new("two-sample test, images", two_sample::steps(samples, &real));
+    let section = Section::TwoSample;
+    let found = match two_sample::test(samples, &real, seed, || stage.tick()) {
+        Ok(found) => found,
+        Err(why) => {
+            let row = Row::missing(section, "auc", "AUC", Better::Lower, &why);
+            return TwoSample { rows: vec![row], each: 0, half: 0 };
+        }
+    };
+    let kinds: [(&str, &str, fn(&Told) -> Figure); 2] = [("auc", "AUC", |t| t.auc), ("d_prime", "d′", |t| t.d_prime)];
+    let row = |of: &two_sample::AtScale, (key, name, figure): (&str, &str, fn(&Told) -> Figure)| {
+        let (key, name) = (format!("{key}_{}", of.side), format!("{name}, {} pixels", of.side));
+        match &of.real {
+            Some(real) => Row::beside(section, &key, &name, Better::Lower, figure(&of.samples), figure(real)),
+            None => Row::alone(section, &key, &name, Better::Lower, figure(&of.samples)),
+        }
+    };
+    let rows = kinds.into_iter().flat_map(|kind| found.iter().map(move |of| row(of, kind))).collect();
+    let (each, half) = two_sample::counts(samples.len(), real.len());
+    TwoSample { rows, each, half: if found.iter().any(|of| of.real.is_some()) { half } else { 0 } }
+}
+
+/// Lossless codecs' bits a pixel of held-out images, below the model's where it has a likelihood of 8-bit images.
+pub fn likelihood(model: Option<&BitsPerPixel>, images: &Images<'_>) -> Vec<Row> {
+    let section = Section::Likelihood;
+    let figure = |bits: &BitsPerPixel| Figure::normal(bits.mean, bits.standard_error);
+    let of_model = |bits| Row::alone(section, "bits_per_pixel", "the model's upper bound", Better::Lower, figure(bits));
+    let stage = Stage::new("lossless codecs, images", Codec::ALL.len() * images.len());
+    let of_codec = |codec: Codec| match codecs::bits_per_pixel(codec, images, || stage.tick()) {
+        Ok(bits) => {
+            let bits = BitsPerPixel::of(&bits);
+            Row::of_real(section, codec.key(), codec.name(), Better::Lower, figure(&bits))
+        }
+        Err(why) => Row::missing(section, codec.key(), codec.name(), Better::Lower, &why),
+    };
+    model.map(of_model).into_iter().chain(Codec::ALL.map(of_codec)).collect()
 }
 
 /// A row's key, name and direction, and its figure.
@@ -270,6 +324,32 @@ mod tests {
         assert!(row(&noise, "swd_mean").ratio > Some(4.0) && row(&noise, "spectrum_distance").ratio > Some(4.0));
         assert_eq!(row(&noise, "precision").model.map(|f| f.value), Some(0.0));
         assert!(row(&noise, "spectrum_fine_db").model.is_some_and(|f| f.low > 0.0));
+    }
+
+    #[test]
+    fn the_two_sample_test_has_rows_by_scale_or_one_that_says_why_not() {
+        let held_out = Dataset::phantoms(0, 0, 60, 64, 64);
+        let samples = Dataset::phantoms(0, 500, 24, 64, 64);
+        let found = two_sample(&Images::of(&samples), &Images::of(&held_out), 0);
+        let keys: Vec<&str> = found.rows.iter().map(|row| row.key.as_str()).collect();
+        assert_eq!(keys, ["auc_64", "auc_32", "d_prime_64", "d_prime_32"]);
+        assert_eq!((found.each, found.half), (24, 24));
+        assert!(found.rows.iter().all(|row| row.model.is_some() && row.real.is_some() && row.ratio.is_none()));
+        let found = two_sample(&Images::of(&samples), &Images::of(&held_out).first(30), 0);
+        assert!(found.half == 0 && found.rows.iter().all(|row| row.model.is_some() && row.real.is_none()));
+        let few = two_sample(&Images::of(&samples).first(9), &Images::of(&held_out), 0);
+        assert!(few.each == 0 && few.rows[0].missing.as_ref().is_some_and(|why| why.contains("needs at least 20")));
+    }
+
+    #[test]
+    fn the_models_bits_stand_above_those_of_codecs() {
+        let images = Dataset::phantoms(0, 0, 3, 32, 32);
+        let bits = BitsPerPixel { mean: 2.5, standard_error: 0.1, images: 3 };
+        let rows = likelihood(Some(&bits), &Images::of(&images));
+        assert_eq!(rows[0].model.map(|figure| figure.value), Some(2.5));
+        assert_eq!(rows.len(), 4);
+        assert!(rows[1].model.is_none() && rows[1].real.is_some_and(|figure| figure.value > 0.0), "{rows:?}");
+        assert_eq!(likelihood(None, &Images::of(&images)).len(), 3);
     }
 
     #[test]

@@ -14,10 +14,12 @@ pub mod report;
 mod run_facts;
 mod samples;
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use burn::tensor::backend::{AutodiffBackend, Backend};
+use vdm::axis::evenly;
 
 use self::card::Card;
 use self::options::{CardOptions, Options};
@@ -90,8 +92,19 @@ impl Evaluate {
             bound = Some(found);
         }
 
-        let real = of_class(&held_out, class);
-        let real_training = training.as_ref().map(|training| of_class(training, class));
+        // A model with a likelihood of 8-bit images measures it on these images.
+        let bits_per_pixel = None;
+        let encoded = Images::of(&held_out).select(&match self.options.codecs {
+            0 => Vec::new(),
+            max => evenly(held_out.len(), max),
+        });
+        if encoded.len() > 0 {
+            figures.extend(compare::likelihood(bits_per_pixel.as_ref(), &encoded));
+        }
+
+        let places = of_class(&held_out, class);
+        let real = Images::of(&held_out).select(&places);
+        let real_training = training.as_ref().map(|data| Images::of(data).select(&of_class(data, class)));
         let comparable = compare::comparable(real.len(), real_training.as_ref().map(Images::len));
         let set = match (&wanted.folder, &loaded, sampling) {
             (Some(folder), ..) => samples::read(folder, choice, (height, width))?,
@@ -104,7 +117,12 @@ impl Evaluate {
         let view = set.view(height, width);
         let sets = compare::Sets::of(&view, &real, real_training.as_ref(), seed);
         let (mut spectra, mut audit, mut closest) = (None, None, Vec::new());
+        let (mut two_sample, mut two_sample_half) = (0, 0);
         if wanted.count != Some(0) {
+            let people = Images::of(&held_out).select(&one_a_patient(&held_out, &places));
+            let told = compare::two_sample(&view, &people, seed);
+            (two_sample, two_sample_half) = (told.each, told.half);
+            figures.extend(told.rows);
             let (rows, found) = compare::measure(&sets, bootstrap, seed);
             figures.extend(rows);
             spectra = found;
@@ -119,6 +137,8 @@ impl Evaluate {
                 audit = Some(copies.audit);
             }
         }
+        // As the table has them.
+        figures.sort_by_key(|row| row.section);
         let report = Report {
             weights: weights.as_ref().map(|path| path.display().to_string()),
             weights_sha256: loaded.as_ref().map(|loaded| loaded.sha256.clone()),
@@ -126,6 +146,8 @@ impl Evaluate {
             skipped: held_out.skipped,
             times: self.options.times,
             seed,
+            codec_images: encoded.len(),
+            bits_per_pixel,
             bound,
             samples: Samples {
                 images: set.images.len(),
@@ -133,6 +155,8 @@ impl Evaluate {
                 compared: sets.samples.len(),
                 reference: sets.reference.len(),
                 real: sets.what.to_owned(),
+                two_sample,
+                two_sample_half,
                 training_images: training.as_ref().map_or(0, Dataset::len),
             },
             figures,
@@ -143,7 +167,7 @@ impl Evaluate {
         };
         if let Some(out) = &self.options.out {
             let training = training.as_ref().map(Images::of);
-            outputs::write(out, &report, &set, training.as_ref(), spectra.as_ref())?;
+            outputs::write(out, &report, &set, (&held_out, &places), training.as_ref(), spectra.as_ref())?;
             eprintln!("wrote the report to {}", out.display());
         }
         if let (Some(CardOptions { path, .. }), Some(weights), Some(loaded)) = (&self.options.card, weights, &loaded) {
@@ -156,11 +180,31 @@ impl Evaluate {
     }
 }
 
-/// The images of a class, or all.
-fn of_class(data: &Dataset, class: Option<usize>) -> Images<'_> {
-    let all = Images::of(data);
-    match (class, &data.labels) {
-        (Some(class), Some(labels)) => all.select(&(0..all.len()).filter(|&i| labels[i] == class).collect::<Vec<_>>()),
-        _ => all,
+/// The places of the images of a class, or of all.
+fn of_class(data: &Dataset, class: Option<usize>) -> Vec<usize> {
+    (0..data.len())
+        .filter(|&i| class.is_none_or(|class| data.labels.as_ref().is_none_or(|of| of[i] == class)))
+        .collect()
+}
+
+/// The first of these places of each patient, or all of them where patients are not known.
+fn one_a_patient(data: &Dataset, places: &[usize]) -> Vec<usize> {
+    let mut seen = HashSet::new();
+    places.iter().copied().filter(|&i| data.patients.as_ref().is_none_or(|of| seen.insert(&of[i]))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_are_chosen_by_class_and_patient_where_these_are_known() {
+        let mut data = Dataset::phantoms(0, 0, 5, 8, 8);
+        assert_eq!(one_a_patient(&data, &of_class(&data, Some(1))), [0, 1, 2, 3, 4]);
+        data.labels = Some(vec![0, 1, 1, 1, 0]);
+        data.patients = Some(["a", "b", "c", "b", "a"].map(str::to_owned).to_vec());
+        assert_eq!(of_class(&data, Some(1)), [1, 2, 3]);
+        assert_eq!(one_a_patient(&data, &of_class(&data, Some(1))), [1, 2]);
+        assert_eq!(one_a_patient(&data, &of_class(&data, None)), [0, 1, 2]);
     }
 }

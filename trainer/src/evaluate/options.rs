@@ -21,6 +21,8 @@ pub struct Options {
     pub samples: SampleOptions,
     /// Diffusion times per image, antithetic.
     pub times: usize,
+    /// Held-out images, evenly spaced, that lossless codecs encode; 0 for none.
+    pub codecs: usize,
     /// Seed of times and noise, of the first sample, and of whatever the measures draw.
     pub seed: u64,
     /// Resamples for the 95 % intervals of means over images.

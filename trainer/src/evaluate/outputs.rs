@@ -1,4 +1,4 @@
-//! The files of `--out`: report.json, table.md, spectrum.csv, samples.png and gallery.png.
+//! The files of `--out`: report.json, table.md, spectrum.csv, samples.png, compare.html and gallery.png.
 
 use std::path::Path;
 
@@ -10,23 +10,29 @@ use super::report::{Closest, Report};
 use super::samples::SampleSet;
 use crate::base::about::SOFTWARE;
 use crate::base::files::write_atomic;
-use crate::measures::Images;
+use crate::data::Dataset;
+use crate::measures::{Draw, Images};
+use crate::output::html::beside::{self, Pair, Picture};
 
 /// Pairs in the gallery.
 pub const PAIRS: usize = 16;
 /// Samples in the grid.
 const GRID: usize = 64;
+/// Samples on the page beside real images.
+const BESIDE: usize = 48;
 const GAP: usize = 4;
 const LINE: usize = 12;
 /// Narrower pictures are enlarged, so that a line of text fits below three of them.
 const MIN_WIDTH: usize = 128;
 const HEADER: &str = "SYNTHETIC SAMPLES BESIDE REAL TRAINING IMAGES - NOT FOR DIAGNOSIS";
 
-/// Writes the files. Spectra and pictures are left out where there are none.
+/// Writes the files. Spectra and pictures are left out where there are none. Of the held-out images, those at the places
+/// are compared with samples.
 pub fn write(
     folder: &Path,
     report: &Report,
     samples: &SampleSet,
+    held_out: (&Dataset, &[usize]),
     training: Option<&Images<'_>>,
     spectra: Option<&Spectra>,
 ) -> Result<()> {
@@ -45,6 +51,10 @@ pub fn write(
             settings: samples.settings.clone(),
         };
         write_atomic(&folder.join("samples.png"), &GreyImage::grid(shown, columns).labelled().to_png(&origin)?)?;
+        let pairs = pairs(samples, held_out, &origin, report.seed)?;
+        let count = pairs.len();
+        let page = beside::page(&pairs, shown[0].width, &samples.from, &format!("{count} held-out images by name"));
+        write_atomic(&folder.join("compare.html"), page.as_bytes())?;
     }
     if let Some(training) = training.filter(|_| !report.closest.is_empty()) {
         let picture = gallery(&report.closest, &samples.images, training);
@@ -60,6 +70,26 @@ fn csv(spectra: &Spectra) -> String {
         text += &format!("{frequency},{},{},{}\n", samples.power[k], real.power[k], reference.power[k]);
     }
     text
+}
+
+/// The first samples, each beside one of the first real images.
+fn pairs(
+    samples: &SampleSet,
+    (held_out, places): (&Dataset, &[usize]),
+    origin: &Origin,
+    seed: u64,
+) -> Result<Vec<Pair>> {
+    let mut coin = Draw::Split.stream(seed, 3);
+    let pair = |((sample, name), &place): ((&GreyImage, &String), &usize)| {
+        // Without the visible label, which would tell; the page and the files' metadata say what they are.
+        let synthetic = Picture { name: name.clone(), png: sample.to_png(origin)? };
+        let own = held_out.image(place).to_vec();
+        let real = GreyImage { height: held_out.height, width: held_out.width, pixels: own };
+        let texts = [("Description", "A real X-ray, subject to the terms of its data.")];
+        let real = Picture { name: held_out.names[place].clone(), png: plain_png(&real, &texts)? };
+        Ok(Pair { synthetic, real, turned: coin.below(2) == 1 })
+    };
+    samples.images.iter().zip(&samples.names).zip(places).take(BESIDE).map(pair).collect()
 }
 
 /// Sample, nearest training image and difference, pair by pair, in two columns.
@@ -122,26 +152,30 @@ fn enlarged(image: &GreyImage, zoom: usize) -> GreyImage {
     GreyImage { height, width, pixels: (0..height * width).map(at).collect() }
 }
 
-/// A PNG that does not call its real half synthetic.
 fn gallery_png(picture: &GreyImage, from: &str) -> Result<Vec<u8>> {
+    let description = format!(
+        "Left of each three: a synthetic image ({from}), not for diagnosis. Middle: the real training image that \
+         is nearest to it, subject to the terms of the training data. Right: their difference."
+    );
+    plain_png(picture, &[("Title", HEADER), ("Description", &description), ("Software", SOFTWARE)])
+}
+
+/// A PNG with texts that does not call what is real in it synthetic.
+fn plain_png(picture: &GreyImage, texts: &[(&str, &str)]) -> Result<Vec<u8>> {
     let encode = || -> std::result::Result<Vec<u8>, png::EncodingError> {
         let mut bytes = Vec::new();
         let mut encoder = png::Encoder::new(&mut bytes, picture.width as u32, picture.height as u32);
         encoder.set_color(png::ColorType::Grayscale);
         encoder.set_depth(png::BitDepth::Eight);
-        encoder.add_itxt_chunk("Title".to_owned(), HEADER.to_owned())?;
-        let description = format!(
-            "Left of each three: a synthetic image ({from}), not for diagnosis. Middle: the real training image that \
-             is nearest to it, subject to the terms of the training data. Right: their difference."
-        );
-        encoder.add_itxt_chunk("Description".to_owned(), description)?;
-        encoder.add_itxt_chunk("Software".to_owned(), SOFTWARE.to_owned())?;
+        for (keyword, text) in texts {
+            encoder.add_itxt_chunk((*keyword).to_owned(), (*text).to_owned())?;
+        }
         let mut writer = encoder.write_header()?;
         writer.write_image_data(&picture.pixels)?;
         writer.finish()?;
         Ok(bytes)
     };
-    encode().context("cannot encode gallery.png")
+    encode().context("cannot encode a picture")
 }
 
 #[cfg(test)]

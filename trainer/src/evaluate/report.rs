@@ -7,6 +7,7 @@ use vdm::math;
 
 use super::elbo::Estimate;
 use crate::measures::TooFew;
+use crate::measures::codecs::BitsPerPixel;
 use crate::measures::memorisation::{Audit, Neighbour};
 use crate::measures::stats::Figure;
 use crate::output::text::four_digits;
@@ -28,6 +29,12 @@ pub struct Report {
     pub times: usize,
     /// The seed.
     pub seed: u64,
+    /// Held-out images whose files were made by lossless codecs.
+    pub codec_images: usize,
+    /// An upper bound on the bits of the 8-bit images themselves, of models that have a likelihood of these: not the
+    /// Bernoulli bound.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bits_per_pixel: Option<BitsPerPixel>,
     /// The bound and its terms.
     #[serde(flatten)]
     pub bound: Option<Bound>,
@@ -80,6 +87,10 @@ pub struct Samples {
     pub reference: usize,
     /// What the reference and the other real images are.
     pub real: String,
+    /// Samples, and as many held-out images, in the two-sample test.
+    pub two_sample: usize,
+    /// Held-out images in each of the two halves that are told apart beside it.
+    pub two_sample_half: usize,
     /// Training images that were searched for copies.
     pub training_images: usize,
 }
@@ -101,9 +112,13 @@ pub struct Closest {
 }
 
 /// Parts of the table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Section {
+    /// Samples told from real images by a classifier.
+    TwoSample,
+    /// Bits of the 8-bit images.
+    Likelihood,
     /// The bound of held-out images.
     Bound,
     /// Held-out images encoded and decoded.
@@ -115,12 +130,18 @@ pub enum Section {
 }
 
 impl Section {
+    /// All, the main measure first.
+    const ALL: [Self; 6] =
+        [Self::TwoSample, Self::Likelihood, Self::Bound, Self::Reconstruction, Self::Samples, Self::Copies];
+
     /// Its heading.
     pub fn title(self) -> &'static str {
         match self {
             Section::Bound => "Variational bound of held-out images, bits per dimension",
             Section::Reconstruction => "Held-out images encoded and decoded",
-            Section::Samples => "Samples against real images",
+            Section::TwoSample => "Samples told from real images by a classifier, by scale",
+            Section::Likelihood => "Bits a pixel of held-out 8-bit images, without loss",
+            Section::Samples => "Distances of samples from real images",
             Section::Copies => "Samples against training images",
         }
     }
@@ -168,10 +189,16 @@ impl Row {
 
     /// A figure of samples beside that of real images.
     ///
-    /// Decibels and rates of nothing have no ratio.
+    /// Decibels, rates of nothing, and what is 0 or 0.5 for real images have no ratio.
     pub fn beside(section: Section, key: &str, name: &str, better: Better, model: Figure, real: Figure) -> Self {
-        let ratio = (real.value > 0.0 && model.value >= 0.0 && !key.ends_with("_db")).then(|| model.value / real.value);
+        let divided = section != Section::TwoSample && !key.ends_with("_db");
+        let ratio = (divided && real.value > 0.0 && model.value >= 0.0).then(|| model.value / real.value);
         Self { real: Some(real), ratio, ..Self::alone(section, key, name, better, model) }
+    }
+
+    /// A figure of real images alone.
+    pub fn of_real(section: Section, key: &str, name: &str, better: Better, real: Figure) -> Self {
+        Self { model: None, real: Some(real), ..Self::alone(section, key, name, better, real) }
     }
 
     /// A figure for which there are too few images.
@@ -205,7 +232,7 @@ impl Report {
     }
 
     fn sections(&self) -> impl Iterator<Item = (Section, Vec<&Row>)> {
-        [Section::Bound, Section::Reconstruction, Section::Samples, Section::Copies].into_iter().filter_map(|section| {
+        Section::ALL.into_iter().filter_map(|section| {
             let rows: Vec<&Row> = self.figures.iter().filter(|row| row.section == section).collect();
             (!rows.is_empty()).then_some((section, rows))
         })
@@ -225,6 +252,35 @@ impl Report {
             );
         }
         text
+    }
+
+    /// What a part's figures mean, where the columns do not say it.
+    fn note(&self, section: Section) -> Option<String> {
+        let Samples { two_sample, two_sample_half: half, .. } = self.samples;
+        match section {
+            Section::TwoSample if two_sample > 0 => {
+                let real = if half > 0 {
+                    format!(" Real: {half} held-out images against {half} others.")
+                } else {
+                    String::new()
+                };
+                Some(format!(
+                    "{two_sample} samples against {two_sample} held-out images, cross-validated.{real} An AUC of 0.5 and a \
+                     d′ of 0: cannot be told; an AUC of 1: always told."
+                ))
+            }
+            Section::Likelihood => {
+                let codecs = format!("Lossless codecs: {} held-out images.", self.codec_images);
+                Some(match &self.bits_per_pixel {
+                    Some(bits) => format!("{codecs} The model: an upper bound, of {} images.", bits.images),
+                    None => format!(
+                        "{codecs} No likelihood of 8-bit images stands beside them: the Bernoulli bound of grey values is \
+                         another quantity, never compared with these."
+                    ),
+                })
+            }
+            _ => None,
+        }
     }
 
     /// The table for a terminal.
@@ -248,6 +304,7 @@ impl Report {
         let mut text = self.explanation() + "\n" + &line(&headings);
         for ((section, rows), (_, sources)) in cells.iter().zip(self.sections()) {
             text += &format!("{}\n", section.title());
+            text += &self.note(*section).map(|note| format!("  {note}\n")).unwrap_or_default();
             for (row, source) in rows.iter().zip(sources) {
                 text += &match &source.missing {
                     Some(why) => format!("  {:<width$}  {why}\n", row[0], width = widths[0]),
@@ -263,6 +320,7 @@ impl Report {
         let mut text = self.explanation() + "\n";
         for (section, rows) in self.sections() {
             text += &format!("\n{} {}\n\n", "#".repeat(level), section.title());
+            text += &self.note(section).map(|note| note + "\n\n").unwrap_or_default();
             text += &format!("| {} |\n| {} |\n", HEADINGS.join(" | "), HEADINGS.map(|_| "---").join(" | "));
             for row in rows {
                 let mut cells = row_cells(row);
@@ -300,6 +358,8 @@ mod tests {
             compared: 8,
             reference: 20,
             real: "others".into(),
+            two_sample: 8,
+            two_sample_half: 0,
             training_images: 0,
         };
         Report {
@@ -309,6 +369,8 @@ mod tests {
             skipped: 0,
             times: 1,
             seed: 0,
+            codec_images: 5,
+            bits_per_pixel: None,
             bound: None,
             samples,
             figures,
@@ -325,6 +387,8 @@ mod tests {
         let rows = vec![
             Row::beside(Section::Samples, "swd_mean", "distance", Better::Lower, figure(30.0), figure(10.0)),
             Row::beside(Section::Samples, "fine_db", "detail, dB", Better::AsReal, figure(-9.0), figure(0.1)),
+            Row::beside(Section::TwoSample, "auc_32", "AUC, 32 pixels", Better::Lower, figure(0.9), figure(0.5)),
+            Row::of_real(Section::Likelihood, "codec_png", "PNG", Better::Lower, figure(3.5)),
             Row::missing(Section::Copies, "copies", "copies", Better::Lower, &TooFew("needs --train-data".into())),
         ];
         let report = report(rows);
@@ -337,6 +401,13 @@ mod tests {
             markdown.contains("| distance ↓ | 30.00 | 29.50 to 30.50 | 10.00 | 9.500 to 10.50 | 3.000 |"),
             "{markdown}"
         );
+        assert_eq!(report.row("auc_32").and_then(|row| row.ratio), None);
+        assert!(markdown.contains("| PNG ↓ |  |  | 3.500 | 3.000 to 4.000 |  |"), "{markdown}");
+        for text in [&text, &markdown] {
+            let places = ["told from real images", "8 samples against 8", "another quantity", "Distances of samples"];
+            let places = places.map(|part| text.find(part).unwrap_or_else(|| panic!("no {part:?} in {text}")));
+            assert!(places.is_sorted(), "{places:?}");
+        }
         assert!(!text.contains("NaN") && !markdown.contains("NaN"));
     }
 }

@@ -1,5 +1,6 @@
 //! Measures of images: how close reconstructions are to their originals, how close samples are to real X-rays, and
-//! whether a sample is a copy of a training image. Nothing is downloaded and nothing is learned.
+//! whether a sample is a copy of a training image. Nothing is downloaded, and nothing is learned but the two-sample test's
+//! own classifier, from the images at hand.
 //!
 //! A file uses only those above it in this table.
 //!
@@ -14,13 +15,19 @@
 //! | [`spectrum`] | the radially averaged power spectrum, and its distance |
 //! | [`features`] | a feature space of X-rays without a trained network |
 //! | [`neighbours`] | precision, recall, density and coverage in it |
+//! | `logistic` | logistic regression |
+//! | `texture` | residuals and oriented bands, the features of the two-sample test |
+//! | [`two_sample`] | whether a classifier tells samples from real images, by scale |
+//! | [`codecs`] | bits a pixel of lossless codecs |
 //! | [`memorisation`] | the nearest training image of each sample, and whether the sample is a copy |
 //!
 //! A measure of two sets depends on their sizes, so a figure of samples says little alone. Each is given beside the same
 //! figure of as many real images against the same reference: what a perfect model would score.
 
+pub mod codecs;
 pub mod features;
 pub mod linear;
+mod logistic;
 pub mod memorisation;
 pub mod neighbours;
 mod plane;
@@ -30,6 +37,8 @@ pub mod spectrum;
 pub mod stats;
 #[cfg(test)]
 mod tests;
+mod texture;
+pub mod two_sample;
 pub mod wasserstein;
 
 pub use set::{Draw, Images, Measured, TooFew};

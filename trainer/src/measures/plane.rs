@@ -93,6 +93,28 @@ impl Plane {
         self.extended(kernel.len() / 2).filtered_inside(kernel)
     }
 
+    /// Filters rows alone, mirrored like [`filtered`](Plane::filtered).
+    pub fn filtered_rows(&self, kernel: &[f32]) -> Self {
+        let margin = kernel.len() / 2;
+        let mut values = vec![0.0; self.values.len()];
+        let mut line = vec![0.0; self.width + 2 * margin];
+        for (target, source) in values.chunks_exact_mut(self.width).zip(self.values.chunks_exact(self.width)) {
+            line.iter_mut().enumerate().for_each(|(x, v)| *v = source[mirrored(x, margin, self.width)]);
+            for (offset, &weight) in kernel.iter().enumerate() {
+                for (sum, &v) in target.iter_mut().zip(&line[offset..]) {
+                    *sum += weight * v;
+                }
+            }
+        }
+        Self { values, ..*self }
+    }
+
+    /// Rows as columns.
+    pub fn transposed(&self) -> Self {
+        let columns = (0..self.width).flat_map(|x| self.values[x..].iter().step_by(self.width));
+        Self { height: self.width, width: self.height, values: columns.copied().collect() }
+    }
+
     /// With a margin mirrored at the border.
     fn extended(&self, margin: usize) -> Self {
         let (height, width) = (self.height + 2 * margin, self.width + 2 * margin);
@@ -211,6 +233,16 @@ mod tests {
         assert!(flat.area_means(7, 5).values.iter().all(|v| (v - 7.0).abs() < 1e-4));
         assert_eq!(flat.reduced(4), Plane { height: 5, width: 6, values: vec![7.0; 30] });
         assert!(flat.pyramid_down().pyramid_up(20, 24).values.iter().all(|v| (v - 7.0).abs() < 1e-4));
+    }
+
+    #[test]
+    fn filtering_rows_and_columns_in_turn_is_filtering() {
+        let picture = ramp(13, 9);
+        let turned = picture.filtered_rows(&BINOMIAL).transposed();
+        assert_eq!((turned.height, turned.width), (9, 13));
+        let both = turned.filtered_rows(&BINOMIAL).transposed();
+        let error = both.zip(&picture.filtered(&BINOMIAL), |a, b| (a - b).abs()).values.into_iter().fold(0.0, f32::max);
+        assert!(error < 1e-3, "{error}");
     }
 
     #[test]

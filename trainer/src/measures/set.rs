@@ -57,6 +57,8 @@ pub enum Draw {
     Bootstrap = 5 << 40,
     /// The start of the search for principal components.
     Components = 6 << 40,
+    /// Which images a classifier is fitted to, and which it is tested on.
+    Folds = 7 << 40,
 }
 
 impl Draw {

@@ -54,6 +54,11 @@ impl Figure {
         Self { value, low, high: value + half }
     }
 
+    /// A figure with the interval of the normal distribution, from its standard error.
+    pub fn normal(value: f64, standard_error: f64) -> Self {
+        Self { value, low: value - Z * standard_error, high: value + Z * standard_error }
+    }
+
     /// `hits` of `n`, with Wilson's interval.
     pub fn rate(hits: usize, n: usize) -> Self {
         let (k, n) = (hits as f64, n.max(1) as f64);

@@ -56,12 +56,12 @@ fn one_command_writes_every_file_and_the_same_ones_again() {
     pictures(&at("train"), 0, 30);
     pictures(&at("test"), 100, 24);
     weights(&at("quick.safetensors"));
-    let line = "--weights @quick.safetensors --data @test --train-data @train --samples 12 --steps 2 --times 1 --sampling gamma_offset=0.1 \
+    let line = "--weights @quick.safetensors --data @test --train-data @train --samples 12 --steps 2 --times 1 --codecs 3 --sampling gamma_offset=0.1 \
                 --bootstrap 50 --out @OUT --card @card.md";
     for out in ["a", "b"] {
         evaluate(folder.path(), &line.replace("OUT", out)).expect("evaluates");
     }
-    for file in ["report.json", "table.md", "spectrum.csv", "samples.png", "gallery.png"] {
+    for file in ["report.json", "table.md", "spectrum.csv", "samples.png", "gallery.png", "compare.html"] {
         let read = |out| fs::read(at(out).join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
         assert_eq!(read("a"), read("b"), "{file}");
     }
@@ -75,6 +75,13 @@ fn one_command_writes_every_file_and_the_same_ones_again() {
         let row = figures.iter().find(|row| row["key"] == key).unwrap_or_else(|| panic!("no {key}"));
         assert!(row["model"]["value"].is_f64() && row["missing"].is_null(), "{row}");
     }
+    let row = |key: &str| figures.iter().find(|row| row["key"] == key).unwrap_or_else(|| panic!("no {key}"));
+    assert!(row("auc")["missing"].as_str().is_some_and(|why| why.contains("at least 20")), "{report}");
+    assert!(row("codec_png")["real"]["value"].is_f64() && report["codec_images"] == 3, "{report}");
+    let page = fs::read_to_string(at("a/compare.html")).expect("reads");
+    // As many pairs as there are samples, with the first real images in order of their names.
+    assert_eq!(page.matches("data:image/png").count(), 24);
+    assert!(page.contains("seed 11<") && page.contains("</strong> 011.png<") && !page.contains("012.png"));
     let card = fs::read_to_string(at("card.md")).expect("reads");
     assert!(card.contains("# Model card: `quick`") && card.contains("quick-encoder.safetensors"), "{card}");
 }
@@ -85,13 +92,20 @@ fn a_folder_needs_no_weights_and_copies_in_it_are_counted() {
     let at = |name: &str| folder.path().join(name);
     pictures(&at("train"), 0, 60);
     pictures(&at("test"), 100, 24);
-    pictures(&at("made"), 200, 12);
+    pictures(&at("made"), 200, 20);
     for i in 0..3 {
         fs::copy(at(&format!("train/{i:03}.png")), at(&format!("made/{i:03}.png"))).expect("copies");
     }
-    evaluate(folder.path(), "--samples-dir @made --data @test --train-data @train --out @out").expect("evaluates");
+    evaluate(folder.path(), "--samples-dir @made --data @test --train-data @train --codecs 0 --out @out")
+        .expect("evaluates");
     let report: Value = serde_json::from_slice(&fs::read(at("out/report.json")).expect("reads")).expect("JSON");
-    assert_eq!(report["audit"]["samples"]["near_copies"]["value"], 0.25);
+    assert_eq!(report["audit"]["samples"]["near_copies"]["value"], 0.15);
+    assert_eq!(report["figures"][0]["key"], "auc_64");
+    assert!(report["figures"][0]["model"]["value"].as_f64().is_some_and(|auc| (0.0..=1.0).contains(&auc)));
+    assert_eq!(
+        (&report["samples"]["two_sample"], &report["samples"]["two_sample_half"]),
+        (&Value::from(20), &Value::from(0))
+    );
     assert_eq!(report["closest"][2]["near_copy"], true);
     assert_eq!(report["closest"][3]["near_copy"], false);
     assert!(report.get("bits_per_dim").is_none() && report.get("weights").is_none());
@@ -102,7 +116,7 @@ fn one_held_out_image_still_gives_the_bound() {
     let folder = tempfile::tempdir().expect("a folder");
     pictures(&folder.path().join("test"), 0, 1);
     weights(&folder.path().join("quick.safetensors"));
-    evaluate(folder.path(), "--weights @quick.safetensors --data @test --out @out").expect("evaluates");
+    evaluate(folder.path(), "--weights @quick.safetensors --data @test --codecs 1 --out @out").expect("evaluates");
     let report: Value =
         serde_json::from_slice(&fs::read(folder.path().join("out/report.json")).expect("reads")).expect("JSON");
     assert!(report["bits_per_dim"]["total"].is_f64());

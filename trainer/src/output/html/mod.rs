@@ -1,7 +1,8 @@
-//! The report of a run, as one HTML file without other files.
+//! The report of a run, and samples beside real images: each as one HTML file without other files.
 //!
-//! A file uses only those above it in this list: `logs`, `chart`, `curves`, `images`, `sections`, `page`.
+//! A file uses only those above it in this list: `logs`, `chart`, `curves`, `images`, `sections`, `page`, `beside`.
 
+pub mod beside;
 mod chart;
 mod curves;
 mod images;

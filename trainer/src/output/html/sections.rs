@@ -58,10 +58,13 @@ pub fn processes(html: &mut String, folder: &Path, album: &mut Album) {
     html.push_str("</div>\n");
 }
 
-/// The evaluation, word for word.
+/// The evaluation, word for word, after the page to look at first.
 pub fn evaluation(html: &mut String, folder: &Path) {
     let folder = folder.join("evaluation");
     let mut some = false;
+    if folder.join("compare.html").is_file() {
+        html.push_str("<p>Look first: <a href=\"evaluation/compare.html\">samples beside real images</a>.</p>\n");
+    }
     for name in ["table.md", "report.json"] {
         match text(&folder.join(name)) {
             Ok(text) => {

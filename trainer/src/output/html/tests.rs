@@ -58,6 +58,7 @@ fn whole(folder: &Path) {
         write(&format!("figures/{name}.png"), &png(64, 32));
     }
     write("evaluation/table.md", b"| FID | 12.3 |");
+    write("evaluation/compare.html", b"<html>");
 }
 
 fn report(folder: &Path) -> String {
@@ -82,6 +83,7 @@ fn a_whole_run_is_shown() {
         "Step 50<",
         "Step 1000<",
         "| FID | 12.3 |",
+        "href=\"evaluation/compare.html\"",
         "A &amp; B",
         "memory (MiB)",
         "<td>trainer train</td>",
