@@ -25,7 +25,7 @@
 //!
 //! - [`error`], [`math`] (scalar formulas), [`axis`] (ticks and curves of charts), [`rng`] (random numbers), [`config`] (sizes
 //!   and presets), [`image`] (pictures, marked as synthetic)
-//! - [`nn`]: dense layers and residual blocks, on the whole image and on its patches
+//! - [`nn`]: dense layers and residual blocks, on the whole image and on its patches, with operations of their own on the CPU
 //! - [`autoencoder`]: images to latents and back
 //! - [`diffusion`]: the noise [schedule](diffusion::schedule) γ(t), the [loss](diffusion::loss) and its
 //!   [terms](diffusion::terms), the [ScoreNet](diffusion::score_net)

@@ -67,6 +67,18 @@ pub fn mse<B: Backend>(x: Tensor<B, 2>, y: Tensor<B, 2>) -> Tensor<B, 1> {
 
 /// Mean squared difference of vertical neighbours plus that of horizontal neighbours of x − y, for `[B, H, W]`.
 pub fn gradient_difference<B: Backend>(x: Tensor<B, 3>, y: Tensor<B, 3>) -> Tensor<B, 1> {
+    let [batch, h, w] = x.dims();
+    let flat = |image: &Tensor<B, 3>| image.clone().reshape([batch, h * w]);
+    if h > 1
+        && w > 1
+        && let Some(difference) = fused::gradient_difference(&flat(&x), &flat(&y), w)
+    {
+        return difference;
+    }
+    plain_gradient_difference(x, y)
+}
+
+fn plain_gradient_difference<B: Backend>(x: Tensor<B, 3>, y: Tensor<B, 3>) -> Tensor<B, 1> {
     let residual = x - y;
     let [_, h, w] = residual.dims();
     let mean_square = |d: Tensor<B, 3>| d.square().mean_dim(2).mean_dim(1).squeeze_dim::<2>(2).squeeze_dim::<1>(1);
@@ -93,6 +105,14 @@ mod tests {
                 [shape; 2],
                 |[x, y]| fused::squared_distance(&x, &y).map(column),
                 |[x, y]| sum_rows((x - y).square()).unsqueeze_dim(1),
+            );
+        }
+        for [batch, h, w] in [[1, 2, 2], [3, 5, 7], [2, 32, 20], [2, 65, 33], [1, 97, 2]] {
+            let image = |x: Tensor<_, 2>| x.reshape([batch, h, w]);
+            check(
+                [[batch, h * w]; 2],
+                |[x, y]| fused::gradient_difference(&x, &y, w).map(|sum| sum.unsqueeze_dim(1)),
+                |[x, y]| plain_gradient_difference(image(x), image(y)).unsqueeze_dim(1),
             );
         }
     }

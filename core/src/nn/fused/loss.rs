@@ -19,6 +19,12 @@ pub fn squared_distance<B: Backend>(x: &Tensor<B, 2>, y: &Tensor<B, 2>) -> Optio
     apply::<B, _, 2>(Pixels::Squares, [inside(x), inside(y)]).map(outside)
 }
 
+/// The mean squared difference of vertical neighbours plus that of horizontal neighbours of x − y, for images `[B, H·W]` of
+/// this width; `None` where it is the plain code's to do.
+pub fn gradient_difference<B: Backend>(x: &Tensor<B, 2>, y: &Tensor<B, 2>, width: usize) -> Option<Tensor<B, 1>> {
+    apply::<B, _, 2>(Neighbours { width }, [inside(x), inside(y)]).map(outside)
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Pixels {
     /// softplus(a) − b a.
@@ -31,6 +37,8 @@ enum Pixels {
 const BLOCK: usize = 1024;
 /// Columns that a core takes at a time.
 const PART: usize = 16 * BLOCK;
+/// Rows of an image that it takes.
+const ROWS: usize = 32;
 const LANES: usize = 16;
 
 #[inline(always)]
@@ -118,6 +126,100 @@ impl Operation<2> for Pixels {
                 wanted[1].then(|| each!(|a: f32, b: f32| 2.0 * (b - a))),
             ],
         }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Neighbours {
+    width: usize,
+}
+
+impl Neighbours {
+    /// Row `row` of x − y.
+    fn residual(&self, x: &[f32], y: &[f32], row: usize, out: &mut [f32]) {
+        let range = row * self.width..(row + 1) * self.width;
+        for ((out, x), y) in out.iter_mut().zip(&x[range.clone()]).zip(&y[range]) {
+            *out = x - y;
+        }
+    }
+
+    /// 1 over the numbers of vertical and of horizontal neighbours.
+    fn weights(&self, pixels: usize) -> [f64; 2] {
+        let rows = pixels / self.width;
+        [(rows - 1) * self.width, rows * (self.width - 1)].map(|count| 1.0 / count as f64)
+    }
+}
+
+impl Operation<2> for Neighbours {
+    type Kept = ();
+
+    fn forward(&self, [x, y]: &[FlexTensor; 2], _keep: bool) -> (FlexTensor, Option<()>) {
+        let ([images, pixels], width) = (sizes(x), self.width);
+        let (x, y, rows) = (numbers(x), numbers(y), pixels / width);
+        let parts = rows.div_ceil(ROWS);
+        let weights = self.weights(pixels);
+        let square = |a: f32, b: f32| (a - b) * (a - b);
+        let sums = tasks(images * parts, |task| {
+            let (image, part) = (task / parts, task % parts);
+            let (x, y) = (&x[image * pixels..][..pixels], &y[image * pixels..][..pixels]);
+            let (mut this, mut next) = (vec![0.0; width], vec![0.0; width]);
+            vectorized(|| {
+                self.residual(x, y, part * ROWS, &mut next);
+                let mut sum = 0.0;
+                for row in part * ROWS..rows.min((part + 1) * ROWS) {
+                    std::mem::swap(&mut this, &mut next);
+                    sum += weights[1] * f64::from(sum_of(&this[1..], &this[..width - 1], square));
+                    if row + 1 < rows {
+                        self.residual(x, y, row + 1, &mut next);
+                        sum += weights[0] * f64::from(sum_of(&next, &this, square));
+                    }
+                }
+                sum
+            })
+        });
+        let of_image = |image: usize| sums[image * parts..(image + 1) * parts].iter().sum::<f64>() as f32;
+        (tensor((0..images).map(of_image).collect(), &[images]), None)
+    }
+
+    fn backward(
+        &self,
+        [x, y]: &[FlexTensor; 2],
+        _kept: Option<()>,
+        gradient: FlexTensor,
+        wanted: [bool; 2],
+    ) -> [Option<FlexTensor>; 2] {
+        let ([images, pixels], width) = (sizes(x), self.width);
+        let (x, y, gradient, rows) = (numbers(x), numbers(y), numbers(&gradient), pixels / width);
+        let [down, across] = self.weights(pixels).map(|weight| 2.0 * weight as f32);
+        // Beyond the border a neighbour is as the pixel itself.
+        let of_x = |sign: f32| {
+            let mut out = vec![0.0; images * pixels];
+            each_part(&mut out, pixels, |image, out| {
+                let (x, y) = (&x[image * pixels..][..pixels], &y[image * pixels..][..pixels]);
+                let factor = sign * gradient[image];
+                let (mut above, mut this, mut below) = (vec![0.0; width], vec![0.0; width], vec![0.0; width]);
+                vectorized(|| {
+                    self.residual(x, y, 0, &mut this);
+                    above.copy_from_slice(&this);
+                    for (row, out) in out.chunks_exact_mut(width).enumerate() {
+                        self.residual(x, y, (row + 1).min(rows - 1), &mut below);
+                        for (((out, above), this), below) in out.iter_mut().zip(&above).zip(&this).zip(&below) {
+                            *out = factor * down * ((this - above) + (this - below));
+                        }
+                        for (out, pair) in out[1..].iter_mut().zip(this.windows(2)) {
+                            *out += factor * across * (pair[1] - pair[0]);
+                        }
+                        for (out, pair) in out[..width - 1].iter_mut().zip(this.windows(2)) {
+                            *out += factor * across * (pair[0] - pair[1]);
+                        }
+                        std::mem::swap(&mut above, &mut this);
+                        std::mem::swap(&mut this, &mut below);
+                    }
+                });
+            });
+            tensor(out, &[images, pixels])
+        };
+        [wanted[0].then(|| of_x(1.0)), wanted[1].then(|| of_x(-1.0))]
     }
 }
 
