@@ -355,7 +355,7 @@ fn the_first_commands_of_the_readme_work_in_their_order() {
     let [first, mine, resumed, sampled, evaluated, _] = &said[..] else { panic!("{said:?}") };
     assert!(first.contains("phantoms") && !mine.contains("phantoms"));
     assert!(resumed.contains("resuming after step 2 of 2") && resumed.contains("quick-2"), "{resumed}");
-    let path = std::path::Path::new("runs/quick-2/quick.safetensors").display().to_string();
+    let path = Path::new("runs/quick-2/quick.safetensors").display().to_string();
     assert!(sampled.contains(&path) && evaluated.contains(&path), "{sampled}{evaluated}");
     assert!(decode(&folder.path().join("grid.png")).width() > 64);
 }

@@ -72,7 +72,7 @@ pub fn resumed(folder: &Path, args: &TrainArgs) -> Result<RunSettings> {
             continue;
         }
         let named = |may: &&str| if may.ends_with('.') { name.starts_with(*may) } else { name == **may };
-        let kind = if MAY_CHANGE.iter().any(|may| named(&may)) { &mut told } else { &mut refused };
+        let kind = if MAY_CHANGE.iter().any(named) { &mut told } else { &mut refused };
         kind.push(format!("{name} is {value}, not {}", of(&name)));
     }
     ensure!(

@@ -103,7 +103,8 @@ pub fn two_sample(samples: &Images<'_>, held_out: &Images<'_>, seed: u64) -> Two
             return TwoSample { rows: vec![row], each: 0, half: 0 };
         }
     };
-    let kinds: [(&str, &str, fn(&Told) -> Figure); 2] = [("auc", "AUC", |t| t.auc), ("d_prime", "d′", |t| t.d_prime)];
+    type Kind = (&'static str, &'static str, fn(&Told) -> Figure);
+    let kinds: [Kind; 2] = [("auc", "AUC", |t| t.auc), ("d_prime", "d′", |t| t.d_prime)];
     let row = |of: &two_sample::AtScale, (key, name, figure): (&str, &str, fn(&Told) -> Figure)| {
         let (key, name) = (format!("{key}_{}", of.side), format!("{name}, {} pixels", of.side));
         match &of.real {

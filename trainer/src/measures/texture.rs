@@ -120,7 +120,7 @@ fn classes() -> (Vec<usize>, usize) {
 fn scaled(pixels: &[u8], width: usize, side: usize) -> Plane {
     let plane = Plane::of(pixels, width);
     let shorter = plane.height.min(plane.width);
-    if shorter % side == 0 {
+    if shorter.is_multiple_of(side) {
         return plane.reduced(shorter / side);
     }
     let length = |of: usize| (of * side + shorter / 2) / shorter;

@@ -196,10 +196,11 @@ mod tests {
         let (real, more) = (made(0, 240, |plane| plane), made(1000, 120, |plane| plane));
         let same = test(&view(&more), &view(&real), 0, || {}).expect("enough images");
         assert_eq!(same.iter().map(|of| of.side).collect::<Vec<_>>(), [64, 32]);
+        // Eight figures: not all 95 % intervals need hold, but none is three standard errors off.
+        let errors = |of: Figure, wanted: f64| (of.value - wanted).abs() / ((of.high - of.low) / 3.92);
         for of in &same {
             for told in [of.samples, of.real.expect("halves")] {
-                assert!(told.auc.low < 0.5 && told.auc.high > 0.5, "{of:?}");
-                assert!(told.d_prime.low < 0.0 && told.d_prime.high > 0.0, "{of:?}");
+                assert!(errors(told.auc, 0.5) < 3.0 && errors(told.d_prime, 0.0) < 3.0, "{of:?}");
             }
         }
         // A tenth of each pixel from its neighbours: noise of 3.0 grey levels becomes 2.7.
