@@ -189,7 +189,7 @@ fn a_finished_run_takes_more_steps_or_goes_back() {
 
     let said = run(folder.path(), &format!("{resumed}-from 3")).refusal();
     assert!(said.contains("--resume-from is 3") && said.contains("steps 2, 6"), "{said}");
-    let said = run(folder.path(), &format!("{resumed}-from 2 --time-limit 1ms")).stopped().stderr;
+    let said = run(folder.path(), &format!("{resumed}-from 2 --time-limit 1ns")).stopped().stderr;
     assert!(said.contains("before the first step"), "{said}");
     let said = run(folder.path(), &format!("{resumed}-from 2 --steps 3")).ok().stderr;
     assert!(said.contains("resuming after step 2 of 3"), "{said}");
@@ -403,5 +403,5 @@ fn a_full_disk_leaves_the_last_good_checkpoint() {
     let listing = said.split("first 1").nth(1).expect("a listing").split("device:").next().expect("before resuming");
     assert!(!listing.contains(".checkpoint") && listing.contains("checkpoint"), "{listing}");
     assert!(said.contains("resuming after step 4") && said.contains("second 0"), "{said}");
-    assert!(said.contains("cannot write disk/run/run.toml") && said.contains("third 1"), "{said}");
+    assert!(said.contains("cannot write disk/run/run.lock") && said.contains("third 1"), "{said}");
 }
