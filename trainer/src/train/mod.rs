@@ -1,7 +1,7 @@
 //! Training a model.
 //!
 //! A file uses only those above it in this order: `loader`, `process_group`, `hollow`, `adamw`, `muon`, `optimizer`,
-//! `ema`, `checkpoint`, `run_logger`, `coarse`, `init`, `job`, `validation`, `step`, `timing`, `session`.
+//! `ema`, `store`, `checkpoint`, `run_logger`, `coarse`, `init`, `job`, `validation`, `step`, `timing`, `session`.
 
 mod adamw;
 mod checkpoint;
@@ -19,6 +19,7 @@ mod process_group;
 mod run_logger;
 mod session;
 mod step;
+mod store;
 mod timing;
 mod validation;
 
@@ -92,13 +93,13 @@ fn start(options: Options) -> Result<Outcome> {
         _ if ranks.rank() > 0 => None,
         Some((folder, from, accept_changed_images)) => {
             data.images().compare(&folder.path, accept_changed_images)?;
-            from.map_or(Ok(()), |step| checkpoint::go_back(&folder.path, step))?;
+            from.map_or(Ok(()), |step| store::go_back(&folder.path, step))?;
             Some(folder)
         }
         None => {
             let folder = OpenFolder::create(out.as_deref(), data.settings.preset)?;
             ensure!(
-                checkpoint::newest(&folder.path)?.is_none(),
+                store::newest(&folder.path)?.is_none(),
                 "{} holds a checkpoint but no run.toml: pass another --out",
                 folder.path.display()
             );

@@ -19,6 +19,7 @@ use super::optimizer::NetworksOptimizer;
 use super::process_group::ProcessGroup;
 use super::run_logger::RunLogger;
 use super::step::{self, Step};
+use super::store;
 use super::validation;
 use crate::base::files::{self, say};
 use crate::base::interrupt::{Interrupt, Interrupted, together};
@@ -81,7 +82,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         session.group.any(false);
         // Only now: a run that cannot start leaves nothing behind.
         if session.group.is_rank_zero() {
-            checkpoint::clear_leftovers(&job.folder)?;
+            store::clear_leftovers(&job.folder)?;
             session.settings.write(&job.folder)?;
             job.data.images().write(&job.folder)?;
         }
@@ -283,7 +284,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
                 self.save()?;
             }
             if kept && self.group.is_rank_zero() {
-                checkpoint::keep(&self.job.folder, next)?;
+                store::keep(&self.job.folder, next)?;
             }
             if stop {
                 return Ok(last && self.state.trainer.due == Due::default());
