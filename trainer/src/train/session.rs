@@ -253,8 +253,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
             // What is saved is read back first: it may not be finite.
             let reads_back = is_due(cadence.log_every) || due != Due::default() || saves || interrupted;
             let (state, settings, group) = (&mut self.state, self.settings, &self.group);
-            let (step, stop) = step::take(state, parts, settings, group, reads_back, interrupted, self.device)?;
-            match step {
+            match step::take(state, parts, settings, group, reads_back, self.device, |_| Ok(()))? {
                 Step::Taken => {}
                 Step::ReadBack { terms, gradient_norm } => {
                     let line = StepLog {
@@ -279,7 +278,7 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
                 }
             }
             self.state.trainer.due = due;
-            let stop = stop || (due != Due::default() && self.measure_due()?);
+            let stop = interrupted || (due != Due::default() && self.measure_due()?);
             if saves {
                 self.save()?;
             }

@@ -7,7 +7,7 @@ use burn::tensor::{Tensor, backend::AutodiffBackend, backend::Backend};
 use vdm::config::{ComputePrecision, Stage, TrainingConfig};
 use vdm::diffusion::terms::Terms;
 use vdm::nn::fused::in_place;
-use vdm::objective::{clip_global_norm, complete_gradients, gradients};
+use vdm::objective::{clip_global_norm, complete_gradients, losses};
 
 use super::checkpoint::Checkpoint;
 use super::hollow;
@@ -36,19 +36,29 @@ pub enum Step {
     NotFinite,
 }
 
-/// Takes one step of `state` on this device's parts of a batch, and says whether any device votes to stop.
+/// The parts of a step before the optimizer's.
+#[derive(Clone, Copy, Debug)]
+pub enum Phase {
+    /// The batch is on the device.
+    Data,
+    /// Its losses are computed.
+    Forward,
+    /// And their gradient.
+    Backward,
+}
+
+/// Takes one step of `state` on this device's parts of a batch, and calls `after` each phase of each part.
 ///
-/// The numbers are read back if `reads_back`, and always with float16; the host waits for the device only then, and
-/// knows of the other devices' votes only then.
+/// The numbers are read back if `reads_back`, and always with float16; the host waits for the device only then.
 pub fn take<B: AutodiffBackend>(
     state: &mut Checkpoint<B>,
     parts: Vec<HostBatch>,
     settings: &RunSettings,
     group: &ProcessGroup,
     reads_back: bool,
-    stop: bool,
     device: &B::Device,
-) -> Result<(Step, bool)> {
+    mut after: impl FnMut(Phase) -> Result<()>,
+) -> Result<Step> {
     let (config, training) = (&settings.model, &settings.training);
     let (scale, images) = (state.trainer.loss_scale, training.batch);
     let networks = &state.networks;
@@ -58,13 +68,15 @@ pub fn take<B: AutodiffBackend>(
     let with_start = reads_back || training.stage != Stage::Diffusion;
     for part in parts {
         let part = part.on_device(with_start, device);
-        let part = gradients(networks, encoder, config, training, scale, reads_back, part);
+        after(Phase::Data)?;
+        let part = losses(networks, encoder, config, training, reads_back, part);
+        after(Phase::Forward)?;
+        let part = part.gradients(networks, encoder, config, training, scale);
         accumulator.accumulate(networks, part.gradients);
         sums = sums + sums_of(part.terms, part.weighted_diffusion);
+        after(Phase::Backward)?;
     }
-    let vote = Tensor::from_floats([if stop { 1.0f32 } else { 0.0 }], device);
-    let numbers = Tensor::cat(vec![sums, vote], 0);
-    let (mut grads, sums) = group.sum_gradients(accumulator.grads(), numbers, &networks.valid())?;
+    let (mut grads, sums) = group.sum_gradients(accumulator.grads(), sums, &networks.valid())?;
 
     let mean_diffusion = sums.clone().narrow(0, WEIGHTED_DIFFUSION, 1) / images as f64;
     complete_gradients(&mut grads, networks, training.diffusion_steps, images, scale, mean_diffusion);
@@ -75,19 +87,19 @@ pub fn take<B: AutodiffBackend>(
     // An overflow of float16 must not reach the weights, so each of its steps is read back.
     if !reads_back && !float16 {
         update(state, grads, training);
-        return Ok((Step::Taken, false));
+        return Ok(Step::Taken);
     }
     let values = read(Tensor::cat(vec![sums, norm], 0))?;
-    let (sums, stop, norm) = (&values[..SUMS], values[SUMS] > 0.0, values[SUMS + 1] / pixels);
+    let (sums, norm) = (&values[..SUMS], values[SUMS] / pixels);
     if !values.iter().all(|value| value.is_finite()) {
         if float16 && sums.iter().all(|sum| sum.is_finite()) && scale > 1e-3 {
             state.trainer.loss_scale /= 2.0;
             state.trainer.good_steps = 0;
             // The step counts: its images are not taken again.
             state.trainer.step += 1;
-            return Ok((Step::Skipped, stop));
+            return Ok(Step::Skipped);
         }
-        return Ok((Step::NotFinite, stop));
+        return Ok(Step::NotFinite);
     }
     update(state, grads, training);
     if float16 {
@@ -96,16 +108,15 @@ pub fn take<B: AutodiffBackend>(
             state.trainer.loss_scale *= 2.0;
         }
         if !reads_back {
-            return Ok((Step::Taken, stop));
+            return Ok(Step::Taken);
         }
     }
     let terms = Terms::from_array(std::array::from_fn(|term| sums[term] / images as f64));
-    Ok((Step::ReadBack { terms, gradient_norm: norm }, stop))
+    Ok(Step::ReadBack { terms, gradient_norm: norm })
 }
 
-/// Moves the weights and their averages.
 /// Updates the networks and their averages by the gradient of a whole batch.
-pub fn update<B: AutodiffBackend>(state: &mut Checkpoint<B>, grads: GradientsParams, training: &TrainingConfig) {
+fn update<B: AutodiffBackend>(state: &mut Checkpoint<B>, grads: GradientsParams, training: &TrainingConfig) {
     let step = state.trainer.step + 1;
     let networks = match in_place::is_flex::<B::InnerBackend>() {
         true => hollow::take(&mut state.networks),

@@ -1,19 +1,20 @@
 //! How long the parts of a training step take.
 
+use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use burn::module::AutodiffModule;
 use burn::tensor::backend::AutodiffBackend;
 use serde::Serialize;
 use vdm::model::Networks;
-use vdm::objective::{Gradients, clip_global_norm, complete_gradients, losses};
 
 use super::checkpoint::{Checkpoint, TrainerState};
 use super::ema::Ema;
-use super::loader::{Share, step_batches};
+use super::loader::step_batches;
 use super::optimizer::NetworksOptimizer;
-use super::step;
+use super::process_group::ProcessGroup;
+use super::step::{self, Phase};
 use crate::data::Dataset;
 use crate::run::inputs::RunData;
 use crate::run::settings::RunSettings;
@@ -66,6 +67,7 @@ impl StepTimes {
 pub struct Steps<B: AutodiffBackend> {
     data: RunData,
     state: Checkpoint<B>,
+    group: ProcessGroup,
     device: B::Device,
 }
 
@@ -87,52 +89,34 @@ impl<B: AutodiffBackend> Steps<B> {
         let mut phantoms = Dataset::phantoms(settings.seed, 0, IMAGES, model.height, model.width);
         phantoms.labels = (model.classes > 0).then(|| (0..IMAGES).map(|i| i % model.classes).collect());
         let state = Checkpoint { trainer: TrainerState::default(), networks, emas, optimizer };
-        Ok(Self { data: RunData::of(settings, phantoms.clone(), phantoms), state, device: device.clone() })
+        let group = ProcessGroup::of(1, Arc::default()).pop().context("there is no device")?;
+        Ok(Self { data: RunData::of(settings, phantoms.clone(), phantoms), state, group, device: device.clone() })
     }
 
-    /// Takes a step.
+    /// Takes a step, as training does.
     ///
     /// # Errors
     /// A device that fails.
     pub fn step(&mut self) -> Result<StepTimes> {
-        let training = &self.data.settings.training;
-        let (config, images) = (&self.data.settings.model, training.batch);
+        let Self { data, state, group, device } = self;
+        let training = &data.settings.training;
         let mut times = StepTimes::default();
         let mut last = Instant::now();
         let mut lap = || -> Result<f64> {
-            B::sync(&self.device).map_err(|error| anyhow::anyhow!("the device has failed: {error:?}"))?;
+            B::sync(device).map_err(|error| anyhow!("the device has failed: {error:?}"))?;
             let before = std::mem::replace(&mut last, Instant::now());
             Ok((last - before).as_secs_f64())
         };
-        let share = Share { images: 0..images, parts: training.accumulation };
-        let parts = step_batches(&self.data, &share, 0, self.state.trainer.step);
-        times.data = lap()?;
-        let mut accumulator = burn::optim::GradientsAccumulator::new();
-        let mut weighted = None;
-        for part in parts {
-            let networks = &self.state.networks;
-            let encoder = networks.encoder.as_ref().context("the encoder is missing")?;
-            let batch = part.on_device(false, &self.device);
-            times.data += lap()?;
-            let losses = losses(networks, encoder, config, training, false, batch);
-            times.forward += lap()?;
-            let Gradients { weighted_diffusion, gradients, .. } =
-                losses.gradients(networks, encoder, config, training, 1.0);
-            accumulator.accumulate(networks, gradients);
-            let sum = weighted_diffusion.sum();
-            weighted = Some(match weighted {
-                Some(weighted) => weighted + sum,
-                None => sum,
-            });
-            times.backward += lap()?;
-        }
-        let mut gradients = accumulator.grads();
-        let mean = weighted.context("a step without images")? / images as f64;
-        complete_gradients(&mut gradients, &self.state.networks, training.diffusion_steps, images, 1.0, mean);
-        let norm = training.clip_norm * config.pixels() as f64;
-        clip_global_norm::<B, _>(&mut gradients, &self.state.networks, norm, &self.device);
-        let training = training.clone();
-        step::update(&mut self.state, gradients, &training);
+        let share = group.share(training.batch, training.accumulation)?;
+        let parts = step_batches(data, &share, 0, state.trainer.step);
+        step::take(state, parts, &data.settings, group, false, device, |phase| {
+            *match phase {
+                Phase::Data => &mut times.data,
+                Phase::Forward => &mut times.forward,
+                Phase::Backward => &mut times.backward,
+            } += lap()?;
+            Ok(())
+        })?;
         times.optimizer = lap()?;
         Ok(times)
     }
