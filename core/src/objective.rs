@@ -7,7 +7,7 @@
 //! 2 L_i over the batch's mean L for the interior. In discrete time the bound does depend on the interior, and the whole
 //! schedule has the unchanged gradient.
 //!
-//! A batch may be computed in parts, on one device or on several. The [`gradients`] of the parts are summed, and
+//! A batch may be computed in parts, on one device or on several. The [gradients](Losses::gradients) of the parts are summed, and
 //! [`complete_gradients`] turns the sum into the gradient of the whole batch.
 
 use burn::module::{AutodiffModule, Module, ModuleVisitor, Param};
@@ -35,24 +35,6 @@ pub struct Batch<B: AutodiffBackend> {
     pub noise: LatentNoise<B>,
 }
 
-/// The loss terms of a part of a batch, and the gradient of the weighted objective in nats.
-///
-/// The gradient is **summed** over the images and multiplied by `loss_scale`, which keeps small gradients within the range
-/// of float16. [`complete_gradients`] must follow. The auxiliary losses are means over pixels and count once per pixel.
-/// Only what the stage trains has a gradient. Terms that train nothing are zeros unless `all_terms` are wanted.
-pub fn gradients<B: AutodiffBackend>(
-    networks: &Networks<B>,
-    encoder: &Encoder<B>,
-    config: &ModelConfig,
-    training: &TrainingConfig,
-    loss_scale: f64,
-    all_terms: bool,
-    batch: Batch<B>,
-) -> Gradients<B> {
-    losses(networks, encoder, config, training, all_terms, batch)
-        .gradients(networks, encoder, config, training, loss_scale)
-}
-
 /// The losses of a part of a batch, before their gradient.
 #[derive(Debug)]
 pub struct Losses<B: AutodiffBackend> {
@@ -66,7 +48,7 @@ pub struct Losses<B: AutodiffBackend> {
     objective: Tensor<B, 1>,
 }
 
-/// The first half of [`gradients`].
+/// The losses of a part of a batch. Terms that train nothing are zeros unless `all_terms` are wanted.
 pub fn losses<B: AutodiffBackend>(
     networks: &Networks<B>,
     encoder: &Encoder<B>,
@@ -112,7 +94,11 @@ pub fn losses<B: AutodiffBackend>(
 }
 
 impl<B: AutodiffBackend> Losses<B> {
-    /// The second half of [`gradients`].
+    /// The loss terms, and the gradient of the weighted objective in nats.
+    ///
+    /// The gradient is **summed** over the images and multiplied by `loss_scale`, which keeps small gradients within the
+    /// range of float16. [`complete_gradients`] must follow. The auxiliary losses are means over pixels and count once per
+    /// pixel. Only what the stage trains has a gradient.
     pub fn gradients(
         self,
         networks: &Networks<B>,
@@ -270,7 +256,7 @@ impl<B: burn::tensor::backend::Backend> ModuleVisitor<B> for Merge<'_> {
     }
 }
 
-/// Turns the sum of the [`gradients`] of a batch's parts into the gradient of the batch. It divides by the number of images
+/// Turns the sum of the [gradients](Losses::gradients) of a batch's parts into the gradient of the batch. It divides by the number of images
 /// and by the loss scale and, in continuous time, the gradient of the schedule's interior by the batch's mean [weighted
 /// diffusion loss](Gradients::weighted_diffusion) `[1]`, in nats.
 pub fn complete_gradients<B: AutodiffBackend>(

@@ -15,7 +15,7 @@ use vdm::diffusion::loss::LossTerms;
 use vdm::diffusion::terms::Terms;
 use vdm::math;
 use vdm::model::{LatentNoise, Networks};
-use vdm::objective::{Batch, Gradients, clip_global_norm, complete_gradients, gradients};
+use vdm::objective::{Batch, Gradients, clip_global_norm, complete_gradients, losses};
 use vdm::rng::{Rng, RngStream};
 
 type Trained = Autodiff<Flex>;
@@ -210,7 +210,8 @@ impl Fixture {
 
     fn summed(&self, loss_scale: f64, batch: Batch<Trained>) -> Gradients<Trained> {
         let encoder = self.networks.encoder.as_ref().expect("new networks have an encoder");
-        gradients(&self.networks, encoder, &self.config, &self.training, loss_scale, true, batch)
+        let losses = losses(&self.networks, encoder, &self.config, &self.training, true, batch);
+        losses.gradients(&self.networks, encoder, &self.config, &self.training, loss_scale)
     }
 
     /// The gradient under test.

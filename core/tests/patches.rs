@@ -436,7 +436,7 @@ fn the_density_of_grain_is_that_of_the_gaussian_it_says() {
     use burn::backend::Autodiff;
     use vdm::config::{ObjectiveWeights, Stage, TrainingConfig};
     use vdm::model::LatentNoise;
-    use vdm::objective::{Batch, gradients};
+    use vdm::objective::{Batch, losses};
 
     let model = model();
     let networks = Networks::<Autodiff<Flex>>::new(&model.config, 3, &FlexDevice).expect("valid");
@@ -449,7 +449,8 @@ fn the_density_of_grain_is_that_of_the_gaussian_it_says() {
     let noise =
         LatentNoise { at_zero: Tensor::zeros([2, dim], &FlexDevice), at_t: Tensor::zeros([2, dim], &FlexDevice) };
     let batch = Batch { x: x.clone(), classes: None, times: vec![0.2, 0.7], noise };
-    let found = gradients(&networks, &encoder, &model.config, &training, 1.0, true, batch).terms.grain;
+    let losses = losses(&networks, &encoder, &model.config, &training, true, batch);
+    let found = losses.gradients(&networks, &encoder, &model.config, &training, 1.0).terms.grain;
     let found: Vec<f64> = found.into_data().iter::<f64>().collect();
     let valid = networks.valid();
     let valid = ready(Vdm::new(model.config.clone(), model.sampling, valid)).expect("the CPU can be read");
