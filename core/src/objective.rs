@@ -7,8 +7,8 @@
 //! 2 L_i over the batch's mean L for the interior. In discrete time the bound does depend on the interior, and the whole
 //! schedule has the unchanged gradient.
 //!
-//! A batch may be computed in parts, on one device or on several. The [gradients](Losses::gradients) of the parts are summed, and
-//! [`complete_gradients`] turns the sum into the gradient of the whole batch.
+//! A batch may be computed in parts, on one device or on several. The [gradients](Losses::gradients) of the parts are
+//! summed, and [`complete_gradients`] turns the sum into the gradient of the whole batch.
 
 use burn::module::{AutodiffModule, Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
@@ -256,9 +256,9 @@ impl<B: burn::tensor::backend::Backend> ModuleVisitor<B> for Merge<'_> {
     }
 }
 
-/// Turns the sum of the [gradients](Losses::gradients) of a batch's parts into the gradient of the batch. It divides by the number of images
-/// and by the loss scale and, in continuous time, the gradient of the schedule's interior by the batch's mean [weighted
-/// diffusion loss](Gradients::weighted_diffusion) `[1]`, in nats.
+/// Turns the sum of the [gradients](Losses::gradients) of a batch's parts into the gradient of the batch. It divides by the
+/// number of images and by the loss scale and, in continuous time, the gradient of the schedule's interior by the batch's
+/// mean [weighted diffusion loss](Gradients::weighted_diffusion) `[1]`, in nats.
 pub fn complete_gradients<B: AutodiffBackend>(
     gradients: &mut GradientsParams,
     networks: &Networks<B>,
