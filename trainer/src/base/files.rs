@@ -65,7 +65,7 @@ pub fn load_model<B: Backend>(path: &Path, encoder: WithEncoder, device: &B::Dev
             _ => cannot_use(path),
         })?;
     let sha256 = weights::sha256_hex(&bytes);
-    if encoder == WithEncoder::Yes {
+    if encoder == WithEncoder::Yes && networks.encoder.is_none() {
         let path = encoder_path(path);
         if !path.exists() {
             bail!("the encoder's file {} is missing: the ELBO cannot be measured without it", path.display());
@@ -77,7 +77,7 @@ pub fn load_model<B: Backend>(path: &Path, encoder: WithEncoder, device: &B::Dev
     Ok(LoadedModel { header, sha256, model })
 }
 
-/// The bytes of a model's two files: the sampling file, and the encoder's, which names the other's hash.
+/// The bytes of a model's files: the sampling file, and that of a learned encoder, which names the other's hash.
 pub fn model_bytes<B: Backend>(
     networks: &Networks<B>,
     config: &ModelConfig,
@@ -87,11 +87,12 @@ pub fn model_bytes<B: Backend>(
 ) -> Result<(Vec<u8>, Option<Vec<u8>>)> {
     let bytes = weights::save(networks, config, sampling, provenance, precision)?;
     let of = |encoder| weights::save_encoder(encoder, config, provenance, &weights::sha256_hex(&bytes), precision);
-    let encoder = networks.encoder.as_ref().map(of).transpose()?;
+    let learned = networks.encoder.as_ref().filter(|_| config.latent.is_some());
+    let encoder = learned.map(of).transpose()?;
     Ok((bytes, encoder))
 }
 
-/// Writes a model's two files. At no moment has either the other one of another model beside it.
+/// Writes a model's files. At no moment has either the other one of another model beside it.
 pub fn write_model<B: Backend>(
     path: &Path,
     networks: &Networks<B>,

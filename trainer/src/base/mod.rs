@@ -4,6 +4,7 @@ pub mod about;
 pub mod device;
 pub mod disk;
 pub mod files;
+pub mod guard;
 pub mod interrupt;
 pub mod progress;
 pub mod ranks;

@@ -11,6 +11,7 @@ use super::content::Content;
 use super::dicom::{self, MAX_PIXELS, MAX_SIDE};
 use super::jpeg;
 use super::remarks::Note;
+use crate::base::guard::guarded;
 
 /// The largest file that is read.
 const MAX_BYTES: u64 = 1 << 30;
@@ -56,7 +57,7 @@ pub fn decode(path: &Path, height: usize, width: usize, bits: u32) -> Result<Dec
         (grey, false, image.note)
     } else {
         let bytes = std::fs::read(path).with_context(cannot)?;
-        dicom::guarded(|| picture(&bytes, bits)).with_context(cannot)?
+        guarded(|| picture(&bytes, bits)).with_context(cannot)?
     };
     let original = Original { size: [image.width(), image.height()], colour, note };
     // Resized in 16 bits, so that values are rounded to 8 once, at the end.

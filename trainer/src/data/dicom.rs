@@ -14,10 +14,7 @@ mod shape;
 #[cfg(test)]
 mod tests;
 
-use std::cell::Cell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::Once;
 
 use anyhow::{Context, Result, anyhow, bail};
 use dicom_core::{DataElement, PrimitiveValue, VR};
@@ -32,6 +29,7 @@ use self::scan::Extent;
 pub use self::shape::{MAX_PIXELS, MAX_SIDE};
 use self::shape::{Shape, is_no_picture, text};
 use super::remarks::Note;
+use crate::base::guard::guarded;
 
 /// What a DICOM file says about its picture, to choose by.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -104,6 +102,16 @@ pub fn decode(path: &Path) -> Result<DicomImage> {
         let grey = samples.into_iter().map(|sample| table[usize::from(sample)]).collect();
         Ok(DicomImage { width: shape.columns as u32, height: shape.rows as u32, grey, note })
     })
+}
+
+/// How many pixels a file's checked header claims, and so how much memory its picture may take; 0 if it is refused.
+pub fn pixels(path: &Path) -> usize {
+    let claimed = guarded(|| {
+        let object = open(path, Extent::All)?;
+        let native = object.get(tags::PIXEL_DATA).and_then(|element| element.to_bytes().ok()).map(|bytes| bytes.len());
+        Ok(Shape::of(&object, native)?.pixels())
+    });
+    claimed.unwrap_or(0)
 }
 
 /// All allocated bits of each sample.
@@ -194,31 +202,6 @@ fn years_by_dates(object: &InMemDicomObject) -> Option<u32> {
     };
     let (born, study) = (date(tags::PATIENT_BIRTH_DATE)?, date(tags::STUDY_DATE)?);
     study.0.checked_sub(born.0)?.checked_sub(u32::from(study.1 < born.1))
-}
-
-thread_local! {
-    /// Whether a panic of this thread will be reported as an error.
-    static IS_GUARDED: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Runs `read`, and makes an error of a panic in it, which prints nothing itself.
-///
-/// Decoders index by what a file claims (an RLE header that is cut short, a codestream of another size), so a hostile file
-/// can make them panic. That becomes an error of this file, too.
-pub fn guarded<T>(read: impl FnOnce() -> Result<T>) -> Result<T> {
-    static HOOK: Once = Once::new();
-    HOOK.call_once(|| {
-        let usual = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |panic| {
-            if !IS_GUARDED.try_with(Cell::get).unwrap_or(false) {
-                usual(panic);
-            }
-        }));
-    });
-    let outer = IS_GUARDED.replace(true);
-    let result = catch_unwind(AssertUnwindSafe(read));
-    IS_GUARDED.set(outer);
-    result.unwrap_or_else(|_| Err(anyhow!("it is damaged: its decoder failed")))
 }
 
 /// Runs `read`, and puts the file's name on its errors.

@@ -30,6 +30,7 @@ use crate::base::interrupt::Interrupt;
 pub use augment::AugmentSettings;
 use cache::Prepared;
 pub use dataset::Dataset;
+pub use dicom::{decode as dicom_picture, pixels as dicom_pixels, tags as dicom_tags};
 use entry::{Entry, Part};
 pub use problems::Problems;
 use remarks::Remarks;

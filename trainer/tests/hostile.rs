@@ -1,0 +1,23 @@
+//! Files that were changed at random are read or refused, with bounded memory and time. A fuzzer runs the same bodies for
+//! longer: docs/robustness.md.
+
+#[path = "../../fuzz/src/bounds.rs"]
+mod bounds;
+#[path = "../../fuzz/src/dicom.rs"]
+mod dicom;
+#[path = "../../fuzz/src/manifest.rs"]
+mod manifest;
+#[path = "../../fuzz/src/mutations.rs"]
+mod mutations;
+#[path = "../../fuzz/src/place.rs"]
+mod place;
+
+#[test]
+fn dicom_files() {
+    mutations::each("dicom", dicom::seeds, 3000, dicom::run);
+}
+
+#[test]
+fn manifests() {
+    mutations::each("manifest", manifest::seeds, 3000, manifest::run);
+}
