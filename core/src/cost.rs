@@ -4,82 +4,77 @@
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 use serde::{Deserialize, Serialize};
 
-use crate::autoencoder::grain;
-use crate::config::{GAUSSIAN_CHANNELS, ModelConfig, ResNetConfig, SamplingConfig, Stage, TrainingConfig};
+use crate::config::{
+    BandConfig, COARSE_CHANNELS, CONTEXT_CHANNELS, FINE_CHANNELS, ModelConfig, PatchGrid, ResNetConfig, SamplingConfig,
+    Stage, TrainingConfig,
+};
 use crate::error::BackendError;
 use crate::model::{Condition, Vdm};
 use crate::rng::{Rng, RngStream};
 
 /// Operations for one image, a multiplication and an addition counting as two.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cost {
     /// Of the encoder.
     pub encode: u64,
-    /// Of one evaluation of the ScoreNet, with one label or none. Guidance takes two.
-    pub evaluate: u64,
-    /// Of the decoder, with its grain.
+    /// Of one evaluation of the ScoreNet of each band, with one label or none. Guidance takes two.
+    pub evaluate: Vec<u64>,
+    /// Of the decoder.
     pub decode: u64,
 }
 
 impl Cost {
     /// The operations of a model.
-    pub fn of(config: &ModelConfig, sampling: &SamplingConfig) -> Self {
-        let (pixels, dim) = (config.pixels(), config.latent_dim);
-        let score = &config.score_net;
-        let embedding = score.embedding_dim;
-        let inputs = if config.classes > 0 { 2 * embedding } else { embedding };
-        let condition = dense(inputs, embedding) + 2 * dense(embedding, embedding);
-        let Some(grid) = config.grid() else {
-            return Self {
-                encode: resnet(&config.encoder, pixels, dim, 0),
-                evaluate: condition + resnet(&score.blocks(), dim, dim, embedding),
-                decode: resnet(&config.decoder, dim, pixels, 0),
-            };
+    pub fn of(config: &ModelConfig) -> Self {
+        let pixels = config.pixels();
+        let condition = |embedding: usize, embedded: usize| {
+            let classes = if config.classes > 0 { embedding } else { 0 };
+            dense(embedded + classes, embedding) + 2 * dense(embedding, embedding)
         };
-        let (patches, window, area) = (grid.patches(), grid.window(), grid.patch * grid.patch);
-        let channels = dim / patches;
-        let stack = |of: &ResNetConfig, inputs, outputs, condition| patch_net(of, patches, inputs, outputs, condition);
-        let rank = score.gaussian_rank;
-        let gaussian = 3 * dense(patches * GAUSSIAN_CHANNELS.min(channels), rank);
-        let coarse = config.coarse().map_or(0, |config| {
-            let blocks = config.score_net.blocks();
-            condition + resnet(&blocks, rank, rank, embedding)
-        });
-        let grain = stack(&config.grain_blocks(), channels, area, 0) + patches as u64 * dense(area, window);
-        let (down, across) = (grid.rows * grain::CELLS, grid.columns * grain::CELLS);
-        let unevenness = down as u64 * dense(across, config.width) + config.width as u64 * dense(down, config.height);
-        let grain = if sampling.grain_spread > 0.0 { grain + unevenness } else { grain };
-        // Four smoothings, each along both sides.
-        let smoothing = 4
-            * (config.height as u64 * dense(config.width, config.width)
-                + config.width as u64 * dense(config.height, config.height));
-        let grain = if sampling.grain_structure { grain + smoothing } else { grain };
-        let grain = if config.grain { grain } else { 0 };
-        let score_inputs = if rank > 0 { 2 * channels } else { channels };
-        let transform = patches as u64 * dense(window, channels);
-        Self {
-            encode: transform + stack(&config.encoder, window, channels, 0),
-            evaluate: condition + coarse + gaussian + stack(&score.blocks(), score_inputs, channels, embedding),
-            decode: transform + stack(&config.decoder, channels, window, 0) + grain,
+        if let Some(latent) = &config.latent {
+            let score = &latent.score_net;
+            let embedding = score.embedding_dim;
+            return Self {
+                encode: resnet(&latent.encoder, pixels, latent.dim, 0),
+                evaluate: vec![
+                    condition(embedding, embedding) + resnet(&score.blocks(), latent.dim, latent.dim, embedding),
+                ],
+                decode: resnet(&latent.decoder, latent.dim, pixels, 0),
+            };
         }
+        // A product from each side.
+        let transform = (config.width * config.height * 2 * (config.width + config.height)) as u64;
+        let bands = config.bands.iter().flat_map(|bands| {
+            let (coarse, fine) = (&bands.coarse, &bands.fine);
+            [
+                condition(coarse.embedding_dim, coarse.embedding_dim)
+                    + patch_net(coarse, config.coarse_grid(), 2 * COARSE_CHANNELS, 2 * COARSE_CHANNELS),
+                condition(fine.embedding_dim, 2 * fine.embedding_dim)
+                    + patch_net(fine, config.patch_grid(), 2 * FINE_CHANNELS + CONTEXT_CHANNELS, 2 * FINE_CHANNELS),
+            ]
+        });
+        Self { encode: transform, evaluate: bands.collect(), decode: transform }
     }
 
     /// Of a training step: what is trained costs three times as much as once forward.
-    pub fn training_step(&self, training: &TrainingConfig) -> u64 {
+    pub fn training_step(&self, config: &ModelConfig, training: &TrainingConfig) -> u64 {
         let images = training.batch as u64;
         let (encode, decode) = (images * self.encode, images * self.decode);
-        let evaluate = images * training.times_per_image as u64 * self.evaluate;
+        let draws = images * training.times_per_image as u64;
         match training.stage {
-            Stage::Joint => 3 * (encode + decode + evaluate),
-            Stage::Autoencoder => 3 * (encode + decode),
-            Stage::Decoder => encode + 3 * decode,
-            Stage::Diffusion => encode + 3 * evaluate,
+            Stage::Joint => 3 * (encode + decode + draws * self.evaluate.iter().sum::<u64>()),
+            Stage::Coarse => encode + 3 * draws * self.evaluate.first().copied().unwrap_or_default(),
+            Stage::Fine => {
+                let crop = training.crop.map_or(config.pixels(), |crop| (crop * crop).min(config.pixels()));
+                3 * draws * self.evaluate.last().copied().unwrap_or_default() * crop as u64 / config.pixels() as u64
+            }
         }
     }
 
-    /// Of a sample that takes this many evaluations.
-    pub fn sample(&self, evaluations: usize) -> u64 {
-        self.evaluate * evaluations as u64 + self.decode
+    /// Of a sample that takes this many evaluations over all bands.
+    pub fn sample(&self, evaluations: usize, sampling: &SamplingConfig) -> u64 {
+        let counts = sampling.of_bands(evaluations, self.evaluate.len());
+        self.evaluate.iter().zip(counts).map(|(of_one, count)| of_one * count as u64).sum::<u64>() + self.decode
     }
 }
 
@@ -100,27 +95,29 @@ impl Timed {
 }
 
 /// How fast a model is on a device, one image at a time.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Speed {
     /// A product of two matrices of [`PRODUCT`] rows and columns, about the most that the device can do.
     pub product: Timed,
-    /// An evaluation of the ScoreNet.
-    pub evaluate: Timed,
-    /// The decoder, with its grain.
+    /// An evaluation of the ScoreNet of each band.
+    pub evaluate: Vec<Timed>,
+    /// The decoder.
     pub decode: Timed,
+    /// How the evaluations of an image are shared among the bands.
+    pub sampling: SamplingConfig,
 }
 
 /// Rows, columns and inner dimension of the matrix product that a model is compared with.
 pub const PRODUCT: usize = 512;
 
 impl Speed {
-    /// Of an image that takes this many evaluations, from its parts.
+    /// Of an image that takes this many evaluations over all bands, from its parts.
     pub fn sample(&self, evaluations: usize) -> Timed {
-        let count = evaluations as u64;
-        Timed {
-            operations: self.evaluate.operations * count + self.decode.operations,
-            seconds: self.evaluate.seconds * evaluations as f64 + self.decode.seconds,
-        }
+        let counts = self.sampling.of_bands(evaluations, self.evaluate.len());
+        self.evaluate.iter().zip(counts).fold(self.decode, |all, (band, count)| Timed {
+            operations: all.operations + band.operations * count as u64,
+            seconds: all.seconds + band.seconds * count as f64,
+        })
     }
 }
 
@@ -153,14 +150,25 @@ pub async fn measure<B: Backend>(
     now: impl Fn() -> f64,
     device: &B::Device,
 ) -> Result<Speed, BackendError> {
-    let cost = Cost::of(&model.config, &model.sampling);
-    let z = noise(2, 1, model.config.latent_dim, device);
-    let evaluate = || model.predict_noise(z.clone(), 0.0, Condition::default());
-    let decode = || model.decode_with_grain(z.clone(), &[0]);
+    let cost = Cost::of(&model.config);
+    let f = noise(2, 1, model.config.latent_dim(), device);
+    let mut evaluate = Vec::new();
+    for (band, operations) in cost.evaluate.iter().enumerate() {
+        let part = |band| {
+            let (first, count) = model.band_range(band);
+            f.clone().narrow(1, first, count)
+        };
+        let z = part(band);
+        let context = if band > 0 { model.context(part(0), part(0)) } else { None };
+        let predict = || model.predict_noise(band, z.clone(), 0.0, Condition::default(), context.as_ref());
+        evaluate.push(Timed { operations: *operations, seconds: median(runs, &now, predict).await? });
+    }
+    let decode = || model.decode(f.clone());
     Ok(Speed {
         product: measure_product::<B>(runs, &now, device).await?,
-        evaluate: Timed { operations: cost.evaluate, seconds: median(runs, &now, evaluate).await? },
+        evaluate,
         decode: Timed { operations: cost.decode, seconds: median(runs, &now, decode).await? },
+        sampling: model.sampling,
     })
 }
 
@@ -192,15 +200,15 @@ fn resnet(of: &ResNetConfig, inputs: usize, outputs: usize, condition: usize) ->
     dense(inputs, of.width) + of.layers as u64 * block + dense(of.width, outputs)
 }
 
-fn patch_net(of: &ResNetConfig, patches: usize, inputs: usize, outputs: usize, condition: usize) -> u64 {
-    let width = of.width;
+fn patch_net(of: &BandConfig, grid: PatchGrid, inputs: usize, outputs: usize) -> u64 {
+    let (width, patches) = (of.width, grid.patches());
     let attends = of.heads > 0;
     // Queries, keys, values and output; then each patch's products with all others, twice.
     let attention = if attends { dense(width, 4 * width) + 2 * dense(width, patches) } else { 0 };
     let block = attention + 2 * dense(width, 4 * width);
     let films = of.layers as u64 * if attends { 2 } else { 1 } + 1;
     let all = dense(inputs, width) + of.layers as u64 * block + dense(width, outputs);
-    patches as u64 * all + films * dense(condition, 2 * width)
+    patches as u64 * all + films * dense(of.embedding_dim, 2 * width)
 }
 
 #[cfg(test)]
@@ -210,28 +218,29 @@ mod tests {
 
     #[test]
     fn the_papers_networks_cost_two_operations_a_weight() {
-        let config = Preset::Paper.model();
-        let cost = Cost::of(&config, &SamplingConfig::default());
+        let cost = Cost::of(&Preset::Paper.model());
         assert_eq!(cost.decode, 2 * (64 * 128 + 12 * 128 * 128 + 128 * 65_536));
         assert_eq!(cost.encode, cost.decode);
-        assert_eq!(cost.evaluate, 2 * (3 * 128 * 128 + 2 * 64 * 128 + 10 * (2 * 128 * 128 + 128 * 256)));
-        assert_eq!(cost.sample(25), 25 * cost.evaluate + cost.decode);
+        let evaluate = 2 * (3 * 128 * 128 + 2 * 64 * 128 + 10 * (2 * 128 * 128 + 128 * 256));
+        assert_eq!(cost.evaluate, [evaluate]);
+        assert_eq!(cost.sample(25, &SamplingConfig::default()), 25 * evaluate + cost.decode);
     }
 
     #[test]
-    fn sharp_models_cost_each_of_their_weights_once_a_patch() {
-        // 8 blocks of 8 · 192² weights, 128 + 64 inputs and outputs: 256 times; and the Gaussian's three products.
-        let cost = Cost::of(&Preset::SharpSmall.model(), &Preset::SharpSmall.sampling());
-        let blocks = 256 * 2 * (8 * 8 * 192 * 192 + 192 * (128 + 64));
-        let gaussian = 3 * 2 * 4096 * 256;
-        let modulation = 9 * 2 * 128 * 384 + 2 * 3 * 128 * 128;
-        let coarse = 2 * (3 * 128 * 128 + 2 * 256 * 512 + 4 * (2 * 512 * 512 + 128 * 1024));
-        assert_eq!(cost.evaluate, blocks + gaussian + coarse + modulation);
-        // 3 blocks from 64 numbers to 1024, the transform; grain of one block to 256, its synthesis; 64 to 256 cells and
-        // four smoothings along both sides.
-        let decoder = 256 * 2 * (192 * (64 + 1024) + 3 * 8 * 192 * 192 + 64 * 1024);
-        let grain = 256 * 2 * (192 * (64 + 256) + 8 * 192 * 192 + 256 * 1024);
-        let uneven = 2 * (64 * 64 * 256 + 256 * 64 * 256) + 4 * 2 * 2 * 256 * 256 * 256;
-        assert_eq!(cost.decode, decoder + grain + uneven);
+    fn bands_cost_each_of_their_weights_once_a_token() {
+        let mut config = Preset::Sharp.model();
+        let bands = config.bands.as_mut().expect("bands");
+        (bands.coarse.width, bands.coarse.layers, bands.fine.width, bands.fine.layers) = (256, 8, 192, 8);
+        let cost = Cost::of(&config);
+        // 64 tokens: blocks of 12 · 256² weights, their attention over 64 tokens, 64 numbers on two scales in, two for each out.
+        let coarse = 64 * 2 * (8 * (12 * 256 * 256 + 2 * 256 * 64) + 4 * 64 * 256) + 17 * 2 * 128 * 512;
+        // 1024 patches: blocks of 8 · 192² weights, 60 numbers on two scales and 4 in, two for each of 60 out.
+        let fine = 1024 * 2 * (8 * 8 * 192 * 192 + (2 * 60 + 4 + 2 * 60) * 192) + 9 * 2 * 128 * 384;
+        assert_eq!(cost.evaluate, [coarse + 2 * 3 * 128 * 128, fine + 2 * 4 * 128 * 128]);
+        assert_eq!(cost.decode, 2 * 2 * 256 * 256 * 256);
+        // What a laptop draws in seconds.
+        let image = cost.sample(40, &SamplingConfig::default());
+        assert_eq!(image, 25 * cost.evaluate[0] + 15 * cost.evaluate[1] + cost.decode);
+        assert!(image < 120_000_000_000, "{image}");
     }
 }

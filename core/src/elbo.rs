@@ -17,7 +17,8 @@ use crate::rng::{Rng, RngStream};
 pub struct ImageElbo {
     /// The terms, averaged over the image's diffusion times.
     pub terms: Terms<f64>,
-    /// Binary entropy of the image itself, in nats: the minimum of the reconstruction term.
+    /// The minimum of the reconstruction term, in nats: the binary entropy of the image's greys under a Bernoulli decoder, 0
+    /// under the discretised decoder of a model of bands.
     pub entropy_floor: f64,
 }
 
@@ -41,7 +42,7 @@ pub async fn measure<B: Backend>(
     seed: u64,
     device: &B::Device,
 ) -> Result<Vec<ImageElbo>, BackendError> {
-    let (batch, dim) = (images.len(), config.latent_dim);
+    let (batch, dim) = (images.len(), config.latent_dim());
     let mut streams: Vec<Rng> = (0..batch as u64).map(|i| Rng::new(seed, RngStream::Evaluation, first + i)).collect();
     let starts: Vec<f64> = streams.iter_mut().map(Rng::uniform).collect();
     let values: Vec<f32> = images.iter().flat_map(|image| image.iter().map(|&v| to_unit(v))).collect();
@@ -50,7 +51,10 @@ pub async fn measure<B: Backend>(
         let labels: Vec<i64> = classes.iter().map(|&class| class as i64).collect();
         Tensor::<B, 1, Int>::from_data(TensorData::new(labels, [batch]), device)
     });
-    let entropy = |image: &[u8]| image.iter().map(|&v| math::bernoulli_entropy(f64::from(to_unit(v)))).sum();
+    let entropy = |image: &[u8]| match config.bands {
+        None => image.iter().map(|&v| math::bernoulli_entropy(f64::from(to_unit(v)))).sum(),
+        Some(_) => 0.0,
+    };
     let mut all: Vec<ImageElbo> =
         images.iter().map(|image| ImageElbo { entropy_floor: entropy(image), ..ImageElbo::default() }).collect();
     for k in 0..times {
@@ -60,8 +64,9 @@ pub async fn measure<B: Backend>(
             Tensor::<B, 2>::from_data(TensorData::new(values, [batch, dim]), device)
         };
         let noise = LatentNoise { at_zero: draw(), at_t: draw() };
-        let gammas = networks.gammas(&at, None, device);
-        let losses = networks.losses(config, stage, encoder, x.clone(), classes.clone(), gammas, noise);
+        let gammas: Vec<_> =
+            (0..config.band_dims().len()).map(|band| networks.gammas(band, &at, None, device)).collect();
+        let losses = networks.losses(config, stage, encoder, x.clone(), classes.clone(), &gammas, noise);
         for (image, terms) in all.iter_mut().zip(losses.terms.read().await?) {
             image.terms = image.terms.zip(terms).map(|(sum, value)| sum + value / times as f64);
         }

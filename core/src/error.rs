@@ -1,5 +1,6 @@
 //! Errors. Each names what is wrong and what is accepted.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
@@ -10,7 +11,7 @@ use thiserror::Error;
 #[error("{field} is {value}: {accepted}")]
 pub struct ConfigError {
     /// The field, as it is written in the configuration.
-    pub field: &'static str,
+    pub field: Cow<'static, str>,
     /// The value found.
     pub value: String,
     /// What is accepted.
@@ -19,13 +20,13 @@ pub struct ConfigError {
 
 impl ConfigError {
     /// A field, its value and what is accepted.
-    pub(crate) fn new(field: &'static str, value: impl Display, accepted: impl Into<String>) -> Self {
-        Self { field, value: value.to_string(), accepted: accepted.into() }
+    pub(crate) fn new(field: impl Into<Cow<'static, str>>, value: impl Display, accepted: impl Into<String>) -> Self {
+        Self { field: field.into(), value: value.to_string(), accepted: accepted.into() }
     }
 
     /// Checks that a value is within a range.
     pub(crate) fn check_range<T: PartialOrd + Display>(
-        field: &'static str,
+        field: impl Into<Cow<'static, str>>,
         value: T,
         range: RangeInclusive<T>,
     ) -> Result<(), Self> {

@@ -4,7 +4,8 @@
 //! The model is that of Rguibi et al., *Improving Medical Imaging with Medical Variation Diffusion Model*,
 //! J. Imaging 2023, 9, 171, after Kingma et al., *Variational Diffusion Models*, arXiv 2107.00630. An encoder maps an
 //! image x to a latent f; a diffusion process turns f into noise; the ScoreNet learns to undo it; a decoder maps the
-//! latent back to an image.
+//! latent back to an image. A model of [bands](config::BandsConfig) has a fixed, orthonormal transform in the place of encoder
+//! and decoder, and diffuses a coarse band and then, given it, a fine one.
 //!
 //! # Symbols
 //!
@@ -25,8 +26,8 @@
 //!
 //! - [`error`], [`math`] (scalar formulas), [`axis`] (ticks and curves of charts), [`rng`] (random numbers), [`config`] (sizes
 //!   and presets), [`image`] (pictures, marked as synthetic)
-//! - [`nn`]: dense layers and residual blocks, on the whole image and on its patches, with operations of their own on the CPU
-//! - [`autoencoder`]: images to latents and back
+//! - [`nn`]: dense layers and residual blocks, on a whole latent and on tokens, with operations of their own on the CPU
+//! - [`autoencoder`]: images to latents and back, or to bands
 //! - [`diffusion`]: the noise [schedule](diffusion::schedule) γ(t), the [loss](diffusion::loss) and its
 //!   [terms](diffusion::terms), the [ScoreNet](diffusion::score_net)
 //! - [`model`]: all networks with their losses, and what a sampler needs of them
@@ -37,7 +38,7 @@
 //!
 //! ```
 //! use burn_flex::Flex;
-//! use vdm::config::Preset;
+//! use vdm::config::{Preset, SamplingConfig};
 //! use vdm::model::{Condition, Networks, Vdm};
 //! use vdm::sampler::{Sampler, SamplingOptions, Trajectory};
 //!
@@ -45,7 +46,7 @@
 //! let device = Default::default();
 //! let config = Preset::Quick.model();
 //! let networks = Networks::<Flex>::new(&config, 0, &device)?; // untrained: it draws noise
-//! let model = Vdm::new(config, Preset::Quick.sampling(), networks).await?;
+//! let model = Vdm::new(config, SamplingConfig::default(), networks).await?;
 //!
 //! let options = SamplingOptions { sampler: Sampler::Ddim, steps: 5, condition: Condition::default() };
 //! let mut trajectory = Trajectory::from_noise(&model, options, &[42], &device)?; // one seed, one image

@@ -16,10 +16,13 @@ use burn::tensor::activation::sigmoid;
 use burn::tensor::{ElementConversion, Int, Tensor, backend::AutodiffBackend};
 
 use crate::autoencoder::Encoder;
+use crate::autoencoder::lapped::CropWindows;
 use crate::config::{ModelConfig, ScheduleKind, Stage, TrainingConfig};
-use crate::diffusion::loss::{LossTerms, latent_kl};
+use crate::diffusion::loss::{self, LossTerms};
+use crate::diffusion::schedule::ScheduleParams;
+use crate::diffusion::score_net::Context;
 use crate::diffusion::terms::Terms;
-use crate::model::{BatchGammas, DiffusionWeight, LatentNoise, Networks, mean_of_draws};
+use crate::model::{BatchGammas, DiffusionWeight, LatentNoise, Networks, band_grid, mean_of_draws, schedule_gammas};
 use crate::nn::fused::in_place;
 
 /// A batch to train on.
@@ -31,8 +34,21 @@ pub struct Batch<B: AutodiffBackend> {
     pub classes: Option<Tensor<B, 1, Int>>,
     /// Diffusion times, K per image: that of draw k of image i is at k·B + i.
     pub times: Vec<f64>,
-    /// The noise.
+    /// The noise. That of z_t has the numbers of the band that is trained, or of its crops.
     pub noise: LatentNoise<B>,
+    /// Where the fine band is trained.
+    pub fine: Option<FineBatch<B>>,
+}
+
+/// The crops of a batch of the fine band, and the noise on what its ScoreNet is given.
+#[derive(Clone, Debug)]
+pub struct FineBatch<B: AutodiffBackend> {
+    /// The crops. They take the place of [`Batch::x`].
+    pub crops: CropWindows<B::InnerBackend>,
+    /// γ of the noise on each context.
+    pub context_gammas: Vec<f64>,
+    /// That noise, `[B·P, CONTEXT_CHANNELS]`.
+    pub context_noise: Tensor<B::InnerBackend, 2>,
 }
 
 /// The losses of a part of a batch, before their gradient.
@@ -48,30 +64,32 @@ pub struct Losses<B: AutodiffBackend> {
     objective: Tensor<B, 1>,
 }
 
-/// The losses of a part of a batch. Terms that train nothing are zeros unless `all_terms` are wanted.
+/// The losses of a part of a batch. The terms of a band's stage are those of that band.
 pub fn losses<B: AutodiffBackend>(
     networks: &Networks<B>,
     encoder: &Encoder<B>,
     config: &ModelConfig,
     training: &TrainingConfig,
-    all_terms: bool,
     batch: Batch<B>,
 ) -> Losses<B> {
-    let device = batch.x.device();
+    let device = networks.schedule.gamma_min.val().device();
     let pixels = config.pixels() as f64;
     let TrainingConfig { stage, diffusion_steps, objective: weights, .. } = training;
     let times = batch.times.clone();
-    let leaves = as_leaves(networks.gammas(&times, *diffusion_steps, &device));
-    let LossTerms { terms, diffusion_draws } = match stage {
-        Stage::Diffusion => losses_of_diffusion(networks, encoder, config, &leaves, all_terms, batch),
-        Stage::Joint | Stage::Autoencoder => {
-            networks.losses(config, *stage, encoder, batch.x, batch.classes, leaves.clone(), batch.noise)
-        }
-        Stage::Decoder => {
-            let Batch { x, classes, noise, .. } = batch;
-            let f = Tensor::from_inner(encoder.valid().forward(x.clone().inner()));
-            networks.losses_of_latents(config, *stage, f, x, classes, leaves.clone(), noise)
-        }
+    let band = usize::from(*stage == Stage::Fine);
+    let leaves = as_leaves(networks.gammas(band, &times, *diffusion_steps, &device));
+    let LossTerms { terms, diffusion_draws } = if config.bands.is_some() {
+        band_losses(networks, encoder, config, band, &leaves, batch)
+    } else {
+        networks.losses(
+            config,
+            Stage::Joint,
+            encoder,
+            batch.x,
+            batch.classes,
+            std::slice::from_ref(&leaves),
+            batch.noise,
+        )
     };
     let [images] = terms.latent.dims();
     let draws = match weights.sigmoid_bias {
@@ -81,11 +99,9 @@ pub fn losses<B: AutodiffBackend>(
     let diffusion = mean_of_draws(draws.clone(), images);
     let kl = terms.latent.clone() + diffusion.clone();
     let mut objective = terms.reconstruction.clone() + kl * weights.kl_weight;
-    for (weight, term) in [
-        (weights.mse * pixels, &terms.mse),
-        (weights.gradient_difference * pixels, &terms.gradient_difference),
-        (weights.grain, &terms.grain),
-    ] {
+    for (weight, term) in
+        [(weights.mse * pixels, &terms.mse), (weights.gradient_difference * pixels, &terms.gradient_difference)]
+    {
         if weight > 0.0 {
             objective = objective + term.clone() * weight;
         }
@@ -102,7 +118,6 @@ impl<B: AutodiffBackend> Losses<B> {
     pub fn gradients(
         self,
         networks: &Networks<B>,
-        encoder: &Encoder<B>,
         config: &ModelConfig,
         training: &TrainingConfig,
         loss_scale: f64,
@@ -110,24 +125,18 @@ impl<B: AutodiffBackend> Losses<B> {
         let Self { times, leaves, terms, draws, diffusion, objective } = self;
         let mut grads = (objective.sum() * loss_scale).backward();
         let (stage, diffusion_steps) = (training.stage, training.diffusion_steps);
-        let trains_schedule = config.schedule.kind != ScheduleKind::Linear && stage.has_diffusion();
-        let schedule = trains_schedule
-            .then(|| schedule_gradients(networks, config, diffusion_steps, &times, &leaves, &draws, &grads));
+        let band = usize::from(stage == Stage::Fine);
+        let kind = config.schedules()[band].kind;
+        let schedule = (kind != ScheduleKind::Linear)
+            .then(|| schedule_gradients(networks.band(band).0, kind, diffusion_steps, &times, &leaves, &draws, &grads));
         // Each stage trains its part of the networks.
         let mut gradients = match stage {
             Stage::Joint => GradientsParams::from_module(&mut grads, networks),
-            Stage::Diffusion => GradientsParams::from_module(&mut grads, &networks.score_net),
-            Stage::Decoder => GradientsParams::from_module(&mut grads, &networks.decoder),
-            Stage::Autoencoder => {
-                let mut of_both = GradientsParams::from_module(&mut grads, &networks.decoder);
-                let mut of_encoder = GradientsParams::from_module(&mut grads, encoder);
-                encoder.valid().visit(&mut Merge { from: &mut of_encoder, into: &mut of_both });
-                of_both
-            }
+            Stage::Coarse | Stage::Fine => GradientsParams::from_module(&mut grads, networks.band(band).1),
         };
         if let Some(mut schedule) = schedule {
             let mut merge = Merge { from: &mut schedule, into: &mut gradients };
-            networks.schedule.valid().visit(&mut merge);
+            networks.band(band).0.valid().visit(&mut merge);
         }
         let terms = terms.map(Tensor::inner);
         Gradients { terms, weighted_diffusion: diffusion.inner(), gradients }
@@ -145,30 +154,43 @@ pub struct Gradients<B: AutodiffBackend> {
     pub gradients: GradientsParams,
 }
 
-/// The loss where encoder and decoder are not trained: they have no backward pass.
-fn losses_of_diffusion<B: AutodiffBackend>(
+/// The loss of a band, for whole images or crops of them. A crop counts as the image that it is a part of.
+fn band_losses<B: AutodiffBackend>(
     networks: &Networks<B>,
     encoder: &Encoder<B>,
     config: &ModelConfig,
+    band: usize,
     gammas: &BatchGammas<B>,
-    all_terms: bool,
     batch: Batch<B>,
 ) -> LossTerms<B> {
-    let Batch { x, classes, noise, .. } = batch;
-    let x = x.inner();
-    let f = encoder.valid().forward(x.clone());
-    let [images, _] = f.dims();
-    let terms = if all_terms {
-        let min = gammas.min.clone().inner();
-        networks.valid().autoencoder_terms(config, f.clone(), x, min, noise.at_zero.inner())
-    } else {
-        Terms::zeros(images, &x.device())
+    let Batch { x, classes, noise, fine, .. } = batch;
+    // The transform is fixed: it has no backward pass.
+    let (f, context, grid, share) = match (fine, networks.valid().lapped()) {
+        (Some(FineBatch { crops, context_gammas, context_noise }), Some(lapped)) if band == 1 => {
+            let grid = crops.grid;
+            let [values, f] = lapped.split_crops(crops);
+            let gamma: Vec<f32> = context_gammas.iter().map(|&gamma| gamma as f32).collect();
+            let gamma = Tensor::<B::InnerBackend, 1>::from_floats(gamma.as_slice(), &values.device());
+            let [rows, channels] = values.dims();
+            let flat = [context_gammas.len(), grid.patches() * channels];
+            let noisy = loss::diffuse(values.reshape(flat), context_noise.reshape(flat), gamma.clone());
+            let embedded = networks.embed_context(Tensor::from_inner(gamma));
+            let values = Tensor::from_inner(noisy.reshape([rows, channels]));
+            let share = config.patch_grid().patches() as f64 / grid.patches() as f64;
+            (f, Some(Context { values, embedded }), grid, share)
+        }
+        _ => {
+            let f = encoder.valid().forward(x.inner());
+            (f.narrow(1, 0, config.band_dims()[0]), None, band_grid(config, 0), 1.0)
+        }
     };
+    let [images, _] = f.dims();
     let f = Tensor::from_inner(f);
-    let diffusion_draws = networks.diffusion_draws(config, f.clone(), classes, gammas, noise.at_t);
-    let diffusion = mean_of_draws(diffusion_draws.clone(), images);
-    let latent = latent_kl(f, gammas.max.clone());
-    LossTerms { terms: Terms { latent, diffusion, ..terms.map(Tensor::from_inner) }, diffusion_draws }
+    let draws = networks.diffusion_draws(band, f.clone(), classes, gammas, noise.at_t, grid, context) * share;
+    let diffusion = mean_of_draws(draws.clone(), images);
+    let latent = loss::latent_kl(f, gammas.max.clone()) * share;
+    let terms = Terms { latent, diffusion, ..Terms::zeros(images, &draws.device()) };
+    LossTerms { terms, diffusion_draws: draws }
 }
 
 fn as_leaves<B: AutodiffBackend>(gammas: BatchGammas<B>) -> BatchGammas<B> {
@@ -188,17 +210,16 @@ fn as_leaves<B: AutodiffBackend>(gammas: BatchGammas<B>) -> BatchGammas<B> {
 
 /// Continues the gradients at the leaves into the schedule's parameters.
 fn schedule_gradients<B: AutodiffBackend>(
-    networks: &Networks<B>,
-    config: &ModelConfig,
+    schedule: &ScheduleParams<B>,
+    kind: ScheduleKind,
     diffusion_steps: Option<u32>,
     times: &[f64],
     leaves: &BatchGammas<B>,
     diffusion: &Tensor<B, 1>,
     grads: &B::Gradients,
 ) -> GradientsParams {
-    let schedule = &networks.schedule;
     let device = diffusion.device();
-    let learned = config.schedule.kind.learns_endpoints();
+    let learned = kind.learns_endpoints();
     let endpoint = |param: &Param<Tensor<B, 1>>| if learned { param.val() } else { param.val().detach() };
     let (min, max) = (endpoint(&schedule.gamma_min), endpoint(&schedule.gamma_max));
 
@@ -217,7 +238,7 @@ fn schedule_gradients<B: AutodiffBackend>(
     let mut surrogate = pull(&leaves.min, min.clone(), None) + pull(&leaves.max, max.clone(), None);
     match &leaves.weight {
         DiffusionWeight::Discrete { gamma_s, .. } => {
-            let now = networks.gammas_with_endpoints(times, diffusion_steps, min, max, &device);
+            let now = schedule_gammas(schedule, times, diffusion_steps, min, max, &device);
             surrogate = surrogate + pull(&leaves.at_t, now.at_t, None);
             if let DiffusionWeight::Discrete { gamma_s: value, .. } = now.weight {
                 surrogate = surrogate + pull(gamma_s, value, None);
@@ -270,8 +291,12 @@ pub fn complete_gradients<B: AutodiffBackend>(
     let factor = mean_diffusion.ones_like() / (images as f64 * loss_scale);
     let networks = networks.valid();
     networks.visit(&mut Scale { gradients, factor });
-    if let (None, Some(interior)) = (diffusion_steps, &networks.schedule.monotonic) {
-        interior.visit(&mut Scale { gradients, factor: (mean_diffusion + 1e-12).recip() });
+    if diffusion_steps.is_none() {
+        let factor = (mean_diffusion + 1e-12).recip();
+        let fine = networks.fine.as_ref().map(|fine| &fine.schedule);
+        for interior in [Some(&networks.schedule), fine].into_iter().flatten().filter_map(|s| s.monotonic.as_ref()) {
+            interior.visit(&mut Scale { gradients, factor: factor.clone() });
+        }
     }
 }
 

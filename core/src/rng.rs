@@ -40,10 +40,10 @@ pub enum RngStream {
     Phantom = 8,
     /// Augmentation; the index is the number of the image among all that training has taken.
     Augmentation = 9,
-    /// Grain of a sample.
-    Grain = 10,
-    /// A training step of the coarse network; the index is the number of the step.
-    Coarse = 11,
+    /// Noise on the coarse band that a sample's fine band is given.
+    Context = 10,
+    /// The crop of a training image, and the noise on its context; the index is the number of the image among all that training has taken.
+    Crop = 11,
     /// ε of z_t in training; the index is the number of the draw among all that training has taken.
     TrainingNoise = 12,
     /// ε_0 of z_0 in training; the index is the number of the image among all that training has taken.

@@ -7,9 +7,10 @@ use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 use crate::autoencoder::Encoder;
 use crate::config::ModelConfig;
 use crate::diffusion::schedule::NoiseSchedule;
+use crate::diffusion::score_net::Context;
 use crate::error::ConfigError;
 use crate::math::{alpha_squared, sigma_squared};
-use crate::model::{Condition, Vdm};
+use crate::model::{Condition, Place, Vdm};
 use crate::rng::{Rng, RngStream, seeded_noise, slerp};
 
 /// How z_s is computed from z_t.
@@ -137,7 +138,7 @@ impl StepGammas {
 pub struct SamplingOptions {
     /// The sampler.
     pub sampler: Sampler,
-    /// Network evaluations from t = 1 to t = 0.
+    /// Network evaluations from noise to image, over all bands.
     pub steps: usize,
     /// Class and guidance.
     pub condition: Condition,
@@ -152,7 +153,7 @@ impl SamplingOptions {
     /// # Errors
     /// The option that does not fit, with what does.
     pub fn validate(&self, config: &ModelConfig) -> Result<(), ConfigError> {
-        ConfigError::check_range("steps", self.steps, 1..=Self::MAX_STEPS)?;
+        ConfigError::check_range("steps", self.steps, config.band_dims().len()..=Self::MAX_STEPS)?;
         ConfigError::check_range("guidance", self.condition.guidance, -1.0..=100.0)?;
         match (self.condition.class, config.classes) {
             (Some(class), 0) => Err(ConfigError::new("class", class, "these weights have no classes")),
@@ -165,26 +166,29 @@ impl SamplingOptions {
 /// A finished step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Step {
-    /// Number of the step, from 1.
+    /// Number of the step, from 1, over all bands.
     pub number: usize,
     /// Steps in all.
     pub of: usize,
-    /// The latent's time after the step.
+    /// The band of the step, from the coarse one.
+    pub band: usize,
+    /// The band's time after the step.
     pub t: f64,
     /// γ there.
     pub gamma: f64,
 }
 
-/// Samples on their way from t to 0, with one seed per image.
+/// Samples on their way from t to 0, with one seed per image: band after band where the model has bands.
 #[derive(Clone, Debug)]
 pub struct Trajectory<B: Backend> {
     options: SamplingOptions,
     seeds: Vec<u64>,
-    times: Vec<f64>,
-    gammas: Vec<f64>,
+    /// The places between the steps of all bands, one after the other.
+    places: Vec<Place>,
     position: usize,
     z: Tensor<B, 2>,
     f_hat: Option<Tensor<B, 2>>,
+    context: Option<Context<B>>,
 }
 
 /// A draw from the Bernoulli decoder: each pixel is 1 with its mean's probability, else 0.
@@ -204,7 +208,7 @@ impl<B: Backend> Trajectory<B> {
         seeds: &[u64],
         device: &B::Device,
     ) -> Result<Self, ConfigError> {
-        let z = seeded_noise(seeds, RngStream::Prior, 0, model.config.latent_dim, device);
+        let z = seeded_noise(seeds, RngStream::Prior, 0, model.config.latent_dim(), device);
         Self::from_latent(model, options, seeds, z, 1.0)
     }
 
@@ -221,7 +225,7 @@ impl<B: Backend> Trajectory<B> {
         frames: usize,
         device: &B::Device,
     ) -> Result<Self, ConfigError> {
-        let dim = model.config.latent_dim;
+        let dim = model.config.latent_dim();
         let draw = |seed| Rng::new(seed, RngStream::Prior, 0).normals(dim);
         let (a, b) = (draw(from), draw(to));
         let weight = |i: usize| i as f64 / (frames.max(2) - 1) as f64;
@@ -230,7 +234,7 @@ impl<B: Backend> Trajectory<B> {
         Self::from_latent(model, options, &vec![from; frames], z, 1.0)
     }
 
-    /// Starts from z_t `[seeds, D]` at time `t` ∈ (0, 1], in ⌈steps · t⌉ steps: "denoise from here".
+    /// Starts from z_t `[seeds, D]` at time `t` ∈ (0, 1] of each band, in ⌈steps · t⌉ steps: "denoise from here".
     ///
     /// # Errors
     /// Options that do not fit the model.
@@ -245,10 +249,39 @@ impl<B: Backend> Trajectory<B> {
         if !(t > 0.0 && t <= 1.0) {
             return Err(ConfigError::new("t", t, "a time above 0, at most 1, is accepted"));
         }
-        let steps = ((options.steps as f64 * t).ceil() as usize).max(1);
-        let times = options.sampler.times(&model.schedule, t, steps);
-        let gammas = times.iter().map(|&t| model.schedule.gamma(t)).collect();
-        Ok(Self { options, seeds: seeds.to_vec(), times, gammas, position: 0, z, f_hat: None })
+        let steps = (options.steps as f64 * t).ceil() as usize;
+        let steps = model.sampling.of_bands(steps, model.schedules.len());
+        let places = model.schedules.iter().zip(steps).enumerate().flat_map(|(band, (schedule, steps))| {
+            let times = options.sampler.times(schedule, t, steps);
+            times.into_iter().map(move |t| Place { band, t, gamma: schedule.gamma(t) })
+        });
+        let places = places.collect();
+        Ok(Self { options, seeds: seeds.to_vec(), places, position: 0, z, f_hat: None, context: None })
+    }
+
+    /// Draws the fine band for coarse bands `[seeds, D_coarse]`: detail for what they show.
+    ///
+    /// # Errors
+    /// Options that do not fit the model, or a model without bands.
+    pub fn from_coarse(
+        model: &Vdm<B>,
+        options: SamplingOptions,
+        seeds: &[u64],
+        coarse: Tensor<B, 2>,
+    ) -> Result<Self, ConfigError> {
+        if model.schedules.len() < 2 {
+            return Err(ConfigError::new("bands", "absent", "a model of bands is needed"));
+        }
+        let (first, count) = model.band_range(1);
+        let noise = seeded_noise::<B>(seeds, RngStream::Prior, 0, first + count, &coarse.device());
+        let noise = noise.narrow(1, first, count);
+        let f_hat = Tensor::cat(vec![coarse.clone(), noise.zeros_like()], 1);
+        let mut trajectory = Self::from_latent(model, options, seeds, Tensor::cat(vec![coarse, noise], 1), 1.0)?;
+        trajectory.f_hat = Some(f_hat);
+        // The coarse band is at its end.
+        let begins = trajectory.places.iter().position(|place| place.band == 1);
+        trajectory.position = begins.map_or(0, |begins| begins - 1);
+        Ok(trajectory)
     }
 
     /// Reconstruction: encodes images x `[seeds, H·W]`, diffuses them to time `t` with noise from their seeds, and starts
@@ -264,63 +297,77 @@ impl<B: Backend> Trajectory<B> {
         x: Tensor<B, 2>,
         t: f64,
     ) -> Result<Self, ConfigError> {
-        let noise = seeded_noise(seeds, RngStream::Diffuse, 0, model.config.latent_dim, &x.device());
+        let noise = seeded_noise(seeds, RngStream::Diffuse, 0, model.config.latent_dim(), &x.device());
         let z = model.diffuse(encoder.forward(x), noise, t);
         Self::from_latent(model, options, seeds, z, t)
     }
 
-    /// The seed of each image's fresh noise and grain.
+    /// The seed of each image's fresh noise.
     pub fn seeds(&self) -> &[u64] {
         &self.seeds
     }
 
     /// Steps in all.
     pub fn steps(&self) -> usize {
-        self.times.len() - 1
+        // A band has one more place than steps.
+        self.places.len() - self.bands()
     }
 
-    /// The latent's times, from the start to 0: one more than steps.
-    pub fn times(&self) -> &[f64] {
-        &self.times
+    fn bands(&self) -> usize {
+        self.places.last().map_or(1, |place| place.band + 1)
     }
 
-    /// γ at [`times`](Self::times).
-    pub fn gammas(&self) -> &[f64] {
-        &self.gammas
+    /// The places between the steps, band after band, from the start of each to t = 0.
+    pub fn places(&self) -> &[Place] {
+        &self.places
     }
 
-    /// The latent's time.
-    pub fn t(&self) -> f64 {
-        self.times[self.position]
+    /// Where the current band is.
+    pub fn place(&self) -> Place {
+        self.places[self.position]
     }
 
-    /// z_t, `[B, D]`.
+    /// z_t of all bands, `[B, D]`: those that have not begun are at their start, and those that are finished at t = 0.
     pub fn z(&self) -> &Tensor<B, 2> {
         &self.z
     }
 
-    /// f̂ of the last step, the predicted clean latent `[B, D]`. None before the first step.
+    /// f̂ of the last step, the predicted clean latent `[B, D]`; zeros, the mean, for bands that have not begun. None before
+    /// the first step.
     pub fn f_hat(&self) -> Option<&Tensor<B, 2>> {
         self.f_hat.as_ref()
     }
 
-    /// Takes the next step. None if t = 0 is reached.
+    /// Takes the next step. None if t = 0 is reached in all bands.
     pub fn step(&mut self, model: &Vdm<B>) -> Option<Step> {
-        let i = self.position;
-        if i >= self.steps() {
+        if self.position + 1 >= self.places.len() {
             return None;
         }
-        let gammas = StepGammas { gamma_t: self.gammas[i], gamma_s: self.gammas[i + 1] };
-        let z = self.z.clone();
-        let conditioning = model.sampling.conditioning_gamma(gammas.gamma_t).max(model.schedule.gamma_min);
-        let eps_hat = model.predict_noise(z.clone(), conditioning, self.options.condition);
+        if self.places[self.position].band != self.places[self.position + 1].band {
+            // The next band begins.
+            self.position += 1;
+        }
+        let i = self.position;
+        let Place { band, gamma: gamma_t, .. } = self.places[i];
+        let first_of_band = i == 0 || self.places[i - 1].band != band;
+        let gammas = StepGammas { gamma_t, gamma_s: self.places[i + 1].gamma };
+        let (first, count) = model.band_range(band);
+        let [batch, dim] = self.z.dims();
+        if first_of_band && band > 0 {
+            let (_, coarse) = model.band_range(0);
+            let noise = seeded_noise::<B>(&self.seeds, RngStream::Context, 0, coarse, &self.z.device());
+            let clean = self.f_hat.clone().unwrap_or_else(|| self.z.clone()).narrow(1, 0, coarse);
+            self.context = model.context(clean, noise);
+        }
+        let z = self.z.clone().narrow(1, first, count);
+        let eps_hat = model.predict_noise(band, z.clone(), gamma_t, self.options.condition, self.context.as_ref());
         let (z_factor, eps_factor) = gammas.clean();
         let f_hat = z.clone() * z_factor + eps_hat.clone() * eps_factor;
-        self.z = match self.options.sampler {
+        let previous = self.f_hat.take();
+        let next = match self.options.sampler {
             Sampler::Ancestral => {
                 let c = gammas.ancestral();
-                let [_, dim] = z.dims();
-                let fresh = seeded_noise::<B>(&self.seeds, RngStream::Step, i as u64, dim, &z.device());
+                let fresh = seeded_noise::<B>(&self.seeds, RngStream::Step, i as u64, count, &z.device());
                 z * c.z + eps_hat * c.eps + fresh * c.noise
             }
             Sampler::Ddim => {
@@ -328,29 +375,55 @@ impl<B: Backend> Trajectory<B> {
                 f_hat.clone() * c.f_hat + eps_hat * c.eps
             }
             Sampler::DpmSolver2M => {
-                let c = gammas.dpm_solver_2m((i > 0).then(|| self.gammas[i - 1]));
+                let before = (!first_of_band).then(|| self.places[i - 1].gamma);
+                let c = gammas.dpm_solver_2m(before);
                 let next = z * c.z + f_hat.clone() * c.f_hat;
-                match self.f_hat.take() {
-                    Some(previous) => next + previous * c.f_hat_previous,
-                    None => next,
+                match &previous {
+                    Some(previous) if !first_of_band => {
+                        next + previous.clone().narrow(1, first, count) * c.f_hat_previous
+                    }
+                    _ => next,
                 }
             }
         };
-        self.f_hat = Some(f_hat);
+        let around = |whole: Option<Tensor<B, 2>>, part: Tensor<B, 2>| {
+            let whole = whole.unwrap_or_else(|| self.z.zeros_like());
+            let before = (first > 0).then(|| whole.clone().narrow(1, 0, first));
+            let after = (first + count < dim).then(|| whole.narrow(1, first + count, dim - first - count));
+            let parts: Vec<_> = [before, Some(part), after].into_iter().flatten().collect();
+            if parts.len() == 1 { parts.into_iter().next() } else { Some(Tensor::cat(parts, 1)) }
+        };
+        debug_assert_eq!(next.dims()[0], batch);
+        let z = around(Some(self.z.clone()), next);
+        self.f_hat = around(previous, f_hat);
+        self.z = z.unwrap_or_else(|| self.z.clone());
         self.position += 1;
-        Some(Step { number: i + 1, of: self.steps(), t: self.times[i + 1], gamma: self.gammas[i + 1] })
+        let Place { t, gamma, .. } = self.places[self.position];
+        Some(Step { number: self.position - band, of: self.steps(), band, t, gamma })
     }
 
-    /// The images `[B, H·W]` of z_0 / α_0, with the grain of their seeds. Before the end, those of z_t / α_t.
+    /// The place after a number of steps of all bands, from 0.
+    pub fn place_after(&self, steps: usize) -> Place {
+        // A band has one more place than steps.
+        let of_first = self.places.iter().filter(|place| place.band == 0).count() - 1;
+        self.places[steps + usize::from(steps > of_first)]
+    }
+
+    /// The images `[B, H·W]` of z_0 / α_0. Before the end, those of z_t / α_t in the bands that have begun, and the mean in
+    /// the others.
     pub fn decode(&self, model: &Vdm<B>) -> Tensor<B, 2> {
-        let alpha = alpha_squared(self.gammas[self.position]).sqrt();
-        model.decode_with_grain(self.z.clone() / alpha, &self.seeds)
+        let mut first = 0;
+        let bands = model.visible(self.place()).into_iter().map(|(count, factor)| {
+            first += count;
+            self.z.clone().narrow(1, first - count, count) * factor
+        });
+        model.decode(Tensor::cat(bands.collect(), 1))
     }
 
     /// The images `[B, H·W]` of the predicted clean latent.
     pub fn decode_prediction(&self, model: &Vdm<B>) -> Tensor<B, 2> {
         match &self.f_hat {
-            Some(f_hat) => model.decode_with_grain(f_hat.clone(), &self.seeds),
+            Some(f_hat) => model.decode(f_hat.clone()),
             None => self.decode(model),
         }
     }

@@ -5,14 +5,15 @@
 //!
 //! | field | value |
 //! | --- | --- |
-//! | `format_version` | `1` |
+//! | `format_version` | `2` |
 //! | `part` | `sampling` (decoder, ScoreNet, schedule) or `encoder` |
-//! | `config` | [`ModelConfig`]; older files have the sampling options in it |
+//! | `config` | [`ModelConfig`] |
 //! | `sampling` | [`SamplingConfig`]; in a sampling file only |
 //! | `provenance` | [`Provenance`] |
 //! | `sampling_sha256` | in an encoder file: the hash of the sampling file that it belongs to; else null |
 //!
-//! A model is two files, because sampling does not need the encoder. Tensors are row-major and little endian. A dense layer's
+//! A model with a learned latent is two files, because sampling does not need the encoder. Models of version 1 with a learned
+//! latent are read too. Tensors are row-major and little endian. A dense layer's
 //! `weight` is `[inputs, outputs]`: y = x W + b.
 
 use std::collections::HashMap;
@@ -31,7 +32,7 @@ use crate::model::Networks;
 use crate::nn::params::ParamBuilder;
 
 /// The version of the format.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 const METADATA_KEY: &str = "medical-vdm";
 
 /// Where weights come from.
@@ -183,20 +184,25 @@ pub fn read_header(bytes: &[u8]) -> Result<Header, WeightsError> {
         serde_json::from_str(text).map_err(|error| unreadable(METADATA_KEY, error))?;
     let mut take = |key| fields.remove(key).ok_or(WeightsError::NoMetadata(key));
     let version = take("format_version")?;
-    if version.as_u64() != Some(u64::from(FORMAT_VERSION)) {
+    let version_1 = version.as_u64() == Some(1);
+    if !version_1 && version.as_u64() != Some(u64::from(FORMAT_VERSION)) {
         return Err(WeightsError::UnknownVersion { found: version.to_string(), known: FORMAT_VERSION });
     }
     let part = serde_json::from_value(take("part")?).map_err(|error| unreadable("part", error))?;
-    let mut config = take("config")?;
-    let former = SamplingConfig::take_from_former_places(&mut config).map_err(|error| unreadable("config", error))?;
-    let config: ModelConfig = serde_json::from_value(config).map_err(|error| unreadable("config", error))?;
+    let config = take("config")?;
+    let config: ModelConfig = if version_1 {
+        let unusable = |reason| WeightsError::UnreadableMetadata { key: "config", reason };
+        ModelConfig::from_version_1(config).map_err(unusable)?
+    } else {
+        serde_json::from_value(config).map_err(|error| unreadable("config", error))?
+    };
     config.validate()?;
     let provenance = serde_json::from_value(take("provenance")?).map_err(|error| unreadable("provenance", error))?;
-    let sampling = match fields.remove("sampling") {
-        None => former,
+    let sampling: SamplingConfig = match fields.remove("sampling").filter(|_| !version_1) {
+        None => SamplingConfig::default(),
         Some(value) => serde_json::from_value(value).map_err(|error| unreadable("sampling", error))?,
     };
-    sampling.validate(&config)?;
+    sampling.validate()?;
     let sampling_sha256 = match fields.remove("sampling_sha256") {
         None => None,
         Some(value) => serde_json::from_value(value).map_err(|error| unreadable("sampling_sha256", error))?,
@@ -265,7 +271,8 @@ pub fn save<B: Backend>(
     provenance: &Provenance,
     precision: Precision,
 ) -> Result<Vec<u8>, WeightsError> {
-    let parameters = parameters(&Networks { encoder: None, ..networks.clone() })?;
+    let parameters = parameters(networks)?;
+    let parameters = parameters.into_iter().filter(|parameter| !parameter.name.starts_with("encoder.")).collect();
     let (format_version, part, sampling) = (FORMAT_VERSION, Part::Sampling, Some(sampling));
     encode(
         parameters,

@@ -82,8 +82,8 @@ fn the_numbers_of_the_streams_are_pinned() {
         RngStream::Evaluation,
         RngStream::Phantom,
         RngStream::Augmentation,
-        RngStream::Grain,
-        RngStream::Coarse,
+        RngStream::Context,
+        RngStream::Crop,
         RngStream::TrainingNoise,
         RngStream::TrainingStart,
     ];

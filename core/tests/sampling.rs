@@ -3,7 +3,9 @@
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 use burn_flex::Flex;
-use vdm::config::{ModelConfig, ResNetConfig, SamplingConfig, ScheduleConfig, ScheduleKind, ScoreNetConfig};
+use vdm::config::{
+    LatentConfig, ModelConfig, ResNetConfig, SamplingConfig, ScheduleConfig, ScheduleKind, ScoreNetConfig,
+};
 use vdm::diffusion::schedule::NoiseSchedule;
 use vdm::math::{alpha_squared, sigma_squared};
 use vdm::model::{Condition, Networks, Vdm};
@@ -12,21 +14,20 @@ use vdm::rng::{Rng, RngStream};
 use vdm::sampler::{Sampler, SamplingOptions, StepGammas, Trajectory};
 
 fn config(classes: usize) -> ModelConfig {
-    let blocks = ResNetConfig { width: 8, layers: 1, layer_norm: false, heads: 0 };
+    let blocks = ResNetConfig { width: 8, layers: 1, layer_norm: false };
+    let kind = ScheduleKind::Monotonic { hidden: 4, learn_endpoints: false };
     ModelConfig {
         height: 4,
         width: 4,
-        latent_dim: 6,
         classes,
-        encoder: blocks.clone(),
-        decoder: blocks,
-        score_net: ScoreNetConfig { embedding_dim: 8, width: 8, layers: 1, ..ScoreNetConfig::default() },
-        schedule: ScheduleConfig {
-            kind: ScheduleKind::Monotonic { hidden: 4, learn_endpoints: false },
-            gamma_min: -8.0,
-            gamma_max: 4.0,
-        },
-        ..ModelConfig::default()
+        latent: Some(LatentConfig {
+            dim: 6,
+            encoder: blocks.clone(),
+            decoder: blocks,
+            score_net: ScoreNetConfig { embedding_dim: 8, width: 8, layers: 1, layer_norm: false },
+            schedule: ScheduleConfig { kind, gamma_min: -8.0, gamma_max: 4.0 },
+        }),
+        bands: None,
     }
 }
 
@@ -102,7 +103,7 @@ fn deterministic_samplers_follow_the_probability_flow() {
     let model = fresh(0);
     for t in [1.0, 0.6] {
         let z = seeded_noise::<Flex>(&[1, 2], RngStream::Diffuse, 0, 6, &Default::default());
-        let exact = z.clone() * exact_flow(&model.schedule, t, 0.0);
+        let exact = z.clone() * exact_flow(&model.schedules[0], t, 0.0);
         let error = |sampler, steps| {
             let start = Trajectory::from_latent(&model, options(sampler, steps), &[1, 2], z.clone(), t);
             largest_difference(&finish(start.expect("valid options"), &model), &exact)
@@ -166,7 +167,7 @@ fn ancestral_steps_add_the_noise_that_they_should() {
     let seeds: Vec<u64> = (0..4000).collect();
     let z = sample(&model, options(Sampler::Ancestral, steps), &seeds);
     // With ε̂ = z each step is z_s = (z + eps) z_t + noise · ε, and variances add up if the draws are independent.
-    let gamma = |i: usize| model.schedule.gamma(1.0 - i as f64 / steps as f64);
+    let gamma = |i: usize| model.schedules[0].gamma(1.0 - i as f64 / steps as f64);
     let mut expected = 1.0;
     for i in 0..steps {
         let c = StepGammas { gamma_t: gamma(i), gamma_s: gamma(i + 1) }.ancestral();
@@ -201,11 +202,11 @@ fn a_trajectory_tells_where_it_is() {
     let model = shaken(0);
     let mut trajectory =
         Trajectory::from_noise(&model, options(Sampler::Ddim, 5), &[1], &Default::default()).expect("valid options");
-    assert_eq!((trajectory.steps(), trajectory.t(), trajectory.f_hat().is_none()), (5, 1.0, true));
+    assert_eq!((trajectory.steps(), trajectory.place().t, trajectory.f_hat().is_none()), (5, 1.0, true));
     let mut taken = Vec::new();
     while let Some(step) = trajectory.step(&model) {
-        assert_eq!((step.of, step.t), (5, trajectory.t()));
-        assert!((step.gamma - model.schedule.gamma(step.t)).abs() < 1e-12);
+        assert_eq!((step.of, step.t), (5, trajectory.place().t));
+        assert!((step.gamma - model.schedules[0].gamma(step.t)).abs() < 1e-12);
         assert_eq!(trajectory.f_hat().map(|f| f.dims()), Some([1, 6]));
         taken.push((step.number, step.t));
     }
@@ -224,7 +225,7 @@ fn the_picture_is_decoded_from_z_over_alpha() {
     let z = finish(trajectory.clone(), &model);
     let mut trajectory = trajectory;
     while trajectory.step(&model).is_some() {}
-    let expected = model.decode(z / alpha_squared(model.schedule.gamma(0.0)).sqrt());
+    let expected = model.decode(z / alpha_squared(model.schedules[0].gamma(0.0)).sqrt());
     // A division in float64 or in float32.
     assert!(largest_difference(&trajectory.decode(&model), &expected) < 1e-6);
     assert!(numbers(&expected).iter().all(|v| (0.0..=1.0).contains(v)));
@@ -238,12 +239,12 @@ fn denoising_from_a_time_takes_its_share_of_the_steps() {
     for (t, steps) in [(1.0, 20), (0.5, 10), (0.51, 11), (1e-6, 1)] {
         let noise = seeded_noise::<Flex>(&[3], RngStream::Diffuse, 0, 6, &Default::default());
         let z = model.diffuse(f.clone(), noise.clone(), t);
-        let gamma = model.schedule.gamma(t);
+        let gamma = model.schedules[0].gamma(t);
         let expected = f.clone() * alpha_squared(gamma).sqrt() + noise * sigma_squared(gamma).sqrt();
         assert!(largest_difference(&z, &expected) < 1e-6);
         let options = options(Sampler::DpmSolver2M, 20);
         let trajectory = Trajectory::from_latent(&model, options, &[3], z.clone(), t).expect("valid options");
-        assert_eq!((trajectory.steps(), trajectory.t()), (steps, t));
+        assert_eq!((trajectory.steps(), trajectory.place().t), (steps, t));
         let encoder = model.networks.encoder.as_ref().expect("a model with its encoder");
         let trajectory = Trajectory::from_image(&model, encoder, options, &[3], x.clone(), t).expect("valid options");
         assert!(largest_difference(trajectory.z(), &z) < 1e-6, "the image goes the same way");
@@ -259,7 +260,7 @@ fn denoising_from_a_time_takes_its_share_of_the_steps() {
 fn guidance_mixes_the_two_predictions() {
     let model = shaken(2);
     let z = seeded_noise::<Flex>(&[1, 2], RngStream::Prior, 0, 6, &Default::default());
-    let predict = |class, guidance| model.predict_noise(z.clone(), 0.5, Condition { class, guidance });
+    let predict = |class, guidance| model.predict_noise(0, z.clone(), 0.5, Condition { class, guidance }, None);
     let (none, one) = (predict(None, 3.0), predict(Some(1), 0.0));
     assert!(largest_difference(&none, &one) > 1e-3, "the classes differ");
     assert!(largest_difference(&predict(Some(0), 0.0), &one) > 1e-3);
@@ -298,11 +299,11 @@ fn a_schedule_reads_back_as_its_tensors_compute() {
     for (i, (gamma, slope)) in numbers(&at.gamma).into_iter().zip(numbers(&at.gamma_prime)).enumerate() {
         let t = f64::from(times[i]);
         // γ spans 12, in float32.
-        assert!((gamma - model.schedule.gamma(t)).abs() < 1e-5, "{t}");
-        assert!((slope / model.schedule.gamma_prime(t) - 1.0).abs() < 1e-5, "{t}");
+        assert!((gamma - model.schedules[0].gamma(t)).abs() < 1e-5, "{t}");
+        assert!((slope / model.schedules[0].gamma_prime(t) - 1.0).abs() < 1e-5, "{t}");
     }
     assert_eq!(
-        (model.schedule.tau(model.schedule.gamma_min), model.schedule.tau(model.schedule.gamma_max)),
+        (model.schedules[0].tau(model.schedules[0].gamma_min), model.schedules[0].tau(model.schedules[0].gamma_max)),
         (0.0, 1.0)
     );
 }
@@ -310,7 +311,7 @@ fn a_schedule_reads_back_as_its_tensors_compute() {
 #[test]
 fn steps_are_equal_in_time_and_those_of_the_solver_in_gamma() {
     let model = shaken(0);
-    let schedule = &model.schedule;
+    let schedule = &model.schedules[0];
     for t in [1.0, 0.3] {
         for &sampler in Sampler::ALL {
             let times = sampler.times(schedule, t, 8);
@@ -330,7 +331,7 @@ fn between_two_seeds_lie_their_own_samples_at_the_ends() {
     for sampler in [Sampler::DpmSolver2M, Sampler::Ddim] {
         let options = options(sampler, 7);
         let between = Trajectory::between(&model, options, 4, 9, 5, &Default::default()).expect("valid options");
-        assert_eq!((between.times().len(), between.gammas().len(), between.steps()), (8, 8, 7));
+        assert_eq!((between.places().len(), between.steps()), (8, 7));
         let between = finish(between, &model);
         let ends = Tensor::cat(vec![between.clone().narrow(0, 0, 1), between.narrow(0, 4, 1)], 0);
         // Another batch size may add in another order.

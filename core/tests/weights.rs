@@ -6,34 +6,29 @@ use burn::tensor::Tensor;
 use burn_flex::Flex;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde_json::{Value, json};
-use vdm::config::{Autoguidance, ModelConfig, Preset, ResNetConfig, SamplingConfig, ScoreNetConfig};
+use vdm::config::{LatentConfig, ModelConfig, Preset, ResNetConfig, SamplingConfig, ScheduleConfig, ScoreNetConfig};
 use vdm::error::WeightsError;
-use vdm::model::Networks;
+use vdm::model::{Networks, band_grid};
 use vdm::weights::{
     Header, Part, Precision, Provenance, load, load_encoder, read_header, save, save_encoder, sha256_hex,
 };
 
-const SAMPLING: SamplingConfig = SamplingConfig {
-    gamma_offset: 0.25,
-    autoguidance: 0.0,
-    coarse_autoguidance: 0.0,
-    corrected_below: Some(1.5),
-    grain_spread: 0.0,
-    grain_contrast: 0.0,
-    grain_structure: false,
-};
+const SAMPLING: SamplingConfig = SamplingConfig { context_gamma: -3.5, fine_share: 0.25 };
 
 fn config() -> ModelConfig {
-    let blocks = ResNetConfig { width: 6, layers: 1, layer_norm: true, heads: 0 };
+    let blocks = ResNetConfig { width: 6, layers: 1, layer_norm: true };
     ModelConfig {
         height: 4,
         width: 4,
-        latent_dim: 3,
         classes: 2,
-        encoder: blocks.clone(),
-        decoder: blocks,
-        score_net: ScoreNetConfig { embedding_dim: 4, width: 5, layers: 1, ..ScoreNetConfig::default() },
-        ..ModelConfig::default()
+        latent: Some(LatentConfig {
+            dim: 3,
+            encoder: blocks.clone(),
+            decoder: blocks,
+            score_net: ScoreNetConfig { embedding_dim: 4, width: 5, layers: 1, layer_norm: false },
+            schedule: ScheduleConfig::default(),
+        }),
+        bands: None,
     }
 }
 
@@ -144,8 +139,8 @@ fn what_was_read_computes_what_was_written() {
     let time = Tensor::<Flex, 2>::from_floats([[0.1, 0.2, 0.3, 0.4]], &Default::default());
     let outputs = |networks: &Networks<Flex>| {
         let gamma = Tensor::zeros([1], &Default::default());
-        let eps = networks.predict_noise(z.clone(), gamma, time.clone(), None, Autoguidance::default());
-        (eps.into_data(), networks.decoder.forward(z.clone()).into_data())
+        let eps = networks.score_net.forward(z.clone(), gamma, time.clone(), None, band_grid(&config(), 0), None);
+        (eps.into_data(), networks.decoder.decode(z.clone()).into_data())
     };
     assert_eq!(outputs(&networks(1)), outputs(&read));
     assert_ne!(outputs(&networks(2)), outputs(&read));
@@ -256,13 +251,13 @@ fn absurd_claims_are_refused_without_allocating() {
 fn a_configuration_of_absurd_sizes_is_refused_by_its_field() {
     for (pointer, value) in [
         ("/height", json!(1_000_000_000u64)),
-        ("/latent_dim", json!(0)),
-        ("/decoder/width", json!(u64::MAX)),
-        ("/score_net/layers", json!(4_000_000_000u64)),
-        ("/score_net/embedding_dim", json!(5)),
+        ("/latent/dim", json!(0)),
+        ("/latent/decoder/width", json!(u64::MAX)),
+        ("/latent/score_net/layers", json!(4_000_000_000u64)),
+        ("/latent/score_net/embedding_dim", json!(5)),
         ("/classes", json!(1_000_000_000)),
-        ("/schedule/gamma_max", json!(1e300)),
-        ("/schedule/gamma_min", json!(25.0)),
+        ("/latent/schedule/gamma_max", json!(1e300)),
+        ("/latent/schedule/gamma_min", json!(25.0)),
     ] {
         let bytes = spoilt(|parts| parts.edit(|meta| *meta["config"].pointer_mut(pointer).expect(pointer) = value));
         let error = refusal(&bytes);
@@ -276,7 +271,7 @@ fn a_configuration_of_absurd_sizes_is_refused_by_its_field() {
         parts.edit(|meta| {
             meta["config"]["height"] = json!(4096);
             meta["config"]["width"] = json!(4096);
-            meta["config"]["decoder"]["width"] = json!(16_384);
+            meta["config"]["latent"]["decoder"]["width"] = json!(16_384);
         });
     });
     assert!(matches!(refusal(&bytes), WeightsError::Shape { .. }));
@@ -304,52 +299,80 @@ fn metadata_must_be_there_and_readable() {
     assert!(error.to_string().contains("dropout"), "an unknown field would change the model: {error}");
 }
 
-#[test]
-fn sampling_options_are_read_from_where_older_files_keep_them() {
-    let older = |change: fn(&mut Value)| {
-        spoilt(|parts| {
-            parts.edit(|meta| {
-                meta.as_object_mut().and_then(|meta| meta.remove("sampling")).expect("it is written");
-                change(meta);
-            })
-        })
-    };
-    let bytes = older(|meta| {
-        let config = &mut meta["config"];
-        (config["grain_spread"], config["grain_structure"]) = (json!(0.0), json!(false));
-        (config["score_net"]["gamma_offset"], config["score_net"]["corrected_below"]) = (json!(0.25), json!(1.5));
-    });
-    let (header, _) = read(&bytes).expect("an older file");
-    assert_eq!((header.config, header.sampling), (config(), SAMPLING));
-    let bytes = older(|meta| meta["config"]["score_net"]["corrected_below"] = json!(null));
-    assert_eq!(read_header(&bytes).expect("an older file").sampling, SamplingConfig::default());
-    for (change, message) in [
-        ((|meta| meta["config"]["score_net"]["gamma_offset"] = json!("much")) as fn(&mut Value), "unreadable `config`"),
-        (|meta| meta["config"]["score_net"]["gamma_offset"] = json!(7), "sampling.gamma_offset is 7"),
-        (|meta| meta["sampling"] = json!({ "gamma_ofset": 0 }), "unreadable `sampling`"),
-    ] {
-        let error = refusal(&older(change)).to_string();
-        assert!(error.contains(message), "{error}");
+/// Makes the metadata of a file that of format version 1.
+fn to_version_1(meta: &mut Value) {
+    meta["format_version"] = json!(1);
+    meta.as_object_mut().expect("an object").remove("sampling");
+    let config = meta["config"].as_object_mut().expect("an object");
+    config.remove("bands");
+    let latent = config.remove("latent").expect("a latent");
+    for (new, old) in [("dim", "latent_dim"), ("encoder", "encoder"), ("decoder", "decoder")] {
+        config.insert(old.to_owned(), latent[new].clone());
+    }
+    for name in ["score_net", "schedule"] {
+        config.insert(name.to_owned(), latent[name].clone());
     }
 }
 
 #[test]
-fn the_shipped_weights_are_sampled_as_their_preset_says() {
-    for name in ["sharp-small", "sharp-small-encoder"] {
+fn a_latent_of_version_1_is_read_and_a_model_on_patches_is_refused() {
+    let (header, networks) = read(&spoilt(|parts| parts.edit(to_version_1))).expect("an older file");
+    assert_eq!((header.config, header.sampling), (config(), SamplingConfig::default()));
+    let z = Tensor::<Flex, 2>::from_floats([[0.3, -1.0, 2.0]], &Default::default());
+    let decoded = |networks: &Networks<Flex>| networks.decoder.decode(z.clone()).into_data();
+    assert_eq!(decoded(&networks), decoded(&self::networks(1)));
+    // What such files also had, where it means nothing without patches.
+    let bytes = spoilt(|parts| {
+        parts.edit(|meta| {
+            to_version_1(meta);
+            let config = &mut meta["config"];
+            (config["patch"], config["grain"], config["grain_spread"]) = (json!(null), json!(false), json!(0.0));
+            (config["encoder"]["heads"], config["score_net"]["gaussian_rank"]) = (json!(0), json!(0));
+            config["score_net"]["gamma_offset"] = json!(0.25);
+            meta["sampling"] = json!({ "gamma_offset": 0.25 });
+        })
+    });
+    assert_eq!(read(&bytes).expect("an older file").0.config, config());
+    let bytes = spoilt(|parts| {
+        parts.edit(|meta| {
+            to_version_1(meta);
+            meta["config"]["patch"] = json!(16);
+        });
+    });
+    let error = refusal(&bytes).to_string();
+    assert!(error.contains("patches") && error.contains("no longer"), "{error}");
+}
+
+#[test]
+fn sampling_options_are_checked() {
+    for (sampling, message) in [
+        (json!({ "context_gama": 0 }), "unreadable `sampling`"),
+        (json!({ "context_gamma": 7 }), "sampling.context_gamma is 7"),
+    ] {
+        let error = refusal(&spoilt(|parts| parts.edit(|meta| meta["sampling"] = sampling))).to_string();
+        assert!(error.contains(message), "{error}");
+    }
+    let without = spoilt(|parts| parts.edit(|meta| drop(meta.as_object_mut().and_then(|m| m.remove("sampling")))));
+    assert_eq!(read_header(&without).expect("reads").sampling, SamplingConfig::default());
+}
+
+#[test]
+fn the_shipped_weights_are_those_of_their_presets() {
+    for (name, preset) in [("paper", Preset::Paper), ("sharp", Preset::Sharp)] {
         let path = format!("{}/../web/weights/{name}.safetensors", env!("CARGO_MANIFEST_DIR"));
         let header = read_header(&std::fs::read(&path).expect(&path)).expect("shipped weights");
-        assert_eq!(header.sampling, Preset::SharpSmall.sampling(), "{name}");
-        assert_eq!(header.config, ModelConfig { classes: 2, ..Preset::SharpSmall.model() }, "{name}");
+        let classes = header.config.classes;
+        assert_eq!(header.config, ModelConfig { classes, ..preset.model() }, "{name}");
     }
 }
 
 #[test]
 fn another_version_is_unknown() {
-    for version in [json!(2), json!(0), json!("1"), json!(1.5), json!(null)] {
+    for version in [json!(3), json!(0), json!("1"), json!(1.5), json!(null)] {
         let shown = version.to_string();
         let error = refusal(&spoilt(|parts| parts.edit(|meta| meta["format_version"] = version)));
         match error {
-            WeightsError::UnknownVersion { found, known } => assert_eq!((found, known), (shown, 1)),
+            WeightsError::UnknownVersion { found, known } => assert_eq!((found, known), (shown, 2)),
             other => panic!("{other}"),
         }
     }

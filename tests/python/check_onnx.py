@@ -40,17 +40,18 @@ def main(folder, reference):
             np.testing.assert_allclose(a[:1], b, rtol=1e-3, atol=1e-4 * np.abs(a).max())
         return dict(zip(names, whole))
 
-    inputs = {name: np.array(reference[name], dtype=np.float32) for name in ("f", "z", "gamma", "mean")}
-    grain = {"noise": np.array(reference["noise"], dtype=np.float32)} if "noise" in reference else {}
-    decoded = run("decoder.onnx", f=inputs["f"], **grain)
-    for name in ("logits", "mean", "image"):
-        if name in reference:
-            check(name, decoded[name], reference[name])
+    array = lambda values: np.array(values, dtype=np.float32)
+    check("mean", run("decoder.onnx", f=array(reference["f"]))["mean"], reference["mean"])
     more = {"class": np.array(reference["class"], dtype=np.int64)} if "class" in reference else {}
-    check("epsilon", run("score-net.onnx", z=inputs["z"], gamma=inputs["gamma"], **more)["epsilon"], reference["epsilon"])
+    for file, about, band in zip(("score-net", "score-net-fine"), schedule["bands"], reference["bands"]):
+        inputs = {"z": array(band["z"]), "gamma": array(band["gamma"]), **more}
+        if "coarse" in band:
+            told = np.full(len(band["coarse"]), schedule["context_gamma"], dtype=np.float32)
+            inputs |= {"coarse": array(band["coarse"]), "coarse_gamma": told}
+        check(f"epsilon of {file}", run(f"{file}.onnx", **inputs)["epsilon"], band["epsilon"])
+        check("gamma", array(np.interp(reference["t"], schedule["t"], about["gamma"])), band["gamma"])
     if "encoded" in reference:
-        check("encoded", run("encoder.onnx", x=inputs["mean"])["f"], reference["encoded"])
-    check("gamma", np.interp(reference["t"], schedule["t"], schedule["gamma"]).astype(np.float32), reference["gamma"])
+        check("encoded", run("encoder.onnx", x=array(reference["mean"]))["f"], reference["encoded"])
     print(json.dumps(differences))
 
 

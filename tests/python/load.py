@@ -10,7 +10,8 @@ with safe_open(sys.argv[1], framework="numpy") as file:
     about = json.loads(file.metadata()["medical-vdm"])
     weights = {name: file.get_tensor(name).astype(np.float64) for name in file.keys()}
 config = about["config"]
-assert not config.get("patch"), "networks on patches: `trainer export` and sample.py draw from them"
+config = config.get("latent", {**config, "dim": config.get("latent_dim")}) | {key: config[key] for key in ("height", "width")}
+assert config["dim"], "a model of bands has no decoder network: `trainer export` and sample.py draw from it"
 
 def dense(name, x):
     return x @ weights[f"{name}.weight"] + weights[f"{name}.bias"]
@@ -18,7 +19,7 @@ def dense(name, x):
 def silu(x):
     return x / (1 + np.exp(-x))
 
-h = dense("decoder.net.input", np.zeros((1, config["latent_dim"])))
+h = dense("decoder.net.input", np.zeros((1, config["dim"])))
 for i in range(config["decoder"]["layers"]):
     block = f"decoder.net.blocks.{i}"
     h = h + dense(f"{block}.dense_2", silu(dense(f"{block}.dense_1", silu(h))))

@@ -15,29 +15,28 @@ def main(folder, out, seed=0):
     folder = pathlib.Path(folder)
     about = json.loads((folder / "schedule.json").read_text())
     network = lambda name: onnxruntime.InferenceSession(folder / f"{name}.onnx", providers=["CPUExecutionProvider"])
-    score_net, decoder = network("score-net"), network("decoder")
     rng = np.random.default_rng(int(seed))
-    normal = lambda size: rng.normal(size=(1, size))
-    gamma = lambda t: np.interp(t, about["t"], about["gamma"])
+    noisy = lambda f, gamma: alpha(gamma) * f + sigma(gamma) * rng.normal(size=f.shape)
 
-    def noise_in(z, gamma):
-        below = about["corrected_below"]
-        offset = about["gamma_offset"] if below is None or gamma < below else 0
-        inputs = {"z": z.astype(np.float32), "gamma": np.float32([max(gamma - offset, about["gamma_min"])])}
+    bands = []
+    for name, band in zip(("score-net", "score-net-fine"), about["bands"]):
+        score_net = network(name)
+        gamma = lambda t: np.interp(t, about["t"], band["gamma"])
+        inputs = {}
         if about["classes"] > 0:
             inputs["class"] = np.int64([about["classes"]])  # the label after the last class: no class
-        return score_net.run(["epsilon"], inputs)[0]
-
-    z = normal(about["latent_dim"])
-    for i in range(STEPS, 0, -1):
-        t, s = gamma(i / STEPS), gamma((i - 1) / STEPS)
-        noise = noise_in(z, t)
-        f = (z - sigma(t) * noise) / alpha(t)
-        z = alpha(s) * f + sigma(s) * noise
-    inputs = {"f": (z / alpha(gamma(0))).astype(np.float32)}
-    for grain in decoder.get_inputs()[1:]:
-        inputs[grain.name] = normal(grain.shape[1]).astype(np.float32)
-    image = decoder.run(None, inputs)[-1]  # the image, or where the decoder has none, its mean
+        if bands:  # the fine band is given the coarse one, with a little noise
+            inputs["coarse"] = noisy(bands[0], about["context_gamma"]).astype(np.float32)
+            inputs["coarse_gamma"] = np.float32([about["context_gamma"]])
+        z = rng.normal(size=(1, band["dim"]))
+        for i in range(STEPS, 0, -1):
+            t, s = gamma(i / STEPS), gamma((i - 1) / STEPS)
+            now = {"z": z.astype(np.float32), "gamma": np.float32([t])}
+            noise = score_net.run(["epsilon"], now | inputs)[0]
+            f = (z - sigma(t) * noise) / alpha(t)
+            z = alpha(s) * f + sigma(s) * noise
+        bands.append(z / alpha(gamma(0)))
+    image = network("decoder").run(["mean"], {"f": np.concatenate(bands, 1).astype(np.float32)})[0]
 
     image = np.rint(255 * image).astype(np.uint8).reshape(about["height"], about["width"])
     canvas = Image.new("L", (max(image.shape[1], 180), image.shape[0] + 12))  # the label stands below

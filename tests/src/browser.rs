@@ -69,7 +69,14 @@ impl Browser {
 
     /// Its visible text.
     pub async fn text(&self, id: &str) -> String {
-        self.find(id).await.text().await.expect("a text")
+        loop {
+            match self.find(id).await.text().await {
+                Ok(text) => return text,
+                // The page has put another in its place.
+                Err(error) if error.is_stale_element_reference() => {}
+                Err(error) => panic!("{id} has no text: {error}"),
+            }
+        }
     }
 
     /// One of its attributes; empty where it has none.
@@ -92,6 +99,12 @@ impl Browser {
     /// Chooses one of its options.
     pub async fn select(&self, id: &str, value: &str) {
         self.find(id).await.select_by_value(value).await.unwrap_or_else(|e| panic!("{id} has no {value}: {e}"));
+    }
+
+    /// Unfolds what is folded away.
+    pub async fn unfold(&self, id: &str) {
+        self.find(id).await;
+        self.evaluate(&format!("document.querySelector('[data-testid=\"{id}\"]').open = true")).await;
     }
 
     /// The value of a piece of JavaScript, which may use `await`.

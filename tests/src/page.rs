@@ -8,7 +8,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use crate::browser::{Browser, Gpu};
 use crate::programs::{dist, run_trainer};
-use crate::site::Site;
+use crate::site::{Answer, Site};
 
 /// One browser at a time: SwiftShader takes two cores by itself.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
@@ -31,6 +31,7 @@ pub struct Page {
     pub site: Site,
     /// The browser.
     pub browser: Browser,
+    gpu: Gpu,
     _turn: MutexGuard<'static, ()>,
 }
 
@@ -47,7 +48,14 @@ impl Page {
     pub async fn as_it_is(gpu: Gpu) -> Self {
         let dist = dist();
         let turn = ONE_AT_A_TIME.lock().await;
-        Self { site: Site::serve(&dist).await, browser: Browser::start(gpu).await, _turn: turn }
+        Self { site: Site::serve(&dist).await, browser: Browser::start(gpu).await, gpu, _turn: turn }
+    }
+
+    /// Lets the worker run a piece of JavaScript before its own.
+    pub fn patch_worker(&self, script: &str) {
+        // Imports run before everything else in a module: a static one would come before the patch.
+        let loader = format!("{script}; const worker = await import('./worker.js'); await worker.default();");
+        self.site.answer("worker_loader.js", Answer::Bytes(loader.into_bytes()));
     }
 
     /// Lets the page open with this model.
@@ -70,13 +78,20 @@ impl Page {
 
     /// Opens the page with a query and a view, such as `?backend=cpu#about`.
     pub async fn open(&self, query: &str) {
-        self.browser.open(&self.site.url(query)).await;
+        // A GPU in software is passed over unless the address asks for it.
+        let asked = match (self.gpu, query.is_empty()) {
+            (Gpu::SwiftShader, true) => "?backend=webgpu".to_owned(),
+            (Gpu::SwiftShader, false) if !query.contains("backend=") => query.replacen('?', "?backend=webgpu&", 1),
+            _ => query.to_owned(),
+        };
+        self.browser.open(&self.site.url(&asked)).await;
     }
 
-    /// Opens the page and waits until it is ready to generate.
+    /// Opens the page, which draws nothing by itself, and waits until it is ready to draw.
     pub async fn ready(gpu: Gpu, query: &str) -> Self {
         let page = Self::new(gpu).await;
-        page.open(query).await;
+        let rest = query.strip_prefix('?').map(|rest| format!("&{rest}")).unwrap_or_default();
+        page.open(&format!("?draw=no{rest}")).await;
         page.browser.wait_for_state("ready", TO_LOAD).await;
         page
     }
@@ -90,6 +105,7 @@ impl Page {
     /// Generates an image to the end.
     pub async fn generate(&self, seed: &str, steps: &str, sampler: &str) {
         let browser = &self.browser;
+        browser.unfold("more").await;
         browser.type_into("seed", seed).await;
         browser.type_into("steps", steps).await;
         browser.select("sampler", sampler).await;

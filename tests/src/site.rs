@@ -26,6 +26,10 @@ pub enum Answer {
     Bytes(Vec<u8>),
     /// Not at all.
     Missing,
+    /// Whole, as this media type.
+    As(&'static str),
+    /// Not now: with this status, this many times, then whole.
+    Failing(u16, usize),
     /// Whole, in ten pieces with a pause before each.
     Slowly(Duration),
 }
@@ -124,14 +128,28 @@ async fn answer(State(shared): State<Arc<Shared>>, uri: Uri) -> Response {
         return StatusCode::NOT_FOUND.into_response();
     }
     let answer = shared.answers.lock().expect("no test panicked here").get(file).cloned();
+    let mut kind = media_type(path);
+    if let Some(Answer::As(other)) = answer {
+        kind = other;
+    }
+    if let Some(Answer::Failing(status, times)) = answer
+        && times > 0
+    {
+        shared
+            .answers
+            .lock()
+            .expect("no test panicked here")
+            .insert(file.to_owned(), Answer::Failing(status, times - 1));
+        return StatusCode::from_u16(status).expect("a status").into_response();
+    }
     let body = match (answer, shared.read(file)) {
         (Some(Answer::Bytes(bytes)), _) => Body::from(bytes),
         (Some(Answer::Missing), _) | (_, Err(_)) => return StatusCode::NOT_FOUND.into_response(),
         (Some(Answer::Slowly(pause)), Ok(bytes)) => in_pieces(&bytes, pause),
-        (None, Ok(bytes)) => Body::from(bytes),
+        (None | Some(Answer::As(_) | Answer::Failing(..)), Ok(bytes)) => Body::from(bytes),
     };
     let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static(media_type(path))),
+        (header::CONTENT_TYPE, HeaderValue::from_static(kind)),
         (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
     ];
     (headers, body).into_response()
@@ -155,6 +173,7 @@ fn media_type(path: &Path) -> &'static str {
         Some("css") => "text/css",
         Some("svg") => "image/svg+xml",
         Some("png") => "image/png",
+        Some("jpg") => "image/jpeg",
         Some("webmanifest") => "application/manifest+json",
         Some("json") => "application/json",
         _ => "application/octet-stream",

@@ -55,7 +55,7 @@ async fn every_model_of_the_page_draws_what_the_trainer_draws() {
             page.opens_with(&model);
             // It would keep the list of models.
             page.site.answer("sw.js", Answer::Missing);
-            page.open("").await;
+            page.open("?draw=no").await;
             page.browser.wait_for_state("ready", TO_LOAD).await;
             page.generate("11", steps, "dpmpp-2m").await;
             let native = natively(&page.weights_path(), "11", steps, "dpmpp-2m");
@@ -73,8 +73,8 @@ async fn every_model_of_the_page_draws_what_the_trainer_draws() {
 #[cfg_attr(skip_browser, ignore = "VDM_SKIP_BROWSER is set")]
 async fn the_64_samples_of_the_readme_are_drawn_alike() {
     let page = Page::as_it_is(Gpu::None).await;
-    page.opens_with("sharp-small");
-    page.open("").await;
+    page.opens_with("sharp");
+    page.open("?draw=no").await;
     page.browser.wait_for_state("ready", TO_LOAD).await;
     for seed in (0..64).map(|seed: u64| seed.to_string()) {
         page.generate(&seed, "25", "dpmpp-2m").await;
@@ -89,7 +89,7 @@ async fn the_64_samples_of_the_readme_are_drawn_alike() {
 async fn loading_shows_how_far_it_is() {
     let page = Page::new(Gpu::None).await;
     page.site.answer(&page.weights("sampling"), Answer::Slowly(Duration::from_millis(300)));
-    page.open("").await;
+    page.open("?draw=no").await;
     let mut seen = Vec::new();
     while page.browser.attribute("app", "data-state").await == "loading" {
         let status = page.browser.text("status").await;
@@ -128,7 +128,7 @@ async fn weights_that_are_not_as_they_should_be_are_refused_readably() {
         // Neither the service worker nor the store of weights stands between the page and the server.
         page.site.answer("sw.js", Answer::Missing);
         page.site.answer(file, answer);
-        page.open("").await;
+        page.open("?draw=no").await;
         let (found, says) = page.failure().await;
         assert_eq!(found, kind, "{case}");
         let name = file.rsplit('/').next().unwrap_or(file);
@@ -165,7 +165,7 @@ async fn weights_of_another_kind_are_refused_by_their_content() {
     }
     page.site.answer(&weights, Answer::Bytes(bytes));
     page.site.answer("weights/manifest.json", Answer::Bytes(manifest.to_string().into_bytes()));
-    page.open("").await;
+    page.open("?draw=no").await;
     let (kind, says) = page.failure().await;
     assert_eq!(kind, "bad-weights", "{says}");
     assert!(says.contains("NaN"), "{says}");
@@ -180,7 +180,7 @@ async fn a_saved_picture_is_whole_and_says_that_it_is_synthetic() {
     page.generate("123", "4", "dpmpp-2m").await;
     let shown = page.pixels("canvas").await;
     page.browser.click("save").await;
-    let path = page.browser.downloaded("synthetic-xray-seed123.png").await;
+    let path = page.browser.downloaded("synthetic-xray-seed123-steps4.png").await;
     let saved = image::open(&path).expect("a PNG").into_luma8();
     assert_eq!(saved.dimensions(), (256, 256));
     // The picture on the screen, with the label in its lowest rows.
@@ -199,5 +199,73 @@ async fn a_saved_picture_is_whole_and_says_that_it_is_synthetic() {
     for part in ["seed=123", "steps=4", "sampler=dpmpp-2m", hash.as_str()] {
         assert!(text("Description").contains(part), "nothing of {part} in {}", text("Description"));
     }
+    page.browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(skip_browser, ignore = "VDM_SKIP_BROWSER is set")]
+async fn a_page_that_cannot_start_says_which_file_and_why() {
+    let page = Page::new(Gpu::None).await;
+    let browser = &page.browser;
+    let html = String::from_utf8(page.site.file("index.html")).expect("text");
+    let (before, _) = html.rsplit_once(".js\"").or(html.rsplit_once(".js'")).expect("a script");
+    let name = before.rsplit(['/', '"', '\'']).next().expect("a name");
+    let (script, wasm) = (format!("{name}.js"), format!("{name}_bg.wasm"));
+    let cut = |file: &str| Answer::Bytes(page.site.file(file)[..50_000].to_vec());
+    let cases = [
+        ("a missing script", &script, Answer::Missing, "404"),
+        ("a script as text", &script, Answer::As("text/plain"), "text/plain"),
+        ("a cut script", &script, Answer::Bytes(page.site.file(&script)[..20_000].to_vec()), "The browser says"),
+        ("a missing program", &wasm, Answer::Missing, "404"),
+        ("a cut program", &wasm, cut(&wasm), "cut or damaged"),
+        ("a web page as program", &wasm, Answer::Bytes(b"<!doctype html>".to_vec()), "cut or damaged"),
+    ];
+    let text = "return document.querySelector('#opening')?.textContent ?? ''";
+    for (case, file, answer, why) in cases {
+        page.site.answer("sw.js", Answer::Missing);
+        page.site.answer(file, answer);
+        page.open("?draw=no").await;
+        let told = "return document.querySelector('#opening')?.textContent.includes('cannot start') === true";
+        println!("{case}");
+        browser.wait_until(told, TO_LOAD).await;
+        let says = browser.evaluate(text).await.as_str().expect("a text").to_owned();
+        assert!(says.contains(why) && (says.contains(file) || why.contains("browser")), "{case}: {says}");
+        page.site.heal();
+        browser.evaluate("document.querySelector('#opening button').click()").await;
+        browser.wait_for_state("ready", TO_LOAD).await;
+    }
+    page.browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(skip_browser, ignore = "VDM_SKIP_BROWSER is set")]
+async fn a_broken_worker_is_named_and_a_busy_server_is_asked_again() {
+    let page = Page::new(Gpu::None).await;
+    let browser = &page.browser;
+    let weights = page.weights("sampling");
+    let cut = Answer::Bytes(page.site.file("worker_bg.wasm")[..50_000].to_vec());
+    for (file, answer, kind, why) in [
+        ("worker.js", Answer::As("text/plain"), "worker-broken", "text/plain"),
+        ("worker_bg.wasm", cut, "worker-", "worker_bg.wasm"),
+        ("worker_bg.wasm", Answer::Missing, "worker-", "worker_bg.wasm"),
+        (&weights, Answer::Failing(503, 9), "http-status", "busy"),
+    ] {
+        page.site.answer("sw.js", Answer::Missing);
+        page.site.answer(file, answer);
+        page.open("?draw=no").await;
+        let (found, says) = page.failure().await;
+        assert!(found.starts_with(kind) && says.contains(why), "{file}: {found}: {says}");
+        page.site.heal();
+        browser.click("retry").await;
+        browser.wait_for_state("ready", TO_LOAD).await;
+        let emptied = "for (const name of await caches.keys()) await caches.delete(name); return true";
+        browser.wait_until(emptied, SOON).await;
+    }
+    // Twice busy, then there.
+    page.site.answer("sw.js", Answer::Missing);
+    page.site.answer(&weights, Answer::Failing(503, 2));
+    page.site.answer("weights/manifest.json", Answer::Failing(503, 1));
+    page.open("?draw=no").await;
+    browser.wait_for_state("ready", TO_LOAD).await;
     page.browser.close().await;
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tests::browser::{Browser, Gpu};
 use tests::page::{Page, SOON, TO_LOAD, TO_SAMPLE};
+use tests::site::Answer;
 
 const TAB: char = '\u{e004}';
 const ENTER: char = '\u{e007}';
@@ -32,7 +33,7 @@ async fn views(browser: &Browser) -> Vec<String> {
     let script =
         "return [...document.querySelectorAll('[data-testid^=nav-]')].map(link => link.dataset.testid.slice(4))";
     let views: Vec<String> = serde_json::from_value(browser.evaluate(script).await).expect("names");
-    for view in ["generate", "forward", "schedule", "bound", "between", "race", "weights", "about"] {
+    for view in ["generate", "game", "forward", "schedule", "bound", "between", "race", "weights", "about"] {
         assert!(views.iter().any(|offered| offered == view), "no {view} in {views:?}");
     }
     views
@@ -51,6 +52,13 @@ async fn every_view_is_accessible_in_light_and_dark_at_every_size() {
     for view in &views(browser).await {
         page.go(view).await;
         match view.as_str() {
+            "game" => {
+                let possible = "return document.querySelector('[data-testid=game-pick-left]').ariaDisabled === 'false'";
+                browser.wait_until(possible, TO_SAMPLE).await;
+                browser.click("game-pick-left").await;
+                browser.click("game-loupe").await;
+                browser.wait_for_state("done", TO_SAMPLE).await;
+            }
             "forward" => {
                 browser.click("example-0").await;
                 browser.slide("forward-t", 0.4).await;
@@ -92,6 +100,7 @@ async fn every_view_is_accessible_in_light_and_dark_at_every_size() {
 async fn a_keyboard_alone_suffices_and_results_are_announced() {
     let page = Page::ready(Gpu::None, "").await;
     let browser = &page.browser;
+    browser.unfold("more").await;
     let mut reached = Vec::new();
     for _ in 0..60 {
         browser.press(TAB).await;
@@ -110,7 +119,7 @@ async fn a_keyboard_alone_suffices_and_results_are_announced() {
         assert_eq!(outlined, Value::Bool(true), "the focus on {focused} cannot be seen");
         reached.push(focused);
     }
-    for id in ["nav-forward", "nav-about", "generate", "seed", "steps", "sampler", "count", "lang"] {
+    for id in ["nav-forward", "nav-about", "generate", "seed", "steps", "sampler", "count-1", "lang"] {
         assert!(reached.iter().any(|focused| focused == id), "{id} is not reached by Tab: {reached:?}");
     }
     while browser.focused().await != "generate" {
@@ -143,9 +152,27 @@ async fn the_page_speaks_french_and_loses_nothing_by_it() {
         assert_accessible(browser, &format!("{view}, French")).await;
     }
     // It is remembered.
-    page.open("").await;
+    page.open("?draw=no").await;
     browser.wait_for_state("ready", TO_LOAD).await;
     assert_eq!(browser.evaluate("return document.documentElement.lang").await, "fr");
+    page.browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(skip_browser, ignore = "VDM_SKIP_BROWSER is set")]
+async fn french_that_does_not_arrive_is_told_in_english() {
+    let page = Page::new(Gpu::None).await;
+    let browser = &page.browser;
+    for answer in [Answer::Missing, Answer::Bytes(b"title = of another version\n".to_vec())] {
+        page.site.answer("sw.js", Answer::Missing);
+        page.site.answer("fr.txt", answer);
+        page.open("?lang=fr&draw=no").await;
+        browser.wait_for_text("notice", "fr.txt", SOON).await;
+        assert_eq!(browser.evaluate("return document.documentElement.lang").await, "en");
+        page.site.heal();
+        browser.select("lang", "fr").await;
+        browser.wait_until("return document.documentElement.lang === 'fr'", SOON).await;
+    }
     page.browser.close().await;
 }
 
@@ -213,7 +240,7 @@ async fn speeds(page: &Page) -> Vec<String> {
 async fn the_speed_is_measured_beside_a_matrix_product() {
     for (gpu, name) in [(Gpu::None, "CPU"), (Gpu::SwiftShader, "WebGPU on SwiftShader")] {
         let page = Page::as_it_is(gpu).await;
-        page.open("").await;
+        page.open("?draw=no").await;
         page.browser.wait_for_state("ready", TO_LOAD).await;
         page.go("about").await;
         println!("{name}:\n{}", speeds(&page).await.join("\n"));

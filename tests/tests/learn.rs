@@ -10,7 +10,7 @@ use tests::browser::{Browser, Gpu};
 use tests::page::{Page, SOON, TO_SAMPLE, assert_same, natively};
 use tests::programs::{run_trainer, words};
 use tests::site::Answer;
-use vdm::config::{ModelConfig, Preset};
+use vdm::config::{ModelConfig, Preset, SamplingConfig};
 use vdm::image::{GreyImage, Origin};
 use vdm::model::Networks;
 use vdm::weights::{Precision, Provenance, save, save_encoder, sha256_hex};
@@ -235,7 +235,7 @@ async fn one_seed_becomes_another() {
     let strip = browser.downloaded("synthetic-xray-seed11-between.png").await;
     assert_eq!(image::open(strip).expect("a PNG").width(), 5 * 258 - 2);
     browser.click("between-save-animation").await;
-    let path = browser.downloaded("synthetic-xray-seed11-between-animation.png").await;
+    let path = browser.downloaded("synthetic-xray-seed11-steps25-between-animation.png").await;
     let file = std::io::BufReader::new(std::fs::File::open(path).expect("a file"));
     let reader = png::Decoder::new(file).read_info().expect("a PNG");
     assert_eq!(reader.info().animation_control().map(|control| control.num_frames), Some(8), "there and back");
@@ -281,7 +281,7 @@ fn own_model(folder: &Path, class_names: &[&str]) -> (std::path::PathBuf, std::p
         class_names: class_names.iter().map(ToString::to_string).collect(),
         ..Provenance::default()
     };
-    let bytes = save(&networks, &config, &Preset::Quick.sampling(), &provenance, Precision::F32).expect("bytes");
+    let bytes = save(&networks, &config, &SamplingConfig::default(), &provenance, Precision::F32).expect("bytes");
     let encoder = networks.encoder.expect("an encoder");
     let encoder = save_encoder(&encoder, &config, &provenance, &sha256_hex(&bytes), Precision::F32).expect("bytes");
     let paths = (folder.join("my-own.safetensors"), folder.join("my-own-encoder.safetensors"));
@@ -402,5 +402,51 @@ async fn class_and_guidance_are_offered_where_the_weights_have_classes() {
     for part in ["class=1", "guidance=2.5"] {
         assert!(browser.address().await.contains(part), "no {part} in {}", browser.address().await);
     }
+    page.browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(skip_browser, ignore = "VDM_SKIP_BROWSER is set")]
+async fn the_game_shows_a_real_and_a_drawn_picture_and_counts() {
+    let page = Page::ready(Gpu::None, "").await;
+    let browser = &page.browser;
+    // The service worker keeps them once the model is there; the page itself has asked for none.
+    let fetched = "return performance.getEntriesByType('resource').some(entry => entry.name.includes('/real/'))";
+    assert_eq!(browser.evaluate(fetched).await, Value::Bool(false));
+    let mut right = 0;
+    for round in 1..=3 {
+        page.go("game").await;
+        browser.resize(360, 740).await;
+        let possible = "return document.querySelector('[data-testid=game-pick-left]')?.ariaDisabled === 'false'";
+        browser.wait_until(possible, TO_SAMPLE).await;
+        let (left, other) = (page.pixels("game-left").await, page.pixels("game-right").await);
+        assert_ne!(left, other);
+        for pixels in [&left, &other] {
+            // Nothing gives it away: the label is drawn only after the answer.
+            assert!(pixels.iter().any(|&value| value > 100), "there is a picture");
+        }
+        // By keyboard.
+        browser.evaluate("document.querySelector('[data-testid=game-pick-left]').focus()").await;
+        browser.press('\u{e007}').await;
+        browser.find("game-next").await;
+        let truth = browser.text("game-truth-left").await;
+        let is_drawn = truth.contains("from seed");
+        assert!(is_drawn != browser.text("game-truth-right").await.contains("from seed"));
+        right += u32::from(is_drawn);
+        let verdict = browser.text("game-verdict").await;
+        assert_eq!(verdict.starts_with("Right"), is_drawn, "{verdict}");
+        browser.wait_for_text("game-score", &format!("{right} of {round} right"), SOON).await;
+        let after = page.pixels(if is_drawn { "game-left" } else { "game-right" }).await;
+        assert_ne!(after, if is_drawn { left } else { other }, "now it is labelled");
+        browser.click("game-loupe").await;
+        browser.slide("loupe-across", 0.0).await;
+        let scaled = "const style = getComputedStyle(document.querySelector('[data-testid=game-left]')); \
+                      return style.transform.startsWith('matrix(3') && style.transformOrigin.startsWith('0px')";
+        browser.wait_until(scaled, SOON).await;
+        browser.click("game-loupe").await;
+        browser.click("game-next").await;
+        page.go("about").await;
+    }
+    page.asked_nobody_else().await;
     page.browser.close().await;
 }

@@ -16,6 +16,9 @@ fn mpirun(folder: &Path, program: &Path, lines: &[(usize, String)]) -> Child {
     let mut command = Command::new("mpirun");
     command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.args(["--allow-run-as-root", "--oversubscribe", "--bind-to", "none"]);
+    // A rank that waits leaves its core to the one that it waits for: without this, two ranks take 1.4 times as long on two
+    // cores that have other work.
+    command.args(["--mca", "mpi_yield_when_idle", "1"]);
     let cache =
         trainer().get_envs().find(|(name, _)| *name == "VDM_CACHE").and_then(|(_, value)| value.map(PathBuf::from));
     command.envs(cache.map(|cache| ("VDM_CACHE", cache)));
@@ -68,11 +71,12 @@ fn ranks_give_the_loss_curve_of_one_and_resume_on_any_number() {
     same_curves(&curve(folder.path(), "alone"), &curve(folder.path(), "on"));
 }
 
-/// Waits for steps in a run's log, and returns how the job ended after `end`.
+/// Waits for steps in a run's log, and returns how the job ended after `end`. What hangs goes on for ever; what works takes
+/// seconds, and longer where the machine has other work.
 fn ended_after(folder: &Path, mut job: Child, end: impl Fn(&Child)) -> Ended {
     let started = Instant::now();
     while fs::read_to_string(folder.join("run/log.jsonl")).unwrap_or_default().lines().count() < 8 {
-        assert!(started.elapsed() < Duration::from_secs(120), "no steps were taken");
+        assert!(started.elapsed() < Duration::from_secs(300), "no steps were taken");
         if job.try_wait().expect("a child").is_some() {
             panic!("it ended by itself: {:?}", Ended::from(job.wait_with_output().expect("a child")));
         }
@@ -81,7 +85,7 @@ fn ended_after(folder: &Path, mut job: Child, end: impl Fn(&Child)) -> Ended {
     let now = Instant::now();
     end(&job);
     let ended = job.wait_with_output().expect("a child").into();
-    assert!(now.elapsed() < Duration::from_secs(20), "it went on for {:?}", now.elapsed());
+    assert!(now.elapsed() < Duration::from_secs(60), "it went on for {:?}", now.elapsed());
     ended
 }
 

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use tests::browser::Gpu;
 use tests::page::{Page, SOON, TO_LOAD, TO_SAMPLE};
-use tests::site::Answer;
 
 /// The service worker has everything and is in charge.
 const IN_CHARGE: &str = "return navigator.serviceWorker.controller !== null && \
@@ -31,7 +30,7 @@ async fn a_second_visit_downloads_nothing_and_needs_no_network() {
     page.go("generate").await;
     assert!(page.site.asked().contains(&page.weights("sampling")));
 
-    page.open("").await;
+    page.open("?draw=no").await;
     browser.wait_for_state("ready", TO_LOAD).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     let asked = page.site.asked();
@@ -39,9 +38,9 @@ async fn a_second_visit_downloads_nothing_and_needs_no_network() {
     assert!(asked.iter().all(|file| file == "sw.js"), "a second visit asks for {asked:?}");
 
     page.site.stop();
-    page.open("?lang=fr#generate").await;
+    page.open("?lang=fr&draw=no#generate").await;
     browser.wait_for_state("ready", TO_LOAD).await;
-    page.open("").await;
+    page.open("?draw=no").await;
     browser.wait_for_state("ready", TO_LOAD).await;
     page.generate("8", "5", "ddim").await;
     assert_eq!(page.pixels("canvas").await, image);
@@ -78,7 +77,7 @@ async fn kept_weights_that_were_damaged_are_fetched_again() {
                  return keys.length > 0";
     browser.wait_until(spoil, SOON).await;
     page.site.asked();
-    page.open("").await;
+    page.open("?draw=no").await;
     browser.wait_for_state("ready", TO_LOAD).await;
     assert!(page.site.asked().contains(&page.weights("sampling")));
     page.generate("1", "2", "ddim").await;
@@ -90,21 +89,15 @@ async fn kept_weights_that_were_damaged_are_fetched_again() {
 async fn a_lost_gpu_hands_over_to_the_cpu_and_loses_nothing() {
     let page = Page::new(Gpu::SwiftShader).await;
     // The worker, with a way to destroy its device from the page.
-    let patch = b"const request = GPUAdapter.prototype.requestDevice; \
-                  GPUAdapter.prototype.requestDevice = async function (...options) { \
-                      const device = await request.apply(this, options); \
-                      new BroadcastChannel('destroy').onmessage = () => device.destroy(); \
-                      return device; \
-                  };\n";
-    let loader = page.site.file("worker_loader.js");
-    // Imports run before everything else in a module: this one must follow the patch.
-    let loader = String::from_utf8(loader)
-        .expect("text")
-        .replace("import init from './worker.js';", "")
-        .replace("init(", "(await import('./worker.js')).default(");
-    let patched = [&patch[..], loader.as_bytes()].concat();
-    page.site.answer("worker_loader.js", Answer::Bytes(patched));
-    page.open("").await;
+    page.patch_worker(
+        "const request = GPUAdapter.prototype.requestDevice; \
+         GPUAdapter.prototype.requestDevice = async function (...options) { \
+             const device = await request.apply(this, options); \
+             new BroadcastChannel('destroy').onmessage = () => device.destroy(); \
+             return device; \
+         }",
+    );
+    page.open("?draw=no").await;
     let browser = &page.browser;
     browser.wait_for_state("ready", TO_LOAD).await;
     assert_eq!(browser.attribute("app", "data-backend").await, "webgpu");
@@ -117,14 +110,15 @@ async fn a_lost_gpu_hands_over_to_the_cpu_and_loses_nothing() {
     assert_eq!(page.pixels("canvas").await, image, "what was on the screen stays");
     assert!(browser.text("notice").await.contains("CPU"), "{}", browser.text("notice").await);
     browser.slide("timeline", 0.0).await;
-    browser.wait_for_text("timeline-t", "1.00", SOON).await;
+    browser.wait_for_text("t", "1.00", SOON).await;
     browser.click("save").await;
-    browser.downloaded("synthetic-xray-seed6.png").await;
+    browser.downloaded("synthetic-xray-seed6-steps3-ddim.png").await;
 
     // While sampling: the CPU continues the run.
-    page.open("").await;
+    page.open("?draw=no").await;
     browser.wait_for_state("ready", TO_LOAD).await;
     assert_eq!(browser.attribute("app", "data-backend").await, "webgpu");
+    browser.unfold("more").await;
     browser.type_into("seed", "21").await;
     browser.type_into("steps", "400").await;
     browser.click("generate").await;
@@ -134,5 +128,75 @@ async fn a_lost_gpu_hands_over_to_the_cpu_and_loses_nothing() {
     browser.evaluate("new BroadcastChannel('destroy').postMessage(1)").await;
     browser.wait_for_text("status", "Done: seed 21, 400 steps", TO_SAMPLE).await;
     assert_eq!(browser.attribute("app", "data-backend").await, "cpu");
+    page.browser.close().await;
+}
+
+/// An adapter in software that says it is none, so that the page takes it.
+const DISGUISED: &str = "\
+    const info = Object.getOwnPropertyDescriptor(GPUAdapter.prototype, 'info').get; \
+    Object.defineProperty(GPUAdapter.prototype, 'info', { get() { \
+        info.call(this); return { vendor: 'a', architecture: 'good', description: 'GPU', isFallbackAdapter: false }; \
+    } });";
+
+#[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(skip_browser, ignore = "VDM_SKIP_BROWSER is set")]
+async fn a_gpu_that_fails_without_a_word_leaves_the_work_to_the_cpu() {
+    let page = Page::new(Gpu::SwiftShader).await;
+    let browser = &page.browser;
+    let never = "GPUAdapter.prototype.requestDevice = () => new Promise(() => {})";
+    let no_map = "GPUBuffer.prototype.mapAsync = () => new Promise(() => {})";
+    // Every buffer that is read is zero.
+    let zeros = "const range = GPUBuffer.prototype.getMappedRange; \
+                 GPUBuffer.prototype.getMappedRange = function (...part) { \
+                     const bytes = range.apply(this, part); \
+                     if (this.usage & GPUBufferUsage.MAP_READ) new Uint8Array(bytes).fill(0); \
+                     return bytes; \
+                 }";
+    for (fault, script, kind) in
+        [("no device", never, "gpu-silent"), ("a stall", no_map, "gpu-silent"), ("zeros", zeros, "gpu-")]
+    {
+        page.patch_worker(&format!("{DISGUISED} {script}"));
+        // Not `webgpu`, which waits for as long as software needs.
+        page.open("?backend=auto&seed=3&steps=2").await;
+        browser.wait_for_text("status", "Done: seed 3, 2 steps", TO_LOAD).await;
+        assert_eq!(browser.attribute("app", "data-backend").await, "cpu", "{fault}");
+        let notice = browser.evaluate("return document.querySelector('.notice').dataset.kind ?? ''").await;
+        println!("{fault}: {notice}");
+        let moved = browser.evaluate("return document.querySelector('[data-testid=notice]').textContent").await;
+        assert!(moved.as_str().is_some_and(|moved| moved.contains(kind)), "{fault}: {moved}");
+    }
+    page.browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(skip_browser, ignore = "VDM_SKIP_BROWSER is set")]
+async fn a_gpu_in_software_is_passed_over_unless_asked_for() {
+    let page = Page::new(Gpu::SwiftShader).await;
+    let browser = &page.browser;
+    page.open("?backend=auto&draw=no").await;
+    browser.wait_for_state("ready", TO_LOAD).await;
+    assert_eq!(browser.attribute("app", "data-backend").await, "cpu");
+    page.go("weights").await;
+    browser.wait_for_text("backend-reason", "software", SOON).await;
+    page.browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(skip_browser, ignore = "VDM_SKIP_BROWSER is set")]
+async fn storage_that_is_refused_promises_no_offline_use() {
+    let page = Page::new(Gpu::None).await;
+    let browser = &page.browser;
+    page.open("?draw=no").await;
+    browser.wait_for_state("ready", TO_LOAD).await;
+    page.go("about").await;
+    browser.wait_for_text("works-offline", "works without a network", SOON).await;
+    // A store that is full.
+    let emptied = "for (const name of await caches.keys()) await caches.delete(name); return true";
+    browser.wait_until(emptied, SOON).await;
+    page.patch_worker("Cache.prototype.put = () => Promise.reject(new DOMException('full', 'QuotaExceededError'))");
+    page.open("?draw=no").await;
+    browser.wait_for_state("ready", TO_LOAD).await;
+    page.go("about").await;
+    browser.wait_for_text("works-offline", "refuses to keep", SOON).await;
     page.browser.close().await;
 }

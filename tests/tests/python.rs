@@ -12,8 +12,7 @@ use burn_flex::Flex;
 use tempfile::TempDir;
 use tests::programs::{run_trainer, words};
 use tests::python::script;
-use vdm::config::{GAUSSIAN_CHANNELS, ModelConfig, Preset, ResNetConfig, SamplingConfig};
-use vdm::diffusion::gaussian::LatentStatistics;
+use vdm::config::{ModelConfig, Preset, SamplingConfig};
 use vdm::model::Networks;
 use vdm::rng::{Rng, RngStream};
 use vdm::weights::{Precision, Provenance, save, save_encoder, sha256_hex};
@@ -48,56 +47,38 @@ impl<B: Backend> ModuleMapper<B> for Noise {
 fn unusual(folder: &Path) -> PathBuf {
     let mut config = Preset::Quick.model();
     config.classes = 2;
-    for layer_norm in [&mut config.encoder.layer_norm, &mut config.decoder.layer_norm, &mut config.score_net.layer_norm]
-    {
-        *layer_norm = true;
-    }
-    made_up(folder, &config, &SamplingConfig::default())
+    let latent = config.latent.as_mut().expect("a latent");
+    (latent.encoder.layer_norm, latent.decoder.layer_norm, latent.score_net.layer_norm) = (true, true, true);
+    made_up(folder, &config)
 }
 
-/// Weights of networks on patches, with attention, grain, a Gaussian prediction and classes.
-fn on_patches(folder: &Path) -> PathBuf {
+/// Weights of a model of bands, with attention and classes.
+fn of_bands(folder: &Path) -> PathBuf {
     let mut config = Preset::Sharp.model();
-    // On smaller patches the grain's finest smoothing is nearly zero, and float32 has few digits of the difference.
-    (config.height, config.width, config.patch, config.latent_dim, config.classes) = (48, 32, Some(8), 24 * 18, 2);
-    for blocks in [&mut config.encoder, &mut config.decoder] {
-        *blocks = ResNetConfig { width: 16, layers: 2, heads: 2, ..blocks.clone() };
+    (config.height, config.width, config.classes) = (64, 96, 2);
+    let bands = config.bands.as_mut().expect("bands");
+    for band in [&mut bands.coarse, &mut bands.fine] {
+        (band.width, band.layers, band.heads, band.embedding_dim) = (16, 2, 4, 8);
     }
-    let score = &mut config.score_net;
-    (score.width, score.layers, score.heads, score.embedding_dim, score.gaussian_rank) = (16, 2, 4, 8, 5);
-    (score.coarse_width, score.coarse_layers) = (12, 2);
-    let mut sampling = Preset::Sharp.sampling();
-    (sampling.gamma_offset, sampling.autoguidance) = (0.3, 0.25);
-    (sampling.corrected_below, sampling.coarse_autoguidance) = (Some(2.0), 0.5);
-    assert!(sampling.grain_structure && sampling.grain_spread > 0.0 && sampling.grain_contrast > 0.0);
-    made_up(folder, &config, &sampling)
+    made_up(folder, &config)
 }
 
-fn made_up(folder: &Path, config: &ModelConfig, sampling: &SamplingConfig) -> PathBuf {
+fn made_up(folder: &Path, config: &ModelConfig) -> PathBuf {
     let fresh = Networks::<Flex>::new(config, 0, &Default::default()).expect("builds");
-    let schedule = fresh.schedule.clone();
-    let networks = Networks { schedule, ..fresh.map(&mut Noise(0)) };
-    let rank = config.score_net.gaussian_rank;
-    let coarse =
-        config.grid().map_or(0, |grid| grid.patches() * GAUSSIAN_CHANNELS.min(config.latent_dim / grid.patches()));
-    let draw = |index, count| Rng::new(2, RngStream::Weights, index).normals(count);
-    let variances = |index, count| draw(index, count).into_iter().map(|v: f32| 0.1 + v * v).collect();
-    let networks = networks.with_latent_statistics(
-        LatentStatistics {
-            mean: draw(0, config.latent_dim),
-            components: draw(1, coarse * rank).into_iter().map(|v| v / (coarse as f32).sqrt()).collect(),
-            variances: variances(2, rank),
-            rest: variances(3, config.latent_dim),
-        },
-        &Default::default(),
-    );
+    let (schedule, fine) = (fresh.schedule.clone(), fresh.fine.clone());
+    let mut networks = Networks { schedule, ..fresh.map(&mut Noise(0)) };
+    if let (Some(band), Some(fine)) = (&mut networks.fine, fine) {
+        band.schedule = fine.schedule;
+    }
     let provenance = Provenance::default();
-    let bytes = save(&networks, config, sampling, &provenance, Precision::F32).expect("saves");
-    let encoder = networks.encoder.as_ref().expect("fresh networks have an encoder");
-    let encoder = save_encoder(encoder, config, &provenance, &sha256_hex(&bytes), Precision::F32).expect("saves");
+    let bytes = save(&networks, config, &SamplingConfig::default(), &provenance, Precision::F32).expect("saves");
     let path = folder.join("unusual.safetensors");
+    if config.latent.is_some() {
+        let encoder = networks.encoder.as_ref().expect("fresh networks have an encoder");
+        let encoder = save_encoder(encoder, config, &provenance, &sha256_hex(&bytes), Precision::F32).expect("saves");
+        fs::write(folder.join("unusual-encoder.safetensors"), encoder).expect("written");
+    }
     fs::write(&path, bytes).expect("written");
-    fs::write(folder.join("unusual-encoder.safetensors"), encoder).expect("written");
     path
 }
 
@@ -113,12 +94,12 @@ fn paths(paths: &[PathBuf]) -> Vec<OsString> {
 
 #[test]
 fn onnx_runtime_computes_what_the_trainer_computes() {
-    for make in [|_: &Path| trained(), unusual as fn(&Path) -> PathBuf, on_patches] {
+    for make in [|_: &Path| trained(), unusual as fn(&Path) -> PathBuf, of_bands] {
         let folder = tempfile::tempdir().expect("a temporary folder");
         export(folder.path(), &make(folder.path()));
         let said = script("check_onnx.py", paths(&[folder.path().join("onnx"), folder.path().join("reference.json")]));
         let said = said.ok().stdout;
-        for network in ["logits", "epsilon", "encoded"] {
+        for network in ["mean", "epsilon", "encoded"] {
             assert!(said.contains(network), "{network} was not compared: {said}");
         }
     }
@@ -189,8 +170,8 @@ fn the_documented_script_reads_the_weights() {
     // Our own decoder on the same latent.
     let bytes = fs::read(trained()).expect("weights");
     let (header, networks) = vdm::weights::load::<Flex>(&bytes, &Default::default()).expect("loads");
-    let logits = networks.decoder.forward(Tensor::zeros([1, header.config.latent_dim], &Default::default()));
-    let ours: f32 = burn::tensor::activation::sigmoid(logits).mean().into_scalar();
+    let decoded = networks.decoder.decode(Tensor::zeros([1, header.config.latent_dim()], &Default::default()));
+    let ours: f32 = decoded.mean().into_scalar();
     let theirs: f32 = mean.parse().expect("a number");
     assert!((ours - theirs).abs() < 1e-5, "{ours} and {theirs}");
     assert_eq!(image::image_dimensions(&out).expect("an image"), (64, 64));

@@ -13,7 +13,7 @@ use vdm::weights::sha256_hex;
 /// What the page may weigh, gzipped, to load within two seconds on a slow line.
 const PAGE_BUDGET: usize = 350_000;
 /// What the worker may weigh, gzipped.
-const WORKER_BUDGET: usize = 2_500_000;
+const WORKER_BUDGET: usize = 1_500_000;
 
 fn read(path: &Path) -> Vec<u8> {
     fs::read(path).unwrap_or_else(|e| panic!("cannot read {}: {e}", path.display()))

@@ -1,30 +1,31 @@
-//! Sharp models: trained in two stages, sampled, evaluated, and refused where files do not fit.
+//! A model of bands: trained band by band, sampled, evaluated, and refused where files do not fit.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use safetensors::SafeTensors;
 use tests::programs::Ended;
-use tests::runs::{decode, interrupted, json_lines, run, scratch, tensors};
+#[cfg(unix)]
+use tests::runs::interrupted;
+use tests::runs::{decode, json_lines, run, scratch, tensors};
 
-/// A sharp model of 4×4 patches, on few phantoms.
-const SMALL: &str = "--preset sharp-small --device cpu --seed 5 --batch 4 --max-images 40 --set model.height=64 \
-                     --set model.width=64 --set model.latent_dim=1024 --set model.encoder.width=16 \
-                     --set model.decoder.width=16 --set model.score_net.width=16 --set model.score_net.layers=1 \
-                     --set model.score_net.gaussian_rank=8 --set model.score_net.coarse_width=16 \
-                     --set training.coarse_steps=20 --steps 4 --set run.validate_every=4 --set run.sample_every=4";
+/// A small model of bands, on few phantoms.
+const SMALL: &str = "--preset sharp --device cpu --seed 5 --batch 4 --max-images 40 --set model.height=64 \
+                     --set model.width=64 --set model.bands.coarse.width=16 --set model.bands.coarse.layers=1 \
+                     --set model.bands.fine.width=16 --set model.bands.fine.layers=1 --set training.crop=32 --steps 4 \
+                     --set run.validate_every=4 --set run.sample_every=4";
 
 fn first(folder: &Path) {
-    run(folder, &format!("train {SMALL} --stage autoencoder --out ae")).ok();
+    run(folder, &format!("train {SMALL} --stage coarse --out coarse --set training.crop=none")).ok();
 }
 
 fn second(folder: &Path, more: &str) -> Ended {
-    run(folder, &format!("train {SMALL} --stage diffusion --from ae/sharp-small.safetensors --out dm {more}"))
+    run(folder, &format!("train {SMALL} --stage fine --from coarse/sharp.safetensors --out fine {more}"))
 }
 
 /// The tensors of a run's sampling file as bytes.
 fn by_name(folder: &Path, run: &str) -> BTreeMap<String, Vec<u8>> {
-    let bytes = std::fs::read(folder.join(run).join("sharp-small.safetensors")).expect("a file of weights");
+    let bytes = std::fs::read(folder.join(run).join("sharp.safetensors")).expect("a file of weights");
     let file = SafeTensors::deserialize(&bytes).expect("a safetensors file");
     file.tensors().into_iter().map(|(name, view)| (name, view.data().to_vec())).collect()
 }
@@ -33,64 +34,31 @@ fn by_name(folder: &Path, run: &str) -> BTreeMap<String, Vec<u8>> {
 fn two_stages_make_one_model() {
     let folder = scratch();
     first(folder.path());
-    let log = json_lines(&folder.path().join("ae/log.jsonl"));
-    assert!(log.iter().all(|line| line["diffusion"] == 0.0 && line["grain"].as_f64().is_some_and(|v| v != 0.0)));
-    assert!(decode(&folder.path().join("ae/samples/step-00000004.png")).width() > 64, "reconstructions are shown");
-    let said = second(folder.path(), "").ok().stderr;
-    assert!(said.contains("measuring the latents of 40 images"), "{said}");
-    assert!(said.contains("training the coarse network on 40 images for 20 steps"), "{said}");
-    let from = "--from dm/sharp-small.safetensors --out further";
-    let said = run(folder.path(), &format!("train {SMALL} --stage diffusion {from}")).ok().stderr;
-    assert!(!said.contains("coarse network") && !said.contains("measuring the latents"), "{said}");
-    let (first, further) = (by_name(folder.path(), "dm"), by_name(folder.path(), "further"));
-    let coarse: Vec<_> = first.keys().filter(|name| name.starts_with("coarse.")).collect();
-    assert!(coarse.len() > 10 && coarse.iter().all(|name| first[*name] == further[*name]), "{coarse:?}");
-
-    let (before, after) = (by_name(folder.path(), "ae"), by_name(folder.path(), "dm"));
+    let log = json_lines(&folder.path().join("coarse/log.jsonl"));
+    assert!(
+        log.iter().all(|line| line["reconstruction"] == 0.0 && line["diffusion"].as_f64().is_some_and(|v| v > 0.0))
+    );
+    assert!(decode(&folder.path().join("coarse/samples/step-00000004.png")).width() > 64, "coarse bands are shown");
+    assert!(!folder.path().join("coarse/figures/samples.png").exists(), "without a fine band there is no picture");
+    second(folder.path(), "").ok();
+    let (before, after) = (by_name(folder.path(), "coarse"), by_name(folder.path(), "fine"));
     let mut moved = 0;
     for (name, values) in &before {
-        if name.starts_with("decoder.") {
-            assert!(values == &after[name], "{name} stays as the first stage left it");
-        } else {
+        if name.starts_with("fine.") {
             moved += usize::from(values != &after[name]);
+        } else {
+            assert!(values == &after[name], "{name} stays as the first stage left it");
         }
     }
-    assert!(moved > 10, "{moved} tensors of the ScoreNet were trained");
-    assert!(
-        tensors(&folder.path().join("ae/sharp-small-encoder.safetensors"))
-            == tensors(&folder.path().join("dm/sharp-small-encoder.safetensors"))
-    );
+    assert!(moved > 10, "{moved} tensors of the fine band were trained");
+    assert!(!folder.path().join("fine/sharp-encoder.safetensors").exists(), "the file encodes by itself");
+    assert!(folder.path().join("fine/figures/samples.png").exists());
 
-    run(folder.path(), "sample --weights dm/sharp-small.safetensors --device cpu --steps 2 --count 2 --out two").ok();
+    run(folder.path(), "sample --weights fine/sharp.safetensors --device cpu --steps 2 --count 2 --out two").ok();
     let [one, other] = [0, 1].map(|seed| decode(&folder.path().join(format!("two/synthetic-seed{seed}.png"))));
     assert_ne!(one.as_raw(), other.as_raw());
-    let table = run(folder.path(), "speed --weights dm/sharp-small.safetensors --device cpu --steps 2").ok().stdout;
-    assert!(table.contains("matrix product") && table.contains("an image in 2 steps"), "{table}");
-}
-
-#[test]
-fn a_decoder_is_trained_on_its_own_and_may_gain_grain() {
-    let folder = scratch();
-    let decoder = |from: &str, out: &str| {
-        run(folder.path(), &format!("train {SMALL} --stage decoder --from {from}/sharp-small.safetensors --out {out}"))
-    };
-    run(folder.path(), &format!("train {SMALL} --stage autoencoder --set model.grain=false --out ae")).ok();
-    assert!(!by_name(folder.path(), "ae").keys().any(|name| name.starts_with("decoder.grain")));
-    decoder("ae", "grain").ok();
-    let log = json_lines(&folder.path().join("grain/log.jsonl"));
-    assert!(log.iter().all(|line| line["diffusion"] == 0.0 && line["grain"].as_f64().is_some_and(|v| v != 0.0)));
-    second(folder.path(), "--set model.grain=false").ok();
-    decoder("dm", "again").ok();
-    let (before, after) = (by_name(folder.path(), "dm"), by_name(folder.path(), "again"));
-    for (name, values) in &before {
-        let moves = name.starts_with("decoder.net");
-        assert!(moves || values == &after[name], "{name} stays as the second stage left it");
-    }
-    assert!(after.keys().any(|name| name.starts_with("decoder.grain")));
-    assert!(
-        tensors(&folder.path().join("ae/sharp-small-encoder.safetensors"))
-            == tensors(&folder.path().join("again/sharp-small-encoder.safetensors"))
-    );
+    let table = run(folder.path(), "speed --weights fine/sharp.safetensors --device cpu --steps 2").ok().stdout;
+    assert!(table.contains("the coarse ScoreNet") && table.contains("the fine ScoreNet"), "{table}");
 }
 
 #[cfg(unix)]
@@ -98,30 +66,25 @@ fn a_decoder_is_trained_on_its_own_and_may_gain_grain() {
 fn a_stage_goes_on_where_it_stopped() {
     let folder = scratch();
     first(folder.path());
-    let from = "--from ae/sharp-small.safetensors --out dm --set run.checkpoint_every=2";
-    let line = format!("train {SMALL} --stage diffusion {from}").replace("--steps 4", "--steps 60");
+    let from = "--from coarse/sharp.safetensors --out fine --set run.checkpoint_every=2";
+    let line = format!("train {SMALL} --stage fine {from}").replace("--steps 4", "--steps 60");
     run(folder.path(), &line).ok();
-    let whole = tensors(&folder.path().join("dm/sharp-small.safetensors"));
-    std::fs::rename(folder.path().join("dm"), folder.path().join("whole")).expect("renames");
+    let whole = tensors(&folder.path().join("fine/sharp.safetensors"));
+    std::fs::rename(folder.path().join("fine"), folder.path().join("whole")).expect("renames");
     let ended = interrupted(folder.path(), &line, 4, |child| child.kill().expect("a child"));
     assert_eq!(ended.code, None, "{}", ended.stderr);
-    let said = run(folder.path(), "train --device cpu --resume --out dm").ok().stderr;
+    let said = run(folder.path(), "train --device cpu --resume --out fine").ok().stderr;
     assert!(said.contains("resuming after step"), "{said}");
-    assert!(tensors(&folder.path().join("dm/sharp-small.safetensors")) == whole, "to the bit");
+    assert!(tensors(&folder.path().join("fine/sharp.safetensors")) == whole, "to the bit");
 }
 
 #[test]
 fn a_stage_brings_its_settings_wherever_it_is_named() {
     let folder = scratch();
-    first(folder.path());
-    std::fs::rename(folder.path().join("ae/sharp-small.safetensors"), folder.path().join("ae.safetensors"))
-        .expect("renames");
-    std::fs::write(folder.path().join("my.toml"), "from = \"ae.safetensors\"\n[training]\nstage = \"diffusion\"\n")
-        .expect("writes");
-    let named = ["--stage diffusion --from ae.safetensors", "--set training.stage=diffusion --from ae.safetensors"];
-    for how in named.into_iter().chain(["--config my.toml"]) {
-        let settings = run(folder.path(), &format!("train --preset sharp-small {how} --print-config")).ok().stdout;
-        assert!(settings.contains("optimizer = \"muon\""), "{how}: {settings}");
+    std::fs::write(folder.path().join("my.toml"), "[training]\nstage = \"fine\"\n").expect("writes");
+    for how in ["--stage fine", "--set training.stage=fine", "--config my.toml"] {
+        let settings = run(folder.path(), &format!("train --preset sharp {how} --print-config")).ok().stdout;
+        assert!(settings.contains("crop = 64"), "{how}: {settings}");
     }
 }
 
@@ -132,11 +95,10 @@ fn what_does_not_fit_together_is_refused() {
         let said = ended.refusal();
         assert!(said.contains(word), "{word} in {said}");
     };
-    for stage in ["decoder", "diffusion"] {
-        refusal(run(folder.path(), &format!("train {SMALL} --stage {stage} --out dm")), "--from");
-    }
     first(folder.path());
-    refusal(second(folder.path(), "--set model.decoder.layers=1"), "another encoder or decoder");
-    refusal(second(folder.path(), "--set model.score_net.gaussian_rank=40"), "gaussian_rank");
-    refusal(run(folder.path(), &format!("train {SMALL} --set model.patch=24")), "divisor");
+    refusal(second(folder.path(), "--set model.bands.fine.layers=2"), "another model");
+    refusal(run(folder.path(), &format!("train {SMALL} --stage joint")), "coarse and fine");
+    refusal(run(folder.path(), "train --preset quick --stage fine"), "joint is accepted");
+    refusal(run(folder.path(), &format!("train {SMALL} --set model.width=72")), "multiple of 32");
+    refusal(run(folder.path(), &format!("train {SMALL} --set model.latent.dim=3")), "latent");
 }

@@ -230,48 +230,77 @@ fn a_second_process_does_not_train_in_the_folder_of_a_run() {
     ended.stopped();
 }
 
+/// Kills a run again and again until it ends. Returns how often, and how often of these twice in a row: before there was a
+/// newer step in the log than at the kill before.
 #[cfg(unix)]
-#[test]
-fn a_run_that_is_killed_again_and_again_ends_as_one_that_is_not() {
-    let whole = scratch();
-    run(whole.path(), &format!("{TRAIN} {LONG}")).ok();
-    let folder = scratch();
-    let mut random = Rng::new(1, RngStream::Evaluation, 0);
+fn killed_until_it_ends(folder: &Path, random: &mut Rng) -> [usize; 2] {
+    let log = folder.join("run/log.jsonl");
+    let logged = || fs::read_to_string(&log).unwrap_or_default().lines().count();
+    let mut kills = [0, 0];
     let mut started = false;
-    for kill in 0.. {
-        assert!(kill < 60, "the run does not get on");
+    loop {
+        assert!(kills[0] < 1000, "the run does not get on");
         let line = if started { "train --device cpu --out run --resume".to_owned() } else { format!("{TRAIN} {LONG}") };
         let mut child = trainer()
-            .current_dir(folder.path())
+            .current_dir(folder)
             .args(words(&line))
             .stderr(Stdio::piped())
             .spawn()
             .expect("the trainer starts");
-        let life = Duration::from_millis(100 + random.below(1500) as u64);
-        let born = Instant::now();
-        while born.elapsed() < life && child.try_wait().expect("a child").is_none() {
-            std::thread::sleep(Duration::from_millis(5));
+        // Any moment, from the start of the process on: a third of the kills come early, and the others among the steps.
+        let is_early = random.below(3) == 0;
+        let (before, steps) = (logged(), if is_early { 0 } else { 1 + random.below(40) });
+        let mut is_alive = || child.try_wait().expect("a child").is_none();
+        while steps > 0 && logged() < before + steps && is_alive() {
+            std::thread::sleep(Duration::from_millis(2));
         }
-        if child.try_wait().expect("a child").is_none() {
+        let more = Duration::from_millis(random.below(if is_early { 400 } else { 40 }) as u64);
+        let now = Instant::now();
+        while now.elapsed() < more && is_alive() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        if is_alive() {
             child.kill().expect("a child");
         }
         let ended: Ended = child.wait_with_output().expect("a child").into();
-        started |= folder.path().join("run/run.toml").exists();
+        started |= folder.join("run/run.toml").exists();
         if ended.code.is_some() {
             ended.ok();
-            break;
+            return kills;
         }
+        kills[0] += 1;
+        kills[1] += usize::from(kills[0] > 1 && logged() <= before);
     }
-    for file in ["quick.safetensors", "checkpoint/model.safetensors", "checkpoint/ema-100.safetensors"] {
-        let of = |folder: &Path| tensors(&folder.join("run").join(file));
-        assert!(of(folder.path()) == of(whole.path()), "{file} differs from the uninterrupted run's");
+}
+
+/// `VDM_KILLS=500` kills as often, over as many runs as that takes.
+#[cfg(unix)]
+#[test]
+fn a_run_that_is_killed_again_and_again_ends_as_one_that_is_not() {
+    let at_least = std::env::var("VDM_KILLS").map_or(1, |kills| kills.parse::<usize>().expect("a number"));
+    let whole = scratch();
+    run(whole.path(), &format!("{TRAIN} {LONG}")).ok();
+    let mut random = Rng::new(1, RngStream::Evaluation, 0);
+    let mut kills = [0, 0];
+    let mut runs = 0;
+    while kills[0] < at_least {
+        let folder = scratch();
+        let [all, again] = killed_until_it_ends(folder.path(), &mut random);
+        (kills, runs) = ([kills[0] + all, kills[1] + again], runs + 1);
+        for file in ["quick.safetensors", "checkpoint/model.safetensors", "checkpoint/ema-100.safetensors"] {
+            let of = |folder: &Path| tensors(&folder.join("run").join(file));
+            assert!(of(folder.path()) == of(whole.path()), "{file} differs from the uninterrupted run's");
+        }
+        let left: Vec<_> = fs::read_dir(folder.path().join("run"))
+            .expect("a folder")
+            .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+            .filter(|name| name.starts_with('.'))
+            .collect();
+        assert!(left.is_empty(), "half-written checkpoints are cleared away: {left:?}");
     }
-    let left: Vec<_> = fs::read_dir(folder.path().join("run"))
-        .expect("a folder")
-        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
-        .filter(|name| name.starts_with('.'))
-        .collect();
-    assert!(left.is_empty(), "half-written checkpoints are cleared away: {left:?}");
+    let [all, again] = kills;
+    println!("{all} kills in {runs} runs, {again} of them twice in a row: the same weights each time");
+    assert!(all > 10 && again > 0, "{all} kills, {again} of them twice in a row");
 }
 
 #[test]

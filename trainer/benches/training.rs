@@ -40,6 +40,6 @@ fn paper(bencher: Bencher<'_, '_>) {
 }
 
 #[divan::bench(max_time = 60)]
-fn sharp_small(bencher: Bencher<'_, '_>) {
-    steps(bencher, Preset::SharpSmall);
+fn sharp_coarse(bencher: Bencher<'_, '_>) {
+    steps(bencher, Preset::Sharp);
 }

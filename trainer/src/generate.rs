@@ -50,6 +50,45 @@ pub fn draw<B: Backend>(
     Ok(images)
 }
 
+/// As [`draw`], of the coarse band alone, for seeds from 0.
+///
+/// # Errors
+/// As [`draw`].
+pub fn draw_coarse<B: Backend>(
+    model: &Vdm<B>,
+    options: SamplingOptions,
+    count: usize,
+    device: &B::Device,
+    mut on_step: impl FnMut() -> Result<()>,
+) -> Result<Vec<GreyImage>> {
+    let seeds: Vec<u64> = (0..count as u64).collect();
+    let mut trajectory = Trajectory::from_noise(model, options, &seeds, device)?;
+    while trajectory.place().t > 0.0 && trajectory.step(model).is_some() {
+        on_step()?;
+    }
+    to_images(trajectory.decode(model), model.config.width)
+}
+
+/// Draws the fine band of images `[B, H·W]` anew, for what their coarse bands show. The seeds are 0 and so on.
+///
+/// # Errors
+/// As [`draw`]; a model without bands.
+pub fn draw_detail<B: Backend>(
+    model: &Vdm<B>,
+    options: SamplingOptions,
+    images: Tensor<B, 2>,
+    mut on_step: impl FnMut() -> Result<()>,
+) -> Result<Vec<GreyImage>> {
+    let seeds: Vec<u64> = (0..images.dims()[0] as u64).collect();
+    let f = model.encode(images).context("the encoder is missing")?;
+    let (first, count) = model.band_range(0);
+    let mut trajectory = Trajectory::from_coarse(model, options, &seeds, f.narrow(1, first, count))?;
+    while trajectory.step(model).is_some() {
+        on_step()?;
+    }
+    to_images(trajectory.decode(model), model.config.width)
+}
+
 /// Reads images `[B, H·W]` from the device.
 ///
 /// # Errors
@@ -69,7 +108,7 @@ fn to_values<B: Backend>(images: Tensor<B, 2>) -> Result<Vec<Vec<f32>>> {
     Ok(values.chunks_exact(pixels).map(<[f32]>::to_vec).collect())
 }
 
-/// Overrides how a model is sampled, by assignments such as `gamma_offset=0`.
+/// Overrides how a model is sampled, by assignments such as `context_gamma=-5`.
 ///
 /// # Errors
 /// There is no such option, or its value does not fit the model.
@@ -77,7 +116,7 @@ pub fn set_sampling<B: Backend>(model: &mut Vdm<B>, assignments: &[String]) -> R
     for assignment in assignments {
         model.sampling.set(assignment)?;
     }
-    Ok(model.sampling.validate(&model.config)?)
+    Ok(model.sampling.validate()?)
 }
 
 /// The number of a class that is given by number or name.

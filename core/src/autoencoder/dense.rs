@@ -3,8 +3,7 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, activation::sigmoid, backend::Backend};
 
-use crate::autoencoder::decoded::Decoded;
-use crate::config::ModelConfig;
+use crate::config::LatentConfig;
 use crate::error::WeightsError;
 use crate::nn::dense::{Gains, ResNet};
 use crate::nn::params::{Init, ParamBuilder, vector};
@@ -24,11 +23,14 @@ pub struct DenseEncoder<B: Backend> {
 }
 
 impl<B: Backend> DenseEncoder<B> {
-    pub(super) fn build(config: &ModelConfig, p: &mut ParamBuilder<'_, B>) -> Result<Self, WeightsError> {
-        let pixels = config.pixels();
+    pub(super) fn build(
+        config: &LatentConfig,
+        pixels: usize,
+        p: &mut ParamBuilder<'_, B>,
+    ) -> Result<Self, WeightsError> {
         let input_scale = (INPUT_SCALE / pixels as f64).min(1.0);
         let gains = Gains { input: (1.0 / input_scale) as f32, output: 1.0 };
-        let sizes = [pixels, config.latent_dim];
+        let sizes = [pixels, config.dim];
         Ok(Self {
             mean: p.param("mean", [pixels], Init::Constant(0.5))?,
             net: p.scope("net", |p| ResNet::build(&config.encoder, sizes, None, gains, p))?,
@@ -40,6 +42,10 @@ impl<B: Backend> DenseEncoder<B> {
         let centred = x - self.mean.val().detach().unsqueeze::<2>();
         self.net.forward(centred * self.input_scale, None)
     }
+
+    pub(super) fn with_mean_image(self, mean: &[f64], device: &B::Device) -> Self {
+        Self { mean: self.mean.map(|_| vector(mean, device)), ..self }
+    }
 }
 
 /// A latent to the whole image.
@@ -49,15 +55,23 @@ pub struct DenseDecoder<B: Backend> {
 }
 
 impl<B: Backend> DenseDecoder<B> {
-    pub(super) fn build(config: &ModelConfig, p: &mut ParamBuilder<'_, B>) -> Result<Self, WeightsError> {
-        let sizes = [config.latent_dim, config.pixels()];
+    pub(super) fn build(
+        config: &LatentConfig,
+        pixels: usize,
+        p: &mut ParamBuilder<'_, B>,
+    ) -> Result<Self, WeightsError> {
+        let sizes = [config.dim, pixels];
         let gains = Gains { input: 1.0, output: 0.1 };
         Ok(Self { net: p.scope("net", |p| ResNet::build(&config.decoder, sizes, None, gains, p))? })
     }
 
-    pub(super) fn decode(&self, f: Tensor<B, 2>) -> Decoded<B> {
-        let logits = self.net.forward(f, None);
-        Decoded { mean: sigmoid(logits.clone()), logits, ln_grain: None }
+    /// f `[B, D]` → logits `[B, H·W]`.
+    pub fn logits(&self, f: Tensor<B, 2>) -> Tensor<B, 2> {
+        self.net.forward(f, None)
+    }
+
+    pub(super) fn decode(&self, f: Tensor<B, 2>) -> Tensor<B, 2> {
+        sigmoid(self.logits(f))
     }
 
     /// Starts at the logits of the mean image.

@@ -2,17 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::bands::{BandsConfig, COARSE_CHANNELS, FINE_CHANNELS, PATCH, TOKEN_PATCHES};
 use crate::config::patch_grid::PatchGrid;
+use crate::config::schedule::ScheduleConfig;
 use crate::error::ConfigError;
-
-/// Numbers of a patch, from the first, whose principal components the [Gaussian
-/// prediction](crate::diffusion::gaussian) uses.
-pub const GAUSSIAN_CHANNELS: usize = 16;
 
 /// Everything that the shape of a model depends on. It travels in the weights file. It also travels between page and
 /// worker in a format without field names, so no field may be skipped when it is absent.
 ///
-/// The default is the paper's model.
+/// A model has either a learned latent, as in the paper, or bands. The default is the paper's model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelConfig {
@@ -20,18 +18,20 @@ pub struct ModelConfig {
     pub height: usize,
     /// Image width in pixels.
     pub width: usize,
-    /// Dimension D of the latent f.
-    pub latent_dim: usize,
-    /// Side in pixels of the patches that the networks see an image as. Where absent they see it whole, as in the paper.
-    /// With patches, the latent holds `latent_dim` over the number of patches for each of them.
-    #[serde(default)]
-    pub patch: Option<usize>,
-    /// Whether the decoder predicts the strength of grain beside the mean image, see
-    /// [`grain`](crate::autoencoder::grain). It needs patches.
-    #[serde(default)]
-    pub grain: bool,
     /// Labels that the model can be conditioned on; 0 for an unconditional model.
     pub classes: usize,
+    /// The diffusion of a learned latent, as in the paper.
+    pub latent: Option<LatentConfig>,
+    /// The diffusion of the image itself, in two bands.
+    pub bands: Option<BandsConfig>,
+}
+
+/// The paper's model: an autoencoder, and the diffusion of its latent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LatentConfig {
+    /// Dimension D of the latent f.
+    pub dim: usize,
     /// The encoder.
     pub encoder: ResNetConfig,
     /// The decoder.
@@ -42,7 +42,7 @@ pub struct ModelConfig {
     pub schedule: ScheduleConfig,
 }
 
-/// A stack of residual blocks between two dense layers, on the whole image or latent or, with patches, on each of them.
+/// A stack of residual blocks between two dense layers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ResNetConfig {
@@ -50,11 +50,8 @@ pub struct ResNetConfig {
     pub width: usize,
     /// Residual blocks.
     pub layers: usize,
-    /// Layer normalisation at the start of each block. Blocks on patches always have a norm of their own.
+    /// Layer normalisation at the start of each block.
     pub layer_norm: bool,
-    /// Heads of the attention among patches; 0 for none.
-    #[serde(default)]
-    pub heads: usize,
 }
 
 /// The network that predicts the noise.
@@ -67,63 +64,20 @@ pub struct ScoreNetConfig {
     pub width: usize,
     /// Residual blocks.
     pub layers: usize,
-    /// Layer normalisation at the start of each block. Blocks on patches always have a norm of their own.
+    /// Layer normalisation at the start of each block.
     pub layer_norm: bool,
-    /// Heads of the attention among patches; 0 for none.
-    #[serde(default)]
-    pub heads: usize,
-    /// Principal components of the latents in the [Gaussian prediction](crate::diffusion::gaussian) that the ScoreNet
-    /// starts from; 0 for none. It needs patches.
-    #[serde(default)]
-    pub gaussian_rank: usize,
-    /// Features of the dense ScoreNet on these components, see [`coarse`](crate::diffusion::coarse).
-    #[serde(default)]
-    pub coarse_width: usize,
-    /// Its residual blocks; 0 for no such network. It needs a Gaussian prediction.
-    #[serde(default)]
-    pub coarse_layers: usize,
-}
-
-/// The noise schedule: its form and where its endpoints are, or start.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ScheduleConfig {
-    /// The form.
-    pub kind: ScheduleKind,
-    /// γ(0). The default −5 leaves z_0 ≈ f (α_0² = 0.993). Lower values cost nats of diffusion loss for digits of f that
-    /// the decoder has no use for.
-    pub gamma_min: f64,
-    /// γ(1). The default 5 leaves z_1 ≈ N(0, I) (α_1² = 0.007). The paper's range 0.1–1.0 can do neither: at γ = 0.1 half
-    /// of the variance is noise already, and at γ = 1 a quarter is still signal.
-    pub gamma_max: f64,
-}
-
-/// The form of γ(t).
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub enum ScheduleKind {
-    /// Linear, endpoints fixed.
-    Linear,
-    /// Linear, both endpoints learned.
-    LearnedLinear,
-    /// A monotone network.
-    Monotonic {
-        /// Hidden units H.
-        hidden: usize,
-        /// Whether the endpoints are learned too.
-        learn_endpoints: bool,
-    },
 }
 
 impl Default for ModelConfig {
     fn default() -> Self {
+        Self { height: 256, width: 256, classes: 0, latent: Some(LatentConfig::default()), bands: None }
+    }
+}
+
+impl Default for LatentConfig {
+    fn default() -> Self {
         Self {
-            height: 256,
-            width: 256,
-            latent_dim: 64,
-            patch: None,
-            grain: false,
-            classes: 0,
+            dim: 64,
             encoder: ResNetConfig::default(),
             decoder: ResNetConfig::default(),
             score_net: ScoreNetConfig::default(),
@@ -134,179 +88,152 @@ impl Default for ModelConfig {
 
 impl Default for ResNetConfig {
     fn default() -> Self {
-        Self { width: 128, layers: 6, layer_norm: false, heads: 0 }
+        Self { width: 128, layers: 6, layer_norm: false }
     }
 }
 
 impl Default for ScoreNetConfig {
     fn default() -> Self {
-        let ResNetConfig { width, layer_norm, heads, .. } = ResNetConfig::default();
-        Self {
-            embedding_dim: 128,
-            width,
-            layers: 10,
-            layer_norm,
-            heads,
-            gaussian_rank: 0,
-            coarse_width: 0,
-            coarse_layers: 0,
-        }
-    }
-}
-
-impl Default for ScheduleConfig {
-    fn default() -> Self {
-        let kind = ScheduleKind::Monotonic { hidden: 32, learn_endpoints: false };
-        Self { kind, gamma_min: -5.0, gamma_max: 5.0 }
+        Self { embedding_dim: 128, width: 128, layers: 10, layer_norm: false }
     }
 }
 
 impl ScoreNetConfig {
     /// Its residual blocks.
     pub fn blocks(&self) -> ResNetConfig {
-        ResNetConfig { width: self.width, layers: self.layers, layer_norm: self.layer_norm, heads: self.heads }
+        ResNetConfig { width: self.width, layers: self.layers, layer_norm: self.layer_norm }
     }
 }
 
-impl ScheduleKind {
-    /// Whether γ_min and γ_max are trained.
-    pub fn learns_endpoints(&self) -> bool {
-        matches!(self, ScheduleKind::LearnedLinear | ScheduleKind::Monotonic { learn_endpoints: true, .. })
+impl LatentConfig {
+    fn validate(&self) -> Result<(), ConfigError> {
+        let score = &self.score_net;
+        for (field, value, range) in [
+            ("latent.dim", self.dim, 1..=65_536),
+            ("latent.encoder.width", self.encoder.width, 1..=16_384),
+            ("latent.encoder.layers", self.encoder.layers, 0..=256),
+            ("latent.decoder.width", self.decoder.width, 1..=16_384),
+            ("latent.decoder.layers", self.decoder.layers, 0..=256),
+            ("latent.score_net.width", score.width, 1..=16_384),
+            ("latent.score_net.layers", score.layers, 0..=256),
+            ("latent.score_net.embedding_dim", score.embedding_dim, 4..=16_384),
+        ] {
+            ConfigError::check_range(field, value, range)?;
+        }
+        if !score.embedding_dim.is_multiple_of(2) {
+            let accepted = "an even number is accepted";
+            return Err(ConfigError::new("latent.score_net.embedding_dim", score.embedding_dim, accepted));
+        }
+        self.schedule.validate("latent.schedule")
     }
 }
 
 impl ModelConfig {
-    /// The blocks of the grain's network: one of the decoder's width, without attention.
-    pub fn grain_blocks(&self) -> ResNetConfig {
-        ResNetConfig { layers: 1, heads: 0, ..self.decoder.clone() }
-    }
-
-    /// The dense ScoreNet on the principal components of the latents, as a model whose latents these are.
-    pub fn coarse(&self) -> Option<ModelConfig> {
-        let score = &self.score_net;
-        (score.coarse_layers > 0).then(|| ModelConfig {
-            latent_dim: score.gaussian_rank,
-            patch: None,
-            grain: false,
-            score_net: ScoreNetConfig {
-                embedding_dim: score.embedding_dim,
-                width: score.coarse_width,
-                layers: score.coarse_layers,
-                layer_norm: true,
-                ..ScoreNetConfig::default()
-            },
-            ..self.clone()
-        })
-    }
-
     /// Pixels of an image: the dimensions that bits per dimension are counted over.
     pub fn pixels(&self) -> usize {
         self.height * self.width
     }
 
-    /// How an image is cut, with patches.
-    pub fn grid(&self) -> Option<PatchGrid> {
-        let patch = self.patch?;
-        Some(PatchGrid { rows: self.height / patch, columns: self.width / patch, patch })
+    /// Numbers of each band of f, coarse before fine; of the latent where the model has no bands.
+    pub fn band_dims(&self) -> Vec<usize> {
+        match &self.latent {
+            Some(latent) => vec![latent.dim],
+            None => vec![self.coarse_grid().patches() * COARSE_CHANNELS, self.patch_grid().patches() * FINE_CHANNELS],
+        }
     }
 
-    /// Checks that every size can be built and that the schedule increases.
+    /// Dimension D of f, over all bands.
+    pub fn latent_dim(&self) -> usize {
+        self.band_dims().iter().sum()
+    }
+
+    /// The schedule of each band.
+    pub fn schedules(&self) -> Vec<ScheduleConfig> {
+        let latent = self.latent.iter().map(|latent| latent.schedule.clone());
+        let bands = self.bands.iter().flat_map(|bands| [&bands.coarse, &bands.fine].map(|band| bands.schedule(band)));
+        latent.chain(bands).collect()
+    }
+
+    /// How the patches of the fine band lie.
+    pub fn patch_grid(&self) -> PatchGrid {
+        PatchGrid { rows: self.height / PATCH, columns: self.width / PATCH }
+    }
+
+    /// How the tokens of the coarse band lie.
+    pub fn coarse_grid(&self) -> PatchGrid {
+        let side = PATCH * TOKEN_PATCHES;
+        PatchGrid { rows: self.height / side, columns: self.width / side }
+    }
+
+    /// Checks that every size can be built and that the schedules increase.
     ///
     /// # Errors
     /// The first field out of its range, with the range.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let score = &self.score_net;
-        for (field, value, range) in [
-            ("height", self.height, 2..=4096),
-            ("width", self.width, 2..=4096),
-            ("latent_dim", self.latent_dim, 1..=65_536),
-            ("classes", self.classes, 0..=10_000),
-            ("encoder.width", self.encoder.width, 1..=16_384),
-            ("encoder.layers", self.encoder.layers, 0..=256),
-            ("decoder.width", self.decoder.width, 1..=16_384),
-            ("decoder.layers", self.decoder.layers, 0..=256),
-            ("score_net.width", score.width, 1..=16_384),
-            ("score_net.layers", score.layers, 0..=256),
-            ("score_net.embedding_dim", score.embedding_dim, 4..=16_384),
-            ("score_net.coarse_layers", score.coarse_layers, 0..=256),
-        ] {
+        for (field, value, range) in
+            [("height", self.height, 2..=4096), ("width", self.width, 2..=4096), ("classes", self.classes, 0..=10_000)]
+        {
             ConfigError::check_range(field, value, range)?;
         }
-        if !score.embedding_dim.is_multiple_of(2) {
-            return Err(ConfigError::new("score_net.embedding_dim", score.embedding_dim, "an even number is accepted"));
-        }
-        if score.coarse_layers > 0 {
-            ConfigError::check_range("score_net.coarse_width", score.coarse_width, 1..=16_384)?;
-            if score.gaussian_rank == 0 {
-                let accepted = "0 is accepted where score_net.gaussian_rank is 0";
-                return Err(ConfigError::new("score_net.coarse_layers", score.coarse_layers, accepted));
+        match (&self.latent, &self.bands) {
+            (Some(latent), None) => latent.validate(),
+            (None, Some(bands)) => bands.validate(self.height, self.width),
+            (latent, _) => {
+                let found = if latent.is_some() { "there beside bands" } else { "absent as well as bands" };
+                Err(ConfigError::new("latent", found, "one of latent and bands is accepted"))
             }
         }
-        match self.patch {
-            Some(patch) => self.validate_patches(patch)?,
-            None => self.validate_dense()?,
-        }
-        if let ScheduleKind::Monotonic { hidden, .. } = self.schedule.kind {
-            ConfigError::check_range("schedule.hidden", hidden, 1..=65_536)?;
-        }
-        let ScheduleConfig { gamma_min, gamma_max, .. } = self.schedule;
-        ConfigError::check_range("schedule.gamma_min", gamma_min, -30.0..=30.0)?;
-        ConfigError::check_range("schedule.gamma_max", gamma_max, -30.0..=30.0)?;
-        if gamma_max <= gamma_min {
-            let accepted = format!("a number above gamma_min, which is {gamma_min}, is accepted");
-            return Err(ConfigError::new("schedule.gamma_max", gamma_max, accepted));
-        }
-        Ok(())
     }
 
-    fn validate_dense(&self) -> Result<(), ConfigError> {
-        for (field, value) in [
-            ("encoder.heads", self.encoder.heads),
-            ("decoder.heads", self.decoder.heads),
-            ("score_net.heads", self.score_net.heads),
-            ("score_net.gaussian_rank", self.score_net.gaussian_rank),
+    /// The configuration of a weights file of format version 1, which had the fields of the latent beside those of the image.
+    /// What only the models on patches of that version had must be absent or zero.
+    ///
+    /// # Errors
+    /// A field that cannot be read; a model on patches.
+    pub(crate) fn from_version_1(mut value: serde_json::Value) -> Result<Self, String> {
+        const REMOVED: [(&str, &str); 8] = [
+            ("", "patch"),
+            ("", "grain"),
+            ("/encoder", "heads"),
+            ("/decoder", "heads"),
+            ("/score_net", "heads"),
+            ("/score_net", "gaussian_rank"),
+            ("/score_net", "coarse_width"),
+            ("/score_net", "coarse_layers"),
+        ];
+        // Corrections of sampling, which have no effect without patches.
+        const SAMPLING: [(&str, &str); 7] = [
+            ("", "grain_spread"),
+            ("", "grain_contrast"),
+            ("", "grain_structure"),
+            ("/score_net", "gamma_offset"),
+            ("/score_net", "autoguidance"),
+            ("/score_net", "coarse_autoguidance"),
+            ("/score_net", "corrected_below"),
+        ];
+        if value.get("patch").is_some_and(|patch| !patch.is_null()) {
+            return Err("a model on patches of version 1, which this software no longer reads".to_owned());
+        }
+        for (section, key) in REMOVED.into_iter().chain(SAMPLING) {
+            if let Some(section) = value.pointer_mut(section).and_then(serde_json::Value::as_object_mut) {
+                section.remove(key);
+            }
+        }
+        let fields = value.as_object_mut().ok_or("not an object")?;
+        let mut latent = serde_json::Map::new();
+        for (old, new) in [
+            ("latent_dim", "dim"),
+            ("encoder", "encoder"),
+            ("decoder", "decoder"),
+            ("score_net", "score_net"),
+            ("schedule", "schedule"),
         ] {
-            if value > 0 {
-                return Err(ConfigError::new(field, value, "0 is accepted where the model has no patches"));
+            if let Some(field) = fields.remove(old) {
+                latent.insert(new.to_owned(), field);
             }
         }
-        if self.grain {
-            return Err(ConfigError::new("grain", true, "false is accepted where the model has no patches"));
-        }
-        Ok(())
-    }
-
-    fn validate_patches(&self, patch: usize) -> Result<(), ConfigError> {
-        ConfigError::check_range("patch", patch, 2..=64)?;
-        if !patch.is_multiple_of(2) || !self.height.is_multiple_of(patch) || !self.width.is_multiple_of(patch) {
-            let accepted = format!("an even divisor of {} and {} is accepted", self.height, self.width);
-            return Err(ConfigError::new("patch", patch, accepted));
-        }
-        // What is shifted between patches goes to a neighbour, an eighth of the features each way.
-        if self.height < 2 * patch || self.width < 2 * patch {
-            let accepted = "a size that gives at least two patches down and two across is accepted";
-            return Err(ConfigError::new("patch", patch, accepted));
-        }
-        let patches = self.pixels() / (patch * patch);
-        if !self.latent_dim.is_multiple_of(patches) {
-            let accepted = format!("a multiple of the {patches} patches is accepted");
-            return Err(ConfigError::new("latent_dim", self.latent_dim, accepted));
-        }
-        let score_net = self.score_net.blocks();
-        for (width, heads, blocks) in [
-            ("encoder.width", "encoder.heads", &self.encoder),
-            ("decoder.width", "decoder.heads", &self.decoder),
-            ("score_net.width", "score_net.heads", &score_net),
-        ] {
-            if blocks.width < 8 {
-                return Err(ConfigError::new(width, blocks.width, "at least 8 is accepted on patches"));
-            }
-            if blocks.heads > 0 && !blocks.width.is_multiple_of(blocks.heads) {
-                let accepted = format!("a divisor of the width {} is accepted", blocks.width);
-                return Err(ConfigError::new(heads, blocks.heads, accepted));
-            }
-        }
-        let numbers = patches * GAUSSIAN_CHANNELS.min(self.latent_dim / patches);
-        ConfigError::check_range("score_net.gaussian_rank", self.score_net.gaussian_rank, 0..=numbers)
+        fields.insert("latent".to_owned(), latent.into());
+        fields.insert("bands".to_owned(), serde_json::Value::Null);
+        serde_json::from_value(value).map_err(|error| error.to_string())
     }
 }

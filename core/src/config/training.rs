@@ -53,31 +53,18 @@ pub enum OptimizerKind {
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
 pub enum Stage {
-    /// All networks at once, as in the paper.
+    /// All networks of a learned latent at once, as in the paper.
     #[default]
     Joint,
-    /// Encoder and decoder. The bound has the prior z_0 ~ N(0, I) instead of the diffusion: its latent term is
-    /// KL(q(z_0|x) ‖ N(0, I)), and there is no diffusion term.
-    Autoencoder,
-    /// The decoder, on the latents of a trained encoder; the bound is that of [`Stage::Autoencoder`].
-    Decoder,
-    /// ScoreNet and noise schedule, on the latents of a trained encoder.
-    Diffusion,
+    /// ScoreNet and schedule of the coarse band.
+    Coarse,
+    /// ScoreNet and schedule of the fine band.
+    Fine,
 }
 
 impl Stage {
     /// Every stage.
     pub const ALL: &'static [Self] = Self::VARIANTS;
-
-    /// Whether ScoreNet and noise schedule are trained, and the bound has a diffusion.
-    pub fn has_diffusion(self) -> bool {
-        matches!(self, Stage::Joint | Stage::Diffusion)
-    }
-
-    /// Whether the encoder of the weights that the run starts from stays unchanged.
-    pub fn keeps_encoder(self) -> bool {
-        matches!(self, Stage::Decoder | Stage::Diffusion)
-    }
 
     /// The name on the command line.
     pub fn name(self) -> &'static str {
@@ -106,10 +93,9 @@ pub struct TrainingConfig {
     pub ema_half_lives: Vec<u64>,
     /// A half-life is at most this fraction of the images seen so far, so that an average forgets the initial weights.
     pub ema_rampup: f64,
-    /// Steps of 256 images that train the [coarse](crate::diffusion::coarse) network before the first step of the diffusion
-    /// stage, where the model has one that is not trained yet.
+    /// Side in pixels of the crops that the fine band is trained on; whole images where absent.
     #[serde(default)]
-    pub coarse_steps: u64,
+    pub crop: Option<usize>,
     /// Diffusion times drawn per image and step.
     pub times_per_image: usize,
     /// Peak learning rate.
@@ -148,8 +134,6 @@ pub struct ObjectiveWeights {
     pub mse: f64,
     /// Weight of the gradient difference between x and the decoder's mean.
     pub gradient_difference: f64,
-    /// Weight of the grain's −log density, where the decoder has grain.
-    pub grain: f64,
     /// b of the weight sigmoid(γ + b) of the diffusion loss at γ, which gives less weight to the last digits of f (Hoogeboom
     /// et al., *Simpler diffusion*, 2024). The bound's own weights where absent. Reports always give the bound.
     #[serde(default)]
@@ -167,7 +151,7 @@ impl Default for TrainingConfig {
             precision: ComputePrecision::default(),
             ema_half_lives: Vec::new(),
             ema_rampup: 0.05,
-            coarse_steps: 0,
+            crop: None,
             times_per_image: 4,
             learning_rate: 8e-4,
             warmup_steps: 250,
@@ -186,7 +170,7 @@ impl Default for TrainingConfig {
 
 impl Default for ObjectiveWeights {
     fn default() -> Self {
-        Self { kl_weight: 1.0, mse: 0.0, gradient_difference: 0.0, grain: 0.0, sigmoid_bias: None }
+        Self { kl_weight: 1.0, mse: 0.0, gradient_difference: 0.0, sigmoid_bias: None }
     }
 }
 
@@ -225,7 +209,6 @@ impl TrainingConfig {
             ("objective.kl_weight", self.objective.kl_weight),
             ("objective.mse", self.objective.mse),
             ("objective.gradient_difference", self.objective.gradient_difference),
-            ("objective.grain", self.objective.grain),
         ] {
             if !(value >= 0.0 && value.is_finite()) {
                 return Err(ConfigError::new(field, value, "a number of at least 0 is accepted"));

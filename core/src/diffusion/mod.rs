@@ -1,7 +1,5 @@
 //! The diffusion: the noise schedule, the terms of the loss, and the networks that predict noise.
 
-pub mod coarse;
-pub mod gaussian;
 pub mod loss;
 pub mod schedule;
 pub mod score_net;

@@ -5,24 +5,28 @@ use burn::nn::Linear;
 use burn::tensor::activation::{sigmoid, silu};
 use burn::tensor::{Int, Tensor, backend::Backend};
 
-use crate::config::{Autoguidance, ComputePrecision, ModelConfig};
-use crate::diffusion::gaussian::GaussianNoise;
+use crate::config::{BandConfig, ComputePrecision, LatentConfig, PatchGrid};
 use crate::error::WeightsError;
 use crate::nn::dense::{Gains, ResNet};
 use crate::nn::params::{Init, ParamBuilder};
 use crate::nn::patch_net::PatchNet;
 
-/// Added to α where the clean latent is computed from a noisy one.
-pub const MIN_ALPHA: f64 = 0.1;
-
-/// Residual blocks on the whole latent, or on its patches.
+/// Residual blocks on the whole latent, or on the tokens of a band.
 #[derive(Module, Debug)]
 #[expect(clippy::large_enum_variant, reason = "a model has one of them")]
 pub enum Body<B: Backend> {
     /// On the whole latent.
     Dense(ResNet<B>),
-    /// On each patch.
-    Patches(PatchNet<B>),
+    /// On each token.
+    Tokens(TokenNet<B>),
+}
+
+/// The network of a band.
+#[derive(Module, Debug)]
+pub struct TokenNet<B: Backend> {
+    /// Standard deviations s of a token's numbers over the training images, `[C]`. They are not trained.
+    pub(crate) deviations: Param<Tensor<B, 1>>,
+    pub(crate) net: PatchNet<B>,
 }
 
 /// Predicts the noise ε in z_t.
@@ -33,50 +37,96 @@ pub struct ScoreNet<B: Backend> {
     condition_1: Linear<B>,
     condition_2: Linear<B>,
     condition_3: Linear<B>,
-    pub(crate) gaussian: Option<GaussianNoise<B>>,
-    net: Body<B>,
+    pub(crate) net: Body<B>,
+}
+
+/// What the ScoreNet of the fine band is given of the coarse one.
+#[derive(Clone, Debug)]
+pub struct Context<B: Backend> {
+    /// The noisy coarse coefficients of each patch, `[B·P, CONTEXT_CHANNELS]`.
+    pub values: Tensor<B, 2>,
+    /// The embedding of their noise, `[B or 1, embedding_dim]`.
+    pub embedded: Tensor<B, 2>,
+}
+
+/// Sizes of the tokens of a band.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TokenSizes {
+    /// Numbers C of a token.
+    pub(crate) channels: usize,
+    /// Numbers of its context.
+    pub(crate) context: usize,
+    /// The grid, where each place has an embedding.
+    pub(crate) positions: Option<PatchGrid>,
+}
+
+/// Least and greatest log(ŝ / s).
+pub const LOG_RATIO: (f32, f32) = (-7.0, 3.0);
+
+impl TokenSizes {
+    /// What the network sees of a token: each number on two scales, and the context.
+    fn inputs(&self) -> usize {
+        2 * self.channels + self.context
+    }
 }
 
 impl<B: Backend> ScoreNet<B> {
-    pub(crate) fn build(config: &ModelConfig, p: &mut ParamBuilder<'_, B>) -> Result<Self, WeightsError> {
+    /// The paper's ScoreNet.
+    pub(crate) fn dense(
+        config: &LatentConfig,
+        classes: usize,
+        p: &mut ParamBuilder<'_, B>,
+    ) -> Result<Self, WeightsError> {
         let score = &config.score_net;
-        let dim = score.embedding_dim;
-        let inputs = if config.classes > 0 { 2 * dim } else { dim };
-        let grid = config.grid();
-        let rank = score.gaussian_rank;
+        Self::build(score.embedding_dim, score.embedding_dim, classes, p, |p| {
+            let sizes = [config.dim, config.dim];
+            let gains = Gains { input: 1.0, output: 0.0 };
+            ResNet::build(&score.blocks(), sizes, Some(score.embedding_dim), gains, p).map(Body::Dense)
+        })
+    }
+
+    /// The ScoreNet of a band.
+    pub(crate) fn on_tokens(
+        config: &BandConfig,
+        sizes: TokenSizes,
+        classes: usize,
+        p: &mut ParamBuilder<'_, B>,
+    ) -> Result<Self, WeightsError> {
+        let dim = config.embedding_dim;
+        let embedded = if sizes.context > 0 { 2 * dim } else { dim };
+        Self::build(dim, embedded, classes, p, |p| {
+            Ok(Body::Tokens(TokenNet {
+                deviations: p.param("deviations", [sizes.channels], Init::Constant(1.0))?,
+                net: p.scope("net", |p| {
+                    PatchNet::build(config, [sizes.inputs(), 2 * sizes.channels], sizes.positions, p)
+                })?,
+            }))
+        })
+    }
+
+    fn build(
+        dim: usize,
+        embedded: usize,
+        classes: usize,
+        p: &mut ParamBuilder<'_, B>,
+        net: impl FnOnce(&mut ParamBuilder<'_, B>) -> Result<Body<B>, WeightsError>,
+    ) -> Result<Self, WeightsError> {
+        let inputs = if classes > 0 { embedded + dim } else { embedded };
         Ok(Self {
-            class_embedding: (config.classes > 0)
-                .then(|| p.param("class_embedding", [config.classes + 1, dim], Init::Normal(1.0)))
+            class_embedding: (classes > 0)
+                .then(|| p.param("class_embedding", [classes + 1, dim], Init::Normal(1.0)))
                 .transpose()?,
             condition_1: p.dense("condition_1", inputs, dim, 1.0)?,
             condition_2: p.dense("condition_2", dim, dim, 1.0)?,
             condition_3: p.dense("condition_3", dim, dim, 1.0)?,
-            gaussian: match grid {
-                Some(grid) if rank > 0 => {
-                    Some(p.scope("gaussian", |p| GaussianNoise::build(config.latent_dim, rank, grid, p))?)
-                }
-                _ => None,
-            },
-            net: p.scope("net", |p| match grid {
-                None => {
-                    let sizes = [config.latent_dim, config.latent_dim];
-                    let gains = Gains { input: 1.0, output: 0.0 };
-                    ResNet::build(&score.blocks(), sizes, Some(dim), gains, p).map(Body::Dense)
-                }
-                Some(grid) => {
-                    let channels = config.latent_dim / grid.patches();
-                    // With a Gaussian prediction, the clean latent that it implies is an input too.
-                    let inputs = if rank > 0 { 2 * channels } else { channels };
-                    PatchNet::build(&score.blocks(), [inputs, channels], Some(dim), grid, p).map(Body::Patches)
-                }
-            })?,
+            net: p.scope("net", net)?,
         })
     }
 
     pub(crate) fn set_compute(&mut self, compute: ComputePrecision) {
         match &mut self.net {
             Body::Dense(net) => net.compute = compute,
-            Body::Patches(net) => net.compute = compute,
+            Body::Tokens(tokens) => tokens.net.compute = compute,
         }
     }
 
@@ -85,90 +135,87 @@ impl<B: Backend> ScoreNet<B> {
         self.class_embedding.as_ref().map_or(0, |e| e.dims()[0] - 1)
     }
 
-    /// The Gaussian prediction that the network's output is added to.
-    pub fn gaussian(&self) -> Option<&GaussianNoise<B>> {
-        self.gaussian.as_ref()
-    }
-
     /// Dimension of the embedded time.
     pub(crate) fn embedding_dim(&self) -> usize {
         self.condition_2.weight.dims()[0]
     }
 
-    /// The network's output on the whole latent, `[B, D]`: a [velocity](crate::diffusion::coarse) in a coarse ScoreNet.
-    pub(crate) fn velocity(
-        &self,
-        z: Tensor<B, 2>,
-        embedded_time: Tensor<B, 2>,
-        classes: Option<Tensor<B, 1, Int>>,
-    ) -> Tensor<B, 2> {
-        let condition = self.condition(&z, embedded_time, classes);
-        match &self.net {
-            Body::Dense(net) => net.forward(z, Some(&condition)),
-            Body::Patches(_) => z.zeros_like(),
-        }
-    }
-
     /// z `[B, D]`, γ `[B]` or `[1]`, embedded times `[B or 1, embedding_dim]` → ε̂ `[B, D]`.
     ///
     /// `classes` `[B]` holds labels, where [`classes`](Self::classes) itself stands for "no class". An unconditional model
-    /// ignores it.
+    /// ignores it. `grid` is that of the tokens in z, and `context` belongs to the fine band.
     ///
-    /// On the whole latent ε̂ = z + F with the network's output F, as in the paper. On patches F is a velocity α ε − σ f
-    /// (Salimans and Ho 2022), ε̂ = σ z + α F. With a Gaussian prediction, which the `coarse` network may improve, F is the
-    /// difference from that prediction's velocity, ε̂ = ε̂_Gauss + α F. Autoguidance w makes it ε̂_Gauss + (1 + w) α F, and
-    /// acts on what the coarse network adds to ε̂_Gauss in the same way.
+    /// On a whole latent ε̂ = z + F with the network's output F, as in the paper. On tokens the network gives two numbers for
+    /// each of z: F, a prediction of unit variance, and log(ŝ / s), with the standard deviation s over the training images
+    /// and ŝ that in this place of this image. f̂ = α ŝ² / (α² ŝ² + σ²) z + σ ŝ / √(α² ŝ² + σ²) F, and so
+    /// ε̂ = σ / (α² ŝ² + σ²) z − α ŝ / √(α² ŝ² + σ²) F: the preconditioning of Karras et al. 2022, for each number, as the
+    /// local variance of Portilla et al. 2003 has it.
+    ///
+    /// The network sees each number on two scales: z / √(α² s² + σ²), beside what images have, and z / √(z² + σ²), beside
+    /// the noise. Where an image is smooth, as in the black around a chest, z is all but noise and the first far below 1.
     pub fn forward(
         &self,
         z: Tensor<B, 2>,
         gamma: Tensor<B, 1>,
         embedded_time: Tensor<B, 2>,
         classes: Option<Tensor<B, 1, Int>>,
-        coarse: Option<&Self>,
-        autoguidance: Autoguidance,
+        grid: PatchGrid,
+        context: Option<Context<B>>,
     ) -> Tensor<B, 2> {
-        let condition = self.condition(&z, embedded_time.clone(), classes.clone());
-        let net = match &self.net {
-            Body::Dense(net) => return z.clone() + net.forward(z, Some(&condition)),
-            Body::Patches(net) => net,
-        };
         let [batch, dim] = z.dims();
-        let count = net.grid.patches();
-        let patches = |x: Tensor<B, 2>| x.reshape([batch * count, dim / count]);
-        let scale = |gamma: Tensor<B, 1>| sigmoid(gamma).sqrt().unsqueeze_dim::<2>(1); // [B or 1, 1]
-        let (alpha, sigma) = (scale(gamma.clone().neg()), scale(gamma.clone()));
-        let (start, input) = match &self.gaussian {
-            None => (z.clone() * sigma, patches(z)),
-            Some(gaussian) => {
-                let counted = 1.0 + autoguidance.coarse;
-                let velocity =
-                    coarse.map(|coarse| move |s: Tensor<B, 2>| coarse.velocity(s, embedded_time, classes) * counted);
-                let predicted = gaussian.predict(z.clone(), gamma, velocity);
-                // Division by a small α would leave nothing but rounding.
-                let clean = z.clone() - predicted.clone() * sigma;
-                (predicted, Tensor::cat(vec![patches(z), patches(clean / (alpha.clone() + MIN_ALPHA))], 1))
+        let (values, embedded) = match context {
+            None => (None, embedded_time),
+            Some(Context { values, embedded }) => {
+                let rows = embedded_time.dims()[0].max(embedded.dims()[0]);
+                let widen = |x: Tensor<B, 2>| {
+                    let [_, dim] = x.dims();
+                    x.expand([rows, dim])
+                };
+                (Some(values), Tensor::cat(vec![widen(embedded_time), widen(embedded)], 1))
             }
         };
-        start + net.forward(input, Some(&condition)).reshape([batch, dim]) * (alpha * (1.0 + autoguidance.score_net))
+        let condition = self.condition(&z, embedded, classes);
+        let tokens = match &self.net {
+            Body::Dense(net) => return z.clone() + net.forward(z, Some(&condition)),
+            Body::Tokens(tokens) => tokens,
+        };
+        let gamma = gamma.unsqueeze_dim::<2>(1);
+        let s = tokens.deviations.val().detach().unsqueeze::<2>(); // [1, C]
+        let (alpha_squared, sigma_squared) = (sigmoid(gamma.clone().neg()), sigmoid(gamma)); // [B or 1, 1]
+        let by_token = |x: Tensor<B, 2>| x.unsqueeze_dim::<3>(1); // [B or 1, 1, C or 1]
+        let patches = grid.patches();
+        let channels = dim / patches;
+        let z = z.reshape([batch, patches, channels]);
+        let expected = (s.clone().square() * alpha_squared.clone() + sigma_squared.clone()).sqrt(); // [B or 1, C]
+        let beside_images = z.clone() * by_token(expected.recip());
+        let beside_noise = z.clone() / (z.clone().square() + by_token(sigma_squared.clone())).sqrt();
+        let input = Tensor::cat(vec![beside_images, beside_noise], 2).reshape([batch * patches, 2 * channels]);
+        let input = match values {
+            None => input,
+            Some(values) => Tensor::cat(vec![input, values], 1),
+        };
+        let output = tokens.net.forward(input, &condition, grid).reshape([batch, patches, 2 * channels]);
+        let (f, log_ratio) = (output.clone().narrow(2, 0, channels), output.narrow(2, channels, channels));
+        // The deviation ŝ of each number, given what the network sees.
+        let (least, greatest) = LOG_RATIO;
+        let s = by_token(s) * log_ratio.clamp(least, greatest).exp(); // [B, P, C]
+        let (alpha, sigma) = (by_token(alpha_squared.clone().sqrt()), by_token(sigma_squared.clone().sqrt()));
+        let variance = s.clone().square() * by_token(alpha_squared) + by_token(sigma_squared);
+        let epsilon = z * sigma / variance.clone() - f * s * alpha / variance.sqrt();
+        epsilon.reshape([batch, dim])
     }
 
     /// `[B or 1, embedding_dim]`.
-    fn condition(
-        &self,
-        z: &Tensor<B, 2>,
-        embedded_time: Tensor<B, 2>,
-        classes: Option<Tensor<B, 1, Int>>,
-    ) -> Tensor<B, 2> {
+    fn condition(&self, z: &Tensor<B, 2>, embedded: Tensor<B, 2>, classes: Option<Tensor<B, 1, Int>>) -> Tensor<B, 2> {
         let [batch, _] = z.dims();
-        let time = embedded_time;
         let input = match &self.class_embedding {
-            None => time,
+            None => embedded,
             Some(table) => {
-                let [times, dim] = time.dims();
-                let time = if times == batch { time } else { time.expand([batch, dim]) };
+                let [times, dim] = embedded.dims();
+                let embedded = if times == batch { embedded } else { embedded.expand([batch, dim]) };
                 let device = z.device();
                 let labels = classes.unwrap_or_else(|| Tensor::full([batch], self.classes() as i64, &device));
-                Tensor::cat(vec![time, table.val().select(0, labels)], 1)
+                Tensor::cat(vec![embedded, table.val().select(0, labels)], 1)
             }
         };
         let h = silu(self.condition_1.forward(input));

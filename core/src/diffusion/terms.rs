@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::BackendError;
 
 /// The names of the terms, in the order of [`Terms`]' fields.
-pub const TERM_NAMES: [&str; 6] = ["reconstruction", "latent", "diffusion", "mse", "gradient_difference", "grain"];
+pub const TERM_NAMES: [&str; 5] = ["reconstruction", "latent", "diffusion", "mse", "gradient_difference"];
 
 /// One `T` for each term of the loss.
 ///
@@ -25,21 +25,19 @@ pub struct Terms<T> {
     /// Gradient difference per pixel between x and the decoder's mean, see
     /// [`gradient_difference`](crate::diffusion::loss::gradient_difference).
     pub gradient_difference: T,
-    /// −log density of the difference between x and the decoder's mean, in nats of grey values; 0 without grain.
-    pub grain: T,
 }
 
 impl<T> Terms<T> {
     /// The terms from an array in the order of [`TERM_NAMES`].
-    pub fn from_array(values: [T; 6]) -> Self {
-        let [reconstruction, latent, diffusion, mse, gradient_difference, grain] = values;
-        Self { reconstruction, latent, diffusion, mse, gradient_difference, grain }
+    pub fn from_array(values: [T; 5]) -> Self {
+        let [reconstruction, latent, diffusion, mse, gradient_difference] = values;
+        Self { reconstruction, latent, diffusion, mse, gradient_difference }
     }
 
     /// The terms as an array in the order of [`TERM_NAMES`].
-    pub fn into_array(self) -> [T; 6] {
-        let Self { reconstruction, latent, diffusion, mse, gradient_difference, grain } = self;
-        [reconstruction, latent, diffusion, mse, gradient_difference, grain]
+    pub fn into_array(self) -> [T; 5] {
+        let Self { reconstruction, latent, diffusion, mse, gradient_difference } = self;
+        [reconstruction, latent, diffusion, mse, gradient_difference]
     }
 
     /// Each term with its name.
@@ -49,8 +47,8 @@ impl<T> Terms<T> {
 
     /// The terms by reference.
     pub fn as_ref(&self) -> Terms<&T> {
-        let Self { reconstruction, latent, diffusion, mse, gradient_difference, grain } = self;
-        Terms { reconstruction, latent, diffusion, mse, gradient_difference, grain }
+        let Self { reconstruction, latent, diffusion, mse, gradient_difference } = self;
+        Terms { reconstruction, latent, diffusion, mse, gradient_difference }
     }
 
     /// The same function of each term.
@@ -66,7 +64,6 @@ impl<T> Terms<T> {
             diffusion: (self.diffusion, other.diffusion),
             mse: (self.mse, other.mse),
             gradient_difference: (self.gradient_difference, other.gradient_difference),
-            grain: (self.grain, other.grain),
         }
     }
 }
@@ -89,7 +86,7 @@ impl<B: Backend> Terms<Tensor<B, 1>> {
     /// # Errors
     /// The device cannot be read.
     pub async fn read(self) -> Result<Vec<Terms<f64>>, BackendError> {
-        let stacked = Tensor::stack::<2>(self.into_array().into(), 0); // [6, B]
+        let stacked = Tensor::stack::<2>(self.into_array().into(), 0); // [5, B]
         let [_, images] = stacked.dims();
         let data = stacked.into_data_async().await.map_err(BackendError::new)?;
         let values: Vec<f64> = data.iter::<f64>().collect();
@@ -103,7 +100,7 @@ mod tests {
 
     #[test]
     fn names_stand_beside_their_fields() {
-        let terms = Terms::from_array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        let terms = Terms::from_array([1.0, 2.0, 3.0, 4.0, 5.0]);
         let json = serde_json::to_value(terms).expect("numbers are JSON");
         for (name, value) in terms.named() {
             assert_eq!(json[name].as_f64(), Some(value), "{name}");

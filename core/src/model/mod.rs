@@ -3,6 +3,6 @@
 mod networks;
 mod vdm;
 
-pub(crate) use networks::mean_of_draws;
-pub use networks::{BatchGammas, DiffusionWeight, LatentNoise, Networks};
-pub use vdm::{Condition, Vdm};
+pub use networks::{Band, BatchGammas, DiffusionWeight, LatentNoise, Networks, band_grid};
+pub(crate) use networks::{mean_of_draws, schedule_gammas};
+pub use vdm::{Condition, Place, Vdm};

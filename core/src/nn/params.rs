@@ -55,6 +55,11 @@ impl<'a, B: Backend> ParamBuilder<'a, B> {
         Self { source: Source::File { tensors, used: BTreeSet::new() }, device, path: Vec::new() }
     }
 
+    /// Where they are.
+    pub(crate) fn device(&self) -> &'a B::Device {
+        self.device
+    }
+
     /// Builds a part under `name`.
     pub(crate) fn scope<T>(
         &mut self,

@@ -5,7 +5,7 @@ use burn::module::{Module, Param};
 use burn::nn::Linear;
 use burn::tensor::{Tensor, backend::Backend};
 
-use crate::config::{ComputePrecision, PatchGrid, ResNetConfig};
+use crate::config::{BandConfig, ComputePrecision, PatchGrid};
 use crate::error::WeightsError;
 use crate::nn::dense::{dense, dense_added, film, perceptron_added};
 use crate::nn::fused::{attention, norm};
@@ -21,17 +21,14 @@ fn rms_norm<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B, D> {
     x * scale
 }
 
-/// rms_norm, then film by a dense layer of the image's condition, if there is one.
+/// rms_norm, then film by a dense layer of the image's condition.
 fn modulated<B: Backend>(
     x: Tensor<B, 2>,
-    layer: Option<&Linear<B>>,
-    condition: Option<&Tensor<B, 2>>,
+    layer: &Linear<B>,
+    condition: &Tensor<B, 2>,
     grid: PatchGrid,
     compute: ComputePrecision,
 ) -> Tensor<B, 2> {
-    let (Some(layer), Some(condition)) = (layer, condition) else {
-        return norm::rms_norm(&x, RMS_EPSILON as f32).unwrap_or_else(|| rms_norm(x));
-    };
     let modulation = dense(layer, condition.clone(), compute); // [B or 1, 2 width]
     norm::modulated(&x, &modulation, grid.patches(), RMS_EPSILON as f32)
         .unwrap_or_else(|| plain_modulated(x, modulation, grid.patches()))
@@ -66,7 +63,7 @@ fn plain_attention<B: Backend>(qkv: Tensor<B, 2>, patches: usize, heads: usize) 
 /// Attention among the patches of an image, with normalised queries and keys (Dehghani et al. 2023).
 #[derive(Module, Debug)]
 pub struct Attention<B: Backend> {
-    film: Option<Linear<B>>,
+    film: Linear<B>,
     /// Queries, keys and values.
     input: Linear<B>,
     output: Linear<B>,
@@ -79,11 +76,11 @@ impl<B: Backend> Attention<B> {
     fn forward(
         &self,
         x: Tensor<B, 2>,
-        condition: Option<&Tensor<B, 2>>,
+        condition: &Tensor<B, 2>,
         grid: PatchGrid,
         compute: ComputePrecision,
     ) -> Tensor<B, 2> {
-        let h = modulated(x.clone(), self.film.as_ref(), condition, grid, compute);
+        let h = modulated(x.clone(), &self.film, condition, grid, compute);
         let mixed = attention(dense(&self.input, h, compute), grid.patches(), self.heads);
         dense_added(x, &self.output, mixed, compute)
     }
@@ -93,7 +90,7 @@ impl<B: Backend> Attention<B> {
 #[derive(Module, Debug)]
 pub struct PatchBlock<B: Backend> {
     attention: Option<Attention<B>>,
-    film: Option<Linear<B>>,
+    film: Linear<B>,
     dense_1: Linear<B>,
     dense_2: Linear<B>,
 }
@@ -102,16 +99,10 @@ pub struct PatchBlock<B: Backend> {
 const EXPANSION: usize = 4;
 
 impl<B: Backend> PatchBlock<B> {
-    fn build(
-        config: &ResNetConfig,
-        condition: Option<usize>,
-        p: &mut ParamBuilder<'_, B>,
-    ) -> Result<Self, WeightsError> {
+    fn build(config: &BandConfig, p: &mut ParamBuilder<'_, B>) -> Result<Self, WeightsError> {
         let width = config.width;
         // Zero: modulation and block start as the identity.
-        let film = |p: &mut ParamBuilder<'_, B>| {
-            condition.map(|features| p.dense("film", features, 2 * width, 0.0)).transpose()
-        };
+        let film = |p: &mut ParamBuilder<'_, B>| p.dense("film", config.embedding_dim, 2 * width, 0.0);
         Ok(Self {
             attention: (config.heads > 0)
                 .then(|| {
@@ -134,7 +125,7 @@ impl<B: Backend> PatchBlock<B> {
     fn forward(
         &self,
         x: Tensor<B, 2>,
-        condition: Option<&Tensor<B, 2>>,
+        condition: &Tensor<B, 2>,
         grid: PatchGrid,
         compute: ComputePrecision,
     ) -> Tensor<B, 2> {
@@ -142,7 +133,7 @@ impl<B: Backend> PatchBlock<B> {
             Some(attention) => attention.forward(x, condition, grid, compute),
             None => x,
         };
-        let h = grid.shift(modulated(x.clone(), self.film.as_ref(), condition, grid, compute));
+        let h = grid.shift(modulated(x.clone(), &self.film, condition, grid, compute));
         perceptron_added(x, [&self.dense_1, &self.dense_2], h, compute)
     }
 }
@@ -151,13 +142,11 @@ impl<B: Backend> PatchBlock<B> {
 #[derive(Module, Debug)]
 pub struct PatchNet<B: Backend> {
     input: Linear<B>,
-    /// The position embedding, added to each patch, `[P, width]`.
-    position: Param<Tensor<B, 2>>,
+    /// The position embedding, added to each patch, `[P, width]`. Without one a network fits grids of any size.
+    position: Option<Param<Tensor<B, 2>>>,
     blocks: Vec<PatchBlock<B>>,
-    film: Option<Linear<B>>,
+    film: Linear<B>,
     output: Linear<B>,
-    #[module(skip)]
-    pub(crate) grid: PatchGrid,
     /// Precision of the matrix products.
     #[module(skip)]
     pub(crate) compute: ComputePrecision,
@@ -165,39 +154,37 @@ pub struct PatchNet<B: Backend> {
 
 impl<B: Backend> PatchNet<B> {
     pub(crate) fn build(
-        config: &ResNetConfig,
+        config: &BandConfig,
         [inputs, outputs]: [usize; 2],
-        condition: Option<usize>,
-        grid: PatchGrid,
+        grid: Option<PatchGrid>,
         p: &mut ParamBuilder<'_, B>,
     ) -> Result<Self, WeightsError> {
         Ok(Self {
             input: p.dense("input", inputs, config.width, 1.0)?,
-            position: p.param("position", [grid.patches(), config.width], Init::Normal(0.3))?,
+            position: grid
+                .map(|grid| p.param("position", [grid.patches(), config.width], Init::Normal(0.3)))
+                .transpose()?,
             blocks: p.scope("blocks", |p| {
-                (0..config.layers)
-                    .map(|i| p.scope(i.to_string(), |p| PatchBlock::build(config, condition, p)))
-                    .collect()
+                (0..config.layers).map(|i| p.scope(i.to_string(), |p| PatchBlock::build(config, p))).collect()
             })?,
-            film: condition.map(|features| p.dense("film", features, 2 * config.width, 0.0)).transpose()?,
+            film: p.dense("film", config.embedding_dim, 2 * config.width, 0.0)?,
             output: p.dense("output", config.width, outputs, 0.0)?,
-            grid,
             compute: ComputePrecision::F32,
         })
     }
 
-    /// Patches `[B·P, inputs]`, conditions `[B or 1, features]` → `[B·P, outputs]`.
-    pub(crate) fn forward(&self, patches: Tensor<B, 2>, condition: Option<&Tensor<B, 2>>) -> Tensor<B, 2> {
-        let [count, _] = patches.dims();
-        let h = dense(&self.input, patches, self.compute);
-        let [_, width] = h.dims();
-        let positions = self.position.val().unsqueeze::<3>();
-        let mut h =
-            (h.reshape([count / self.grid.patches(), self.grid.patches(), width]) + positions).reshape([count, width]);
-        for block in &self.blocks {
-            h = block.forward(h, condition, self.grid, self.compute);
+    /// Patches `[B·P, inputs]` of a grid, conditions `[B or 1, features]` → `[B·P, outputs]`.
+    pub(crate) fn forward(&self, patches: Tensor<B, 2>, condition: &Tensor<B, 2>, grid: PatchGrid) -> Tensor<B, 2> {
+        let mut h = dense(&self.input, patches, self.compute);
+        if let Some(position) = &self.position {
+            let [count, width] = h.dims();
+            let images = h.reshape([count / grid.patches(), grid.patches(), width]);
+            h = (images + position.val().unsqueeze::<3>()).reshape([count, width]);
         }
-        let h = modulated(h, self.film.as_ref(), condition, self.grid, self.compute);
+        for block in &self.blocks {
+            h = block.forward(h, condition, grid, self.compute);
+        }
+        let h = modulated(h, &self.film, condition, grid, self.compute);
         dense(&self.output, h, self.compute)
     }
 }

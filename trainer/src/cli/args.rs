@@ -19,7 +19,7 @@ pub struct TrainArgs {
     /// Preset: the model and how it is trained [default: paper on a GPU, quick on the CPU]
     #[arg(long, value_parser = choice(Preset::ALL, Preset::name))]
     pub preset: Option<Preset>,
-    /// What to train; sharp models take two stages, autoencoder and diffusion [default: the preset's first]
+    /// What to train; sharp takes two stages, coarse and fine [default: the preset's first]
     #[arg(long, value_parser = choice(Stage::ALL, Stage::name))]
     pub stage: Option<Stage>,
     /// Weights file to start from, with its encoder file beside it
@@ -147,7 +147,7 @@ pub fn setting_of_flag(flag: &str) -> Option<String> {
     let name = flag.trim_start_matches('-').replace('-', "_");
     match name.as_str() {
         "rate_weight" => return Some("training.objective.kl_weight".to_owned()),
-        "schedule" => return Some("model.schedule.kind".to_owned()),
+        "schedule" => return Some("model.latent.schedule.kind".to_owned()),
         "gradient_accumulation_steps" | "accumulate_grad_batches" => return Some("training.accumulation".to_owned()),
         "gradient_clip_val" | "max_grad_norm" => return Some("training.clip_norm".to_owned()),
         "save_every" | "save_steps" | "checkpointing_steps" => return Some("run.checkpoint_every".to_owned()),

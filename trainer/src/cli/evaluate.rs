@@ -47,7 +47,7 @@ pub struct EvaluateArgs {
     /// Class of the samples, by number or name; they are compared with real images of this class
     #[arg(long, requires = "weights")]
     pub class: Option<String>,
-    /// One of the weights' sampling options, such as gamma_offset=0; may be given several times
+    /// One of the weights' sampling options, such as context_gamma=-5; may be given several times
     #[arg(long, value_name = "KEY=VALUE", requires = "weights")]
     pub sampling: Vec<String>,
     /// Antithetic diffusion times per image

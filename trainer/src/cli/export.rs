@@ -54,7 +54,7 @@ impl Job for Export {
         if let Some((path, bytes)) = reference {
             files::write_atomic(&path, &bytes)?;
         }
-        if with_encoder == WithEncoder::No {
+        if with_encoder == WithEncoder::No && loaded.model.config.latent.is_some() {
             eprintln!("no encoder: {} does not exist", files::encoder_path(&weights).display());
         }
         Ok(())

@@ -173,6 +173,7 @@ mod tests {
 
     use burn::backend::{Autodiff, Flex};
     use clap::Parser;
+    use vdm::config::SamplingConfig;
     use vdm::image::{GreyImage, Origin};
     use vdm::model::Networks;
     use vdm::weights::{Precision, Provenance};
@@ -205,7 +206,7 @@ mod tests {
         let config = Preset::Quick.model();
         let networks = Networks::<Autodiff<Flex>>::new(&config, 1, &Default::default()).expect("builds");
         let provenance = Provenance { seed, split_seed, ..Provenance::default() };
-        files::write_model(path, &networks, &config, &Preset::Quick.sampling(), &provenance, Precision::F16)
+        files::write_model(path, &networks, &config, &SamplingConfig::default(), &provenance, Precision::F16)
             .expect("writes");
     }
 
@@ -257,7 +258,7 @@ mod tests {
             ("--seed 6", "seed is 6, not 5"),
             ("--preset paper", "preset is \"paper\", not \"quick\""),
             ("--max-images all", "data.max_images is null, not 24"),
-            ("--set model.schedule.kind=linear", "model.schedule.kind is \"linear\""),
+            ("--set model.latent.schedule.kind=linear", "model.latent.schedule.kind is \"linear\""),
             (
                 "--batch 7 --steps 2000 --precision bf16",
                 "training.batch is 7, not 32; training.precision is \"bf16\", not",

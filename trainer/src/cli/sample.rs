@@ -42,7 +42,7 @@ pub struct SampleArgs {
     /// Class, by number or name, for weights that have classes
     #[arg(long)]
     pub class: Option<String>,
-    /// One of the weights' sampling options, such as gamma_offset=0; may be given several times
+    /// One of the weights' sampling options, such as context_gamma=-5; may be given several times
     #[arg(long, value_name = "KEY=VALUE")]
     pub sampling: Vec<String>,
     /// Seed of the first image
@@ -214,7 +214,7 @@ fn write<B: Backend>(args: &SampleArgs, loaded: &LoadedModel<B>, images: &[GreyI
 mod tests {
     use burn::backend::{Autodiff, Flex};
     use clap::Parser;
-    use vdm::config::Preset;
+    use vdm::config::{Preset, SamplingConfig};
     use vdm::model::Networks;
     use vdm::weights::{Precision, Provenance};
 
@@ -227,7 +227,7 @@ mod tests {
         let at = |name: &str| folder.path().join(name);
         let config = Preset::Quick.model();
         let networks = Networks::<Autodiff<Flex>>::new(&config, 1, &Default::default()).expect("builds");
-        let (sampling, provenance) = (Preset::Quick.sampling(), Provenance::default());
+        let (sampling, provenance) = (SamplingConfig::default(), Provenance::default());
         files::write_model(&at("w.safetensors"), &networks, &config, &sampling, &provenance, Precision::F16)
             .expect("writes");
         let draw = |more: &str, out: &str| {
@@ -238,17 +238,17 @@ mod tests {
                 other => panic!("{other:?}"),
             }
         };
-        draw("--sampling gamma_offset=2 --sampling corrected_below=none", "drawn.png").expect("draws");
+        draw("--sampling context_gamma=-3", "drawn.png").expect("draws");
         let text = String::from_utf8_lossy(&files::read(&at("drawn.png")).expect("a picture")).into_owned();
-        assert!(text.contains("sampling=gamma_offset=2, corrected_below=none"), "the picture's metadata");
+        assert!(text.contains("sampling=context_gamma=-3"), "the picture's metadata");
         let mut model =
             files::load_model::<Flex>(&at("w.safetensors"), WithEncoder::No, &Default::default()).expect("loads").model;
-        set_sampling(&mut model, &["gamma_offset=2".to_owned()]).expect("an option");
-        assert_eq!(model.sampling.conditioning_gamma(1.0), -1.0);
+        set_sampling(&mut model, &["context_gamma=-3".to_owned()]).expect("an option");
+        assert_eq!(model.sampling.context_gamma, -3.0);
         for (more, named) in [
-            ("--sampling gamma_offset=9", "gamma_offset is 9"),
-            ("--sampling gamma_ofset=1", "gamma_ofset"),
-            ("--sampling gamma_offset", "KEY=VALUE"),
+            ("--sampling context_gamma=9", "context_gamma is 9"),
+            ("--sampling context_gama=1", "context_gama"),
+            ("--sampling context_gamma", "KEY=VALUE"),
         ] {
             let error = format!("{:#}", draw(more, "never.png").expect_err(more));
             assert!(error.contains(named), "{error}");

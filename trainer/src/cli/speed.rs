@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use burn::tensor::backend::AutodiffBackend;
 use clap::Args;
 use serde_json::{Value, json};
-use vdm::config::{ComputePrecision, Preset, SamplingConfig, Stage};
+use vdm::config::{ComputePrecision, Preset, Stage};
 use vdm::cost::{Cost, PRODUCT, Speed, Timed, measure, measure_product};
 
 use super::args::choice;
@@ -118,7 +118,7 @@ fn training<B: AutodiffBackend>(args: &SpeedArgs, device: &B::Device) -> Result<
         bail!("the training cannot be run: {error}");
     }
     let (batch, stage) = (settings.training.batch, settings.training.stage);
-    let cost = Cost::of(&settings.model, &SamplingConfig::default()).training_step(&settings.training);
+    let cost = Cost::of(&settings.model).training_step(&settings.model, &settings.training);
     let mut steps = Steps::<B>::new(settings, networks, device)?;
     // The first ones compile kernels and fill the allocator.
     steps.step()?;
@@ -167,7 +167,14 @@ fn table(speed: &Speed, steps: usize) -> String {
         );
     };
     line(&format!("matrix product of {PRODUCT}³"), &speed.product);
-    line("an evaluation of the ScoreNet", &speed.evaluate);
+    for (band, timed) in speed.evaluate.iter().enumerate() {
+        let of = if speed.evaluate.len() == 1 {
+            "the ScoreNet"
+        } else {
+            ["the coarse ScoreNet", "the fine ScoreNet"][band.min(1)]
+        };
+        line(&format!("an evaluation of {of}"), timed);
+    }
     line("the decoder", &speed.decode);
     line(&format!("an image in {steps} steps"), &speed.sample(steps));
     text

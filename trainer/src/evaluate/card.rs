@@ -5,7 +5,9 @@
 use std::path::Path;
 
 use anyhow::Result;
-use vdm::config::{ModelConfig, ResNetConfig, ScheduleKind};
+use vdm::config::{
+    BandsConfig, LatentConfig, ModelConfig, PATCH, PatchGrid, ResNetConfig, ScheduleConfig, ScheduleKind, TOKEN_PATCHES,
+};
 use vdm::weights::{Header, Provenance, sha256_hex};
 
 use super::report::{Report, Row};
@@ -79,14 +81,18 @@ impl<'a> Card<'a> {
     }
 
     fn introduction(&self) -> String {
-        let ModelConfig { height, width, classes, .. } = &self.header.config;
+        let ModelConfig { height, width, classes, bands, .. } = &self.header.config;
+        let what = match bands {
+            Some(_) => "A variational diffusion model, from coarse to fine,",
+            None => "A latent variational diffusion model",
+        };
         let condition = match classes {
             0 => "unconditional".to_owned(),
             1 => "conditioned on 1 class".to_owned(),
             n => format!("conditioned on {n} classes"),
         };
         let mut text = format!(
-            "# Model card: `{}`\n\nA latent variational diffusion model of chest X-rays at {width}×{height} pixels, \
+            "# Model card: `{}`\n\n{what} of chest X-rays at {width}×{height} pixels, \
              8-bit grey, {condition}, after Rguibi et al. (J. Imaging 2023, 9, 171) and Kingma et al. (*Variational \
              Diffusion Models*, 2021). **What it draws is synthetic and never for diagnosis.**\n\n",
             plain(&self.provenance().name)
@@ -131,84 +137,30 @@ impl<'a> Card<'a> {
         let numbers: usize = self.header.tensors.iter().map(|tensor| tensor.shape.iter().product::<usize>()).sum();
         let types: std::collections::BTreeSet<&str> =
             self.header.tensors.iter().map(|tensor| tensor.dtype.as_str()).collect();
-        let stack = |of: &ResNetConfig| {
-            let norm = if of.layer_norm { ", layer normalisation" } else { "" };
-            let on = if config.patch.is_some() { " on each patch" } else { "" };
-            let attention = if of.heads > 0 { format!(", attention of {} heads", of.heads) } else { String::new() };
-            format!("{} residual blocks of {} features{on}{norm}{attention}", of.layers, of.width)
+        let schedule = |of: &ScheduleConfig| {
+            let form = match of.kind {
+                ScheduleKind::Linear => "linear, endpoints fixed".to_owned(),
+                ScheduleKind::LearnedLinear => "linear, endpoints learned".to_owned(),
+                ScheduleKind::Monotonic { hidden, learn_endpoints } => {
+                    let ends = if learn_endpoints { "learned" } else { "fixed" };
+                    format!("monotone network of {hidden} hidden units, endpoints {ends}")
+                }
+            };
+            format!("{form}; γ from {:.2} to {:.2}", of.gamma_min, of.gamma_max)
         };
-        let schedule = match config.schedule.kind {
-            ScheduleKind::Linear => "linear, endpoints fixed".to_owned(),
-            ScheduleKind::LearnedLinear => "linear, endpoints learned".to_owned(),
-            ScheduleKind::Monotonic { hidden, learn_endpoints } => {
-                let ends = if learn_endpoints { "learned" } else { "fixed" };
-                format!("monotone network of {hidden} hidden units, endpoints {ends}")
-            }
+        let mut rows = match (&config.latent, &config.bands) {
+            (Some(latent), _) => of_latent(latent),
+            (_, bands) => bands.iter().flat_map(|bands| of_bands(config, bands)).collect(),
         };
-        let latent = match config.grid() {
-            None => format!("{} numbers", config.latent_dim),
-            Some(grid) => format!(
-                "{} numbers for each of {}×{} patches of {}×{} pixels",
-                config.latent_dim / grid.patches(),
-                grid.rows,
-                grid.columns,
-                grid.patch,
-                grid.patch
-            ),
-        };
-        let gaussian = match config.score_net.gaussian_rank {
-            0 => String::new(),
-            rank => format!(", beside the prediction for Gaussian latents of {rank} principal components"),
-        };
-        let coarse = match config.coarse().map(|config| config.score_net) {
-            None => "none".to_owned(),
-            Some(of) => format!("{} residual blocks of {} features on these components", of.layers, of.width),
-        };
-        let sampling = &self.header.sampling;
-        let grain = match (config.grain, sampling.grain_spread) {
-            (false, _) => "none".to_owned(),
-            (true, 0.0) => "of the strength that the decoder gives, even within a patch".to_owned(),
-            (true, spread) => format!("of the strength that the decoder gives, uneven by a spread of {spread}"),
-        };
-        let contrast = match sampling.grain_contrast {
-            0.0 => String::new(),
-            b => format!(", with a contrast of {b} more among patches"),
-        };
-        let structure = match config.grain && sampling.grain_structure {
-            true => ", stronger where the mean image has fine structure",
-            false => "",
-        };
-        let offset = match sampling.gamma_offset {
-            0.0 => "the true γ".to_owned(),
-            offset => format!("the true γ, less {offset}"),
-        };
-        let counts = |w: f64| if w == 0.0 { "once".to_owned() } else { format!("{} times", 1.0 + w) };
-        let autoguidance = counts(sampling.autoguidance);
-        let coarse_counts = counts(sampling.coarse_autoguidance) + ", at all γ";
-        let corrected = match sampling.corrected_below {
-            None => "at all γ".to_owned(),
-            Some(below) => format!("at γ below {below}; above, the true γ, counted once"),
-        };
-        let rows = [
-            ("latent", latent),
-            ("encoder", stack(&config.encoder)),
-            ("decoder", stack(&config.decoder)),
-            ("grain", grain + &contrast + structure),
-            ("ScoreNet", stack(&config.score_net.blocks()) + &gaussian),
-            ("coarse network", coarse),
-            ("embedding of time and class", format!("{} features", config.score_net.embedding_dim)),
-            ("conditioning γ when sampling", offset),
-            ("what it adds to the other predictions counts then", autoguidance),
-            ("where both hold when sampling", corrected),
-            ("what the coarse network adds to the Gaussian prediction counts then", coarse_counts),
-            ("noise schedule", schedule),
-            ("γ at t = 0 and t = 1", format!("{} and {}", config.schedule.gamma_min, config.schedule.gamma_max)),
-            (
-                "numbers in the sampling file",
-                format!("{numbers}, as {}", types.into_iter().collect::<Vec<_>>().join(" and ")),
-            ),
-        ];
-        format!("## Architecture\n\n{}", table(["part", "size"], &rows.map(|(part, size)| (part.to_owned(), size))))
+        for (i, of) in config.schedules().iter().enumerate() {
+            let name =
+                if config.latent.is_some() { "noise schedule" } else { ["coarse schedule", "fine schedule"][i.min(1)] };
+            rows.push((name, schedule(of)));
+        }
+        let types = types.into_iter().collect::<Vec<_>>().join(" and ");
+        rows.push(("numbers in the sampling file", format!("{numbers}, as {types}")));
+        let rows: Vec<_> = rows.into_iter().map(|(part, size)| (part.to_owned(), size)).collect();
+        format!("## Architecture\n\n{}", table(["part", "size"], &rows))
     }
 
     fn training(&self) -> String {
@@ -344,6 +296,40 @@ impl<'a> Card<'a> {
         let licence = if of.license.is_empty() { "none stated".to_owned() } else { plain(&of.license) };
         format!("## Licence\n\nLicence of the weights: {licence}.\n")
     }
+}
+
+/// The sizes of a model with a learned latent.
+fn of_latent(latent: &LatentConfig) -> Vec<(&'static str, String)> {
+    let stack = |of: &ResNetConfig| {
+        let norm = if of.layer_norm { ", layer normalisation" } else { "" };
+        format!("{} residual blocks of {} features{norm}", of.layers, of.width)
+    };
+    vec![
+        ("latent", format!("{} numbers", latent.dim)),
+        ("encoder", stack(&latent.encoder)),
+        ("decoder", stack(&latent.decoder)),
+        ("ScoreNet", stack(&latent.score_net.blocks())),
+        ("embedding of time and class", format!("{} features", latent.score_net.embedding_dim)),
+    ]
+}
+
+/// The sizes of a model of bands.
+fn of_bands(config: &ModelConfig, bands: &BandsConfig) -> Vec<(&'static str, String)> {
+    let dims = config.band_dims();
+    let band = |numbers: usize, grid: PatchGrid, side: usize| {
+        format!("{numbers} numbers of {}×{} squares of {side}×{side} pixels", grid.rows, grid.columns)
+    };
+    let net = |of: &vdm::config::BandConfig| {
+        let attention = if of.heads > 0 { format!(", attention of {} heads", of.heads) } else { String::new() };
+        format!("{} residual blocks of {} features{attention}", of.layers, of.width)
+    };
+    vec![
+        ("coarse band", band(dims[0], config.coarse_grid(), PATCH * TOKEN_PATCHES)),
+        ("fine band", band(dims[1], config.patch_grid(), PATCH)),
+        ("coarse ScoreNet", net(&bands.coarse)),
+        ("fine ScoreNet", net(&bands.fine)),
+        ("noise at t = 0", format!("{} grey levels", bands.min_noise)),
+    ]
 }
 
 const USE: &str = "## Intended use

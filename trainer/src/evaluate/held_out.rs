@@ -14,6 +14,7 @@ use crate::base::files::LoadedModel;
 use crate::base::progress::Progress;
 use crate::data::Dataset;
 use crate::generate;
+use crate::measures::codecs::BitsPerPixel;
 use crate::measures::stats::Figure;
 use crate::measures::{Images, Measured, similarity};
 
@@ -22,13 +23,21 @@ type Term = (&'static str, fn(&ImageElbo) -> f64);
 /// A measure of likeness: its key, its name, and its values.
 type Likeness = (&'static str, &'static str, fn(&similarity::Pairwise) -> &[f64]);
 
+/// The bound of held-out images.
+pub struct MeasuredBound {
+    pub bound: Bound,
+    /// The bound where it is one on the 8-bit images.
+    pub bits_per_pixel: Option<BitsPerPixel>,
+    pub rows: Vec<Row>,
+}
+
 /// The bound, for the report and as rows of the table.
 pub fn bound<B: Backend>(
     options: &Options,
     loaded: &LoadedModel<B>,
     data: &Dataset,
     device: &B::Device,
-) -> Result<(Bound, Vec<Row>)> {
+) -> Result<MeasuredBound> {
     let config = &loaded.model.config;
     let (times, bootstrap, seed) = (options.times, options.bootstrap, options.seed);
     let mut progress = Progress::new("bound, images", 0, data.len() as u64);
@@ -39,7 +48,7 @@ pub fn bound<B: Backend>(
     drop(progress);
     let mut rows = Vec::new();
     let values = |of: fn(&ImageElbo) -> f64| terms.iter().map(of).collect::<Vec<f64>>();
-    let of_terms: [Term; 6] = [
+    let mut of_terms: Vec<Term> = vec![
         ("reconstruction", |t| t.terms.reconstruction),
         ("entropy_floor", |t| t.entropy_floor),
         ("excess", |t| t.terms.reconstruction - t.entropy_floor),
@@ -47,7 +56,11 @@ pub fn bound<B: Backend>(
         ("diffusion", |t| t.terms.diffusion),
         ("total", |t| t.terms.total()),
     ];
-    for (key, of) in of_terms {
+    let lossless = config.bands.is_some();
+    if lossless {
+        of_terms.retain(|(key, _)| !["entropy_floor", "excess"].contains(key));
+    }
+    for &(key, of) in &of_terms {
         let figure = in_bits(Figure::mean(&values(of), bootstrap, seed), config.pixels());
         let name = match key {
             "entropy_floor" => "of it the images' own entropy",
@@ -59,14 +72,19 @@ pub fn bound<B: Backend>(
     let mse = Figure::mean(&values(|t| t.terms.mse), bootstrap, seed);
     let name = "MSE of grey values in 0..1, from z at t = 0";
     rows.push(Row::alone(Section::Reconstruction, "mse", name, Better::Lower, mse));
-    let estimates = of_terms.map(|(key, of)| (key, Estimate::of(&values(of)).in_bits_per_dim(config.pixels())));
+    let estimate = |of| Estimate::of(&values(of)).in_bits_per_dim(config.pixels());
+    let estimates: Vec<_> = of_terms.into_iter().map(|(key, of)| (key, estimate(of))).collect();
     let by_key = |of: fn(&Estimate) -> f64| estimates.iter().map(|(key, estimate)| (*key, of(estimate))).collect();
     let bound = Bound {
         bits_per_dim: BitsPerDim { mean: by_key(|e| e.mean), standard_error: by_key(|e| e.standard_error) },
         mse: Estimate::of(&values(|t| t.terms.mse)),
         gradient_difference: Estimate::of(&values(|t| t.terms.gradient_difference)),
     };
-    Ok((bound, rows))
+    let bits_per_pixel = lossless.then(|| {
+        let Estimate { mean, standard_error } = estimate(|t| t.terms.total());
+        BitsPerPixel { mean, standard_error, images: terms.len() }
+    });
+    Ok(MeasuredBound { bound, bits_per_pixel, rows })
 }
 
 /// Rows of held-out images that are encoded, and decoded without noise.

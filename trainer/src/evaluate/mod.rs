@@ -84,16 +84,14 @@ impl Evaluate {
         let training = self.options.train_data.as_ref().map(read).transpose()?;
 
         let mut figures = Vec::new();
-        let mut bound = None;
+        let (mut bound, mut bits_per_pixel) = (None, None);
         if let Some(loaded) = &loaded {
-            let (found, rows) = held_out::bound(&self.options, loaded, &held_out, device)?;
-            figures.extend(rows);
+            let measured = held_out::bound(&self.options, loaded, &held_out, device)?;
+            figures.extend(measured.rows);
             figures.extend(held_out::reconstruction(&self.options, &loaded.model, &held_out, device)?);
-            bound = Some(found);
+            (bound, bits_per_pixel) = (Some(measured.bound), measured.bits_per_pixel);
         }
 
-        // A model with a likelihood of 8-bit images measures it on these images.
-        let bits_per_pixel = None;
         let encoded = Images::of(&held_out).select(&match self.options.codecs {
             0 => Vec::new(),
             max => evenly(held_out.len(), max),

@@ -74,13 +74,12 @@ fn forward<B: Backend>(model: &Vdm<B>, data: &Dataset, device: &B::Device) -> Re
     let x = data.batch::<B>(&indices, device);
     let f = model.encode(x.clone()).context("the encoder is not loaded")?;
     let seeds: Vec<u64> = (0..rows as u64).collect();
-    let noise = seeded_noise::<B>(&seeds, RngStream::Diffuse, 0, model.config.latent_dim, device);
+    let noise = seeded_noise::<B>(&seeds, RngStream::Diffuse, 0, model.config.latent_dim(), device);
     let mut columns = vec![to_images(x, model.config.width)?];
     for i in 0..COLUMNS - 1 {
         let t = i as f64 / (COLUMNS - 2) as f64;
         let z = model.diffuse(f.clone(), noise.clone(), t);
-        let alpha = vdm::math::alpha_squared(model.schedule.gamma(t)).sqrt();
-        columns.push(to_images(model.decode(z / alpha), model.config.width)?);
+        columns.push(to_images(model.decode(model.without_alpha(z, t)), model.config.width)?);
     }
     Ok(rows_of(&columns))
 }

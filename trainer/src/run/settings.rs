@@ -83,7 +83,7 @@ pub struct WeightsSettings {
 }
 
 /// What happens if an option is not set.
-const WITHOUT: [(&str, &str); 15] = [
+const WITHOUT: [(&str, &str); 16] = [
     ("from", "every part starts fresh"),
     ("data.path", "built-in phantoms"),
     ("data.validation", "part of data.path is held out"),
@@ -97,8 +97,9 @@ const WITHOUT: [(&str, &str); 15] = [
     ("weights.data_name", "the name of the data's folder"),
     ("training.diffusion_steps", "continuous time"),
     ("training.objective.sigmoid_bias", "the variational bound's own weights"),
-    ("model.patch", "the networks see the image whole"),
-    ("sampling.corrected_below", "corrections at every γ"),
+    ("training.crop", "whole images"),
+    ("model.latent", "the model has bands"),
+    ("model.bands", "the model has a latent"),
 ];
 
 impl RunSettings {
@@ -126,7 +127,7 @@ impl RunSettings {
             },
             training: preset.training(stage),
             model: preset.model(),
-            sampling: preset.sampling(),
+            sampling: SamplingConfig::default(),
         }
     }
 
@@ -136,7 +137,7 @@ impl RunSettings {
     /// The first setting out of its range, with the range.
     pub fn validate(&self) -> Result<()> {
         self.model.validate().context("the model cannot be built")?;
-        self.sampling.validate(&self.model).context("the model cannot be sampled")?;
+        self.sampling.validate().context("the model cannot be sampled")?;
         self.training.validate().context("the training cannot be run")?;
         let Cadence { log_every, validate_every, sample_every, checkpoint_every, keep_every, .. } = self.run;
         for (name, value) in [
@@ -148,10 +149,11 @@ impl RunSettings {
         ] {
             ensure!(value != Some(0), "run.{name} is 0: at least 1 is accepted");
         }
+        let stage = self.training.stage;
         ensure!(
-            !self.training.stage.keeps_encoder() || self.from.is_some(),
-            "--stage {} needs --from FILE: the weights of a run with --stage autoencoder",
-            self.training.stage.name()
+            (stage == Stage::Joint) == self.model.latent.is_some(),
+            "--stage is {}: joint is accepted for a model with a latent, coarse and fine for one with bands",
+            stage.name()
         );
         self.augmentation.validate()?;
         self.data.validate()
@@ -211,27 +213,22 @@ impl RunSettings {
 
 /// Gives options of older files their present names.
 fn move_former_options(table: &mut Table) {
-    let mut rename = |from: &str, to: &str| {
-        if let Some(value) = table::remove(table, from) {
-            table::merge(table, table::nested(to, value));
-        }
-    };
-    for (section, key) in SamplingConfig::FORMER_PLACES {
-        rename(&format!("model{}.{key}", section.replace('/', ".")), &format!("sampling.{key}"));
+    if let Some(value) = table::remove(table, "training.objective.rate") {
+        table::merge(table, table::nested("training.objective.kl_weight", value));
     }
-    rename("training.objective.rate", "training.objective.kl_weight");
 }
 
 /// The option whose name is most similar to this one, in any section.
 fn similar_option(name: &str) -> Option<String> {
+    let like = strsim::normalized_damerau_levenshtein;
     let last = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
-    let similarity = |option: &str| {
-        let like = strsim::normalized_damerau_levenshtein;
-        like(name, option).max(like(&last(name), &last(option)) - 0.05)
-    };
-    let options = table::options(&RunSettings::of(Preset::Paper, None)).ok()?;
-    let options = options.into_iter().map(|(option, _)| (similarity(&option), option));
-    options.filter(|(similarity, _)| *similarity > 0.7).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, option)| option)
+    let options = Preset::ALL.iter().filter_map(|&preset| table::options(&RunSettings::of(preset, None)).ok());
+    options
+        .flatten()
+        .map(|(option, _)| (like(&last(name), &last(&option)), like(name, &option), option))
+        .filter(|(of_key, _, _)| *of_key > 0.6)
+        .max_by(|a, b| (a.0 + a.1).total_cmp(&(b.0 + b.1)))
+        .map(|(_, _, option)| option)
 }
 
 #[cfg(test)]
@@ -263,10 +260,21 @@ mod tests {
         RunSettings::from_table(text.parse().expect("TOML")).expect(&text)
     }
 
+    /// Sections of which a model has one.
+    const MODELS: [&str; 2] = ["model.latent", "model.bands"];
+
+    /// Whether a preset has the option, or may have it.
+    fn has(preset: Preset, name: &str) -> bool {
+        let model = preset.model();
+        let absent = [model.latent.is_none(), model.bands.is_none()];
+        !MODELS.iter().zip(absent).any(|(section, absent)| absent && name.starts_with(section))
+    }
+
     /// Settings with every option set: what a preset leaves open takes a number or, where it refuses that, a word.
     fn populated() -> RunSettings {
-        let mut all = RunSettings::of(Preset::SharpSmall, None);
-        for (name, _) in table::options(&all).expect("options").into_iter().filter(|(_, value)| value.is_null()) {
+        let mut all = RunSettings::of(Preset::Sharp, None);
+        let open = open(Preset::Sharp).into_iter().filter(|name| !MODELS.contains(&name.as_str()));
+        for name in open {
             let values = ["3", "word"].map(|value| set(&all, &format!("{name}={value}")));
             all = values.into_iter().find_map(Result::ok).unwrap_or_else(|| panic!("{name} cannot be set"));
         }
@@ -292,8 +300,11 @@ mod tests {
         let all = populated();
         assert_eq!(kept(&all), all);
         for (name, value) in table::options(&all).expect("options") {
+            if MODELS.contains(&name.as_str()) {
+                continue;
+            }
             assert!(!value.is_null(), "{name}");
-            for &preset in Preset::ALL {
+            for &preset in Preset::ALL.iter().filter(|preset| has(**preset, &name)) {
                 let settings = set(&RunSettings::of(preset, None), &format!("{name}={value}")).expect(&name);
                 assert_eq!(option(&settings, &name), value, "{name}");
                 assert_eq!(kept(&settings), settings, "{name}");
@@ -301,7 +312,7 @@ mod tests {
         }
         let optional = optional(&all);
         for name in Preset::ALL.iter().copied().flat_map(open) {
-            assert!(optional.contains(&name), "{name} cannot be unset");
+            assert!(optional.contains(&name) || MODELS.contains(&name.as_str()), "{name} cannot be unset");
         }
         for name in optional {
             let settings = set(&all, &format!("{name}=none")).expect(&name);
@@ -312,7 +323,8 @@ mod tests {
     #[test]
     fn the_file_says_what_happens_where_an_option_is_not_set() {
         let explained: BTreeSet<String> = WITHOUT.iter().map(|(name, _)| (*name).to_owned()).collect();
-        assert_eq!(explained, optional(&populated()));
+        let models = MODELS.map(str::to_owned);
+        assert_eq!(explained, optional(&populated()).into_iter().chain(models).collect());
         let text = RunSettings::of(Preset::Quick, None).to_toml().expect("TOML");
         for (name, without) in WITHOUT {
             assert_eq!(
@@ -328,13 +340,13 @@ mod tests {
         let words = "from = \"nothing\"\n[data]\npath = \"phantoms\"\nvalidation = \"held-out\"\nmax_images = \"all\"\n\
                      sex = \"any\"\nmin_age = \"any\"\nmax_age = \"any\"\ncache = \"default\"\n[run]\nkeep_every = \"never\"\n\
                      on_not_finite = \"step-back\"\n[weights]\ndata_name = \"of-the-folder\"\n[training]\n\
-                     diffusion_steps = \"continuous\"\n[training.objective]\nsigmoid_bias = \"none\"\n[model]\npatch = \"none\"";
+                     diffusion_steps = \"continuous\"\n[training.objective]\nsigmoid_bias = \"none\"";
         let all = populated();
         let mut expected = all.clone();
         let settings = expected.with(words.parse().expect("TOML"), "run.toml").expect("accepted");
         for name in optional(&all) {
             // Older files always have a number there, or no such key.
-            if !["data.split_seed", "sampling.corrected_below"].contains(&name.as_str()) {
+            if !["data.split_seed", "training.crop"].contains(&name.as_str()) {
                 expected = set(&expected, &format!("{name}=none")).expect(&name);
             }
         }
@@ -346,14 +358,14 @@ mod tests {
     fn a_file_changes_what_it_names() {
         let settings = with(
             "[training]\nbatch = 16\nema_half_lives = [500]\n[data]\nmax_images = \"none\"\n\
-             [model.schedule]\nkind = \"linear\"\n[run]\nkeep_every = 100",
+             [model.latent.schedule]\nkind = \"linear\"\n[run]\nkeep_every = 100",
         )
         .expect("valid");
         let mut expected = RunSettings::of(Preset::Paper, None);
         expected.training.batch = 16;
         expected.training.ema_half_lives = vec![500];
         expected.data.max_images = None;
-        expected.model.schedule.kind = ScheduleKind::Linear;
+        expected.model.latent.as_mut().expect("a latent").schedule.kind = ScheduleKind::Linear;
         expected.run.keep_every = Some(100);
         assert_eq!(settings, expected);
     }
@@ -362,27 +374,13 @@ mod tests {
     fn options_of_an_older_run_are_read() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("run.toml");
-        let expected = RunSettings::of(Preset::SharpSmall, None);
-        let text = expected.to_toml().expect("TOML");
-        let (before, rest) = text.split_once("[sampling]\n").expect("a section");
-        let (sampling, after) = rest.split_once("\n[").expect("another section");
-        let (grain, score): (Vec<&str>, Vec<&str>) = sampling.lines().partition(|line| line.starts_with("grain"));
-        let older = format!("{before}[{after}")
-            .replace("kl_weight", "rate")
-            .replace("[model]\n", &format!("[model]\n{}\n", grain.join("\n")))
-            .replace("[model.score_net]\n", &format!("[model.score_net]\n{}\n", score.join("\n")));
-        assert!(
-            older.contains("rate =") && older.contains("gamma_offset") && older.contains("grain_spread"),
-            "{older}"
-        );
+        let expected = RunSettings::of(Preset::Quick, None);
+        let older = expected.to_toml().expect("TOML").replace("kl_weight", "rate");
+        assert!(older.contains("rate ="), "{older}");
         std::fs::write(&path, &older).expect("a file");
         assert_eq!(RunSettings::read(&path).expect(&older), expected);
-        let settings = set(&expected, "model.score_net.corrected_below=none").expect("a former name");
-        assert_eq!(settings.sampling.corrected_below, None);
-        assert_eq!(
-            set(&expected, "training.objective.rate=2").expect("a former name").training.objective.kl_weight,
-            2.0
-        );
+        let settings = set(&expected, "training.objective.rate=2").expect("a former name");
+        assert_eq!(settings.training.objective.kl_weight, 2.0);
     }
 
     #[test]
@@ -393,7 +391,7 @@ mod tests {
             ("learning_rate = 1e-3", "did you mean training.learning_rate?"),
             ("[training]\nbach = 3", "did you mean training.batch?"),
             ("[trainig]\nbatch = 3", "`training`"),
-            ("[model.encoder]\nlayer = 3", "did you mean model.encoder.layers?"),
+            ("[model.latent.encoder]\nlayer = 3", "did you mean model.latent.encoder.layers?"),
             ("[training.objective]\ngradient_diference = 3", "did you mean training.objective.gradient_difference?"),
         ] {
             let error = format!("{:#}", with(text).expect_err(text));
@@ -410,13 +408,16 @@ mod tests {
             "training.batch=8",
             "data.max_images=none",
             "data.labels=none",
-            "model.schedule.kind={ monotonic = { hidden = 4, learn_endpoints = true } }",
+            "model.latent.schedule.kind={ monotonic = { hidden = 4, learn_endpoints = true } }",
         ] {
             table::assign(&mut table, assignment).expect(assignment);
         }
         let settings = RunSettings::of(Preset::Paper, None).with(table, "--set").expect("valid");
         assert_eq!((settings.training.batch, settings.data.max_images), (8, None));
-        assert_eq!(settings.model.schedule.kind, ScheduleKind::Monotonic { hidden: 4, learn_endpoints: true });
-        assert!(table::assign(&mut Table::new(), "training.batch").is_err());
+        let schedule = settings.model.latent.expect("a latent").schedule;
+        assert_eq!(schedule.kind, ScheduleKind::Monotonic { hidden: 4, learn_endpoints: true });
+        for wrong in ["training.batch".to_owned(), format!("a{}=1", ".a".repeat(30_000))] {
+            assert!(table::assign(&mut Table::new(), &wrong).is_err());
+        }
     }
 }

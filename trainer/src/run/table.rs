@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use serde::de::{DeserializeOwned, Deserializer, IntoDeserializer, Visitor, value::MapDeserializer};
 use serde::{Serialize, forward_to_deserialize_any};
 use serde_json::Value as Json;
@@ -15,6 +15,9 @@ use crate::base::files;
 /// versions have the others.
 const NOT_SET: [&str; 10] =
     ["none", "nothing", "phantoms", "held-out", "all", "any", "never", "default", "continuous", "of-the-folder"];
+
+/// Sections within each other; options have a few.
+const DEEPEST: usize = 16;
 
 /// Reads a TOML file.
 pub fn read(path: &Path) -> Result<Table> {
@@ -29,6 +32,7 @@ pub fn read(path: &Path) -> Result<Table> {
 pub fn assign(table: &mut Table, assignment: &str) -> Result<()> {
     let accepted = || format!("--set {assignment}: SECTION.KEY=VALUE is accepted, such as training.beta_2=0.999");
     let (path, value) = assignment.split_once('=').with_context(accepted)?;
+    ensure!(path.split('.').count() <= DEEPEST, accepted());
     // What is not a TOML value is taken as a string, so that quoting once is enough.
     let value = format!("value = {value}")
         .parse::<Table>()

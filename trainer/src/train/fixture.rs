@@ -2,7 +2,7 @@
 
 use burn::backend::{Autodiff, Flex};
 use burn::tensor::backend::Backend;
-use vdm::config::{ModelConfig, Preset, ResNetConfig, ScheduleKind, ScoreNetConfig, Stage};
+use vdm::config::{LatentConfig, ModelConfig, Preset, ResNetConfig, ScheduleConfig, ScheduleKind, ScoreNetConfig};
 use vdm::model::Networks;
 use vdm::weights::parameters;
 
@@ -16,30 +16,35 @@ pub type Cpu = Autodiff<Flex>;
 pub fn settings() -> RunSettings {
     let mut settings = RunSettings::of(Preset::Quick, None);
     let of = Preset::Quick.model();
+    let blocks = ResNetConfig { width: 8, layers: 1, layer_norm: false };
+    let kind = ScheduleKind::Monotonic { hidden: 2, learn_endpoints: false };
     settings.model = ModelConfig {
         height: 8,
         width: 8,
-        latent_dim: 4,
-        encoder: ResNetConfig { width: 8, layers: 1, ..of.encoder.clone() },
-        decoder: ResNetConfig { width: 8, layers: 1, ..of.decoder.clone() },
-        score_net: ScoreNetConfig { embedding_dim: 4, width: 8, layers: 1, ..of.score_net.clone() },
+        latent: Some(LatentConfig {
+            dim: 4,
+            encoder: blocks.clone(),
+            decoder: blocks,
+            score_net: ScoreNetConfig { embedding_dim: 4, width: 8, layers: 1, layer_norm: false },
+            schedule: ScheduleConfig { kind, ..ScheduleConfig::default() },
+        }),
         ..of
     };
-    settings.model.schedule.kind = ScheduleKind::Monotonic { hidden: 2, learn_endpoints: false };
     settings.training.batch = 4;
     settings.training.times_per_image = 1;
     settings.training.ema_half_lives = vec![10];
     settings
 }
 
-/// Settings of a model of four patches, whose latents are measured before a coarse network is trained.
-pub fn patch_settings() -> RunSettings {
-    let mut settings = settings();
-    let model = &mut settings.model;
-    (model.height, model.width, model.patch, model.latent_dim) = (16, 16, Some(8), 16);
-    (model.score_net.gaussian_rank, model.score_net.coarse_layers, model.score_net.coarse_width) = (2, 1, 8);
-    settings.training.stage = Stage::Diffusion;
-    settings.training.coarse_steps = 2000;
+/// Settings of a small model of bands.
+pub fn band_settings() -> RunSettings {
+    let mut settings = RunSettings::of(Preset::Sharp, None);
+    (settings.model.height, settings.model.width) = (64, 64);
+    for band in settings.model.bands.iter_mut().flat_map(|bands| [&mut bands.coarse, &mut bands.fine]) {
+        (band.embedding_dim, band.width, band.layers, band.heads) = (4, 8, 1, 0);
+    }
+    settings.training.batch = 4;
+    settings.training.ema_half_lives = vec![10];
     settings
 }
 

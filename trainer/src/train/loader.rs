@@ -7,9 +7,13 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use anyhow::{Context, Result};
 use burn::tensor::{Int, Tensor, TensorData, backend::AutodiffBackend};
 use rayon::prelude::*;
+use vdm::autoencoder::lapped::{CropWindows, crop_place};
+use vdm::config::{
+    CONTEXT_CHANNELS, CONTEXT_GAMMA, FINE_CHANNELS, ModelConfig, PATCH, PatchGrid, Stage, TrainingConfig,
+};
 use vdm::math;
 use vdm::model::LatentNoise;
-use vdm::objective::Batch;
+use vdm::objective::{Batch, FineBatch};
 use vdm::rng::{Rng, RngStream};
 
 use crate::run::inputs::RunData;
@@ -20,27 +24,39 @@ const AHEAD: usize = 2;
 /// A part of a batch on the host: images with their diffusion times and noise.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HostBatch {
-    latent_dim: usize,
+    /// Numbers of z_t for each draw, and of z_0 for each image.
+    dims: [usize; 2],
     pixels: Vec<f32>,
     classes: Option<Vec<i64>>,
     times: Vec<f64>,
     at_t: Vec<f32>,
     /// The streams of ε_0: a seed, and a number for each image.
     starts: (u64, Range<u64>),
+    fine: Option<HostFine>,
+}
+
+/// [`FineBatch`] on the host.
+#[derive(Clone, Debug, PartialEq)]
+struct HostFine {
+    grid: PatchGrid,
+    pixels: Vec<f32>,
+    places: Vec<[usize; 2]>,
+    context_gammas: Vec<f64>,
+    context_noise: Vec<f32>,
 }
 
 impl HostBatch {
     /// Copies it to the device. ε_0 is drawn only `with_start`, and zero otherwise: only the diffusion loss does without.
     pub fn on_device<B: AutodiffBackend>(self, with_start: bool, device: &B::Device) -> Batch<B> {
         let (seed, starts) = self.starts;
-        let (draws, dim) = (self.times.len(), self.latent_dim);
+        let (draws, [dim, start_dim]) = (self.times.len(), self.dims);
         let images = (starts.end - starts.start) as usize;
-        let size = self.pixels.len() / images;
+        let size = self.pixels.len() / images; // none where the crops are all that is needed
         let matrix = |values, shape: [usize; 2]| Tensor::<B, 2>::from_data(TensorData::new(values, shape), device);
         let at_zero = if with_start {
-            matrix(normals(seed, RngStream::TrainingStart, starts.collect(), dim), [images, dim])
+            matrix(normals(seed, RngStream::TrainingStart, starts.collect(), start_dim), [images, start_dim])
         } else {
-            Tensor::zeros([images, dim], device)
+            Tensor::zeros([images, start_dim], device)
         };
         Batch {
             x: matrix(self.pixels, [images, size]),
@@ -49,6 +65,17 @@ impl HostBatch {
                 .map(|labels| Tensor::<B, 1, Int>::from_data(TensorData::new(labels, [images]), device)),
             times: self.times,
             noise: LatentNoise { at_zero, at_t: matrix(self.at_t, [draws, dim]) },
+            fine: self.fine.map(|HostFine { grid, pixels, places, context_gammas, context_noise }| {
+                let inner = |values: Vec<f32>, rows: usize| {
+                    let shape = [rows, values.len() / rows];
+                    Tensor::<B::InnerBackend, 2>::from_data(TensorData::new(values, shape), device)
+                };
+                FineBatch {
+                    crops: CropWindows { pixels: inner(pixels, images), grid, places },
+                    context_noise: inner(context_noise, images * grid.patches()),
+                    context_gammas,
+                }
+            }),
         }
     }
 }
@@ -68,11 +95,58 @@ pub struct Share {
     pub parts: usize,
 }
 
+/// How the patches of a crop lie, where the fine band is trained.
+fn fine_crop(model: &ModelConfig, training: &TrainingConfig) -> Option<PatchGrid> {
+    let whole = model.patch_grid();
+    let side = training.crop.map_or(usize::MAX, |crop| crop / PATCH);
+    let grid = PatchGrid { rows: side.min(whole.rows), columns: side.min(whole.columns) };
+    (training.stage == Stage::Fine).then_some(grid)
+}
+
+/// Crops of some images `[H·W]`, and the noise on their contexts. `first` is the number of the first among all that training
+/// has taken.
+fn fine(model: &ModelConfig, grid: PatchGrid, seed: u64, first: u64, images: &[Vec<f32>]) -> HostFine {
+    let whole = model.patch_grid();
+    let (min, max) = CONTEXT_GAMMA;
+    let mut streams: Vec<Rng> = (0..images.len() as u64).map(|i| Rng::new(seed, RngStream::Crop, first + i)).collect();
+    let origins: Vec<[usize; 2]> = streams
+        .iter_mut()
+        .map(|s| [s.below(whole.rows - grid.rows + 1), s.below(whole.columns - grid.columns + 1)])
+        .collect();
+    let place = |&[row, column]: &[usize; 2]| {
+        [crop_place(row, grid.rows, whole.rows), crop_place(column, grid.columns, whole.columns)]
+    };
+    HostFine {
+        grid,
+        places: origins.iter().map(place).collect(),
+        pixels: images.iter().zip(&origins).flat_map(|(image, origin)| window(image, model, grid, *origin)).collect(),
+        context_gammas: streams.iter_mut().map(|s| min + (max - min) * s.uniform()).collect(),
+        context_noise: streams.iter_mut().flat_map(|s| s.normals(grid.patches() * CONTEXT_CHANNELS)).collect(),
+    }
+}
+
+/// The pixels of [`CropWindows`] of one crop.
+fn window(image: &[f32], model: &ModelConfig, grid: PatchGrid, [row, column]: [usize; 2]) -> Vec<f32> {
+    let half = PATCH / 2;
+    let (height, width) = ((grid.rows + 1) * PATCH, (grid.columns + 1) * PATCH);
+    let at = |y: usize, x: usize| {
+        let y = (row * PATCH + y).checked_sub(half).filter(|&y| y < model.height)?;
+        let x = (column * PATCH + x).checked_sub(half).filter(|&x| x < model.width)?;
+        Some(image[y * model.width + x] - 0.5)
+    };
+    (0..height * width).map(|i| at(i / width, i % width).unwrap_or(0.0)).collect()
+}
+
 /// All of the randomness of a step. It depends on the seed, the step and the number of rollbacks only, not on the number
 /// of devices or parts.
 pub fn step_batches(data: &RunData, share: &Share, retries: u64, step: u64) -> Vec<HostBatch> {
     let settings = &data.settings;
-    let (training, dim) = (&settings.training, settings.model.latent_dim);
+    let (training, model) = (&settings.training, &settings.model);
+    let crop = fine_crop(model, training);
+    let dim = match (training.stage, crop) {
+        (Stage::Fine, Some(grid)) => grid.patches() * FINE_CHANNELS,
+        _ => model.band_dims()[0],
+    };
     // Another seed after a rollback: the same draws would fail again.
     let seed = settings.seed.wrapping_add(retries.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let (batch, times_per_image) = (training.batch, training.times_per_image);
@@ -106,12 +180,13 @@ pub fn step_batches(data: &RunData, share: &Share, retries: u64, step: u64) -> V
                 .collect();
             let numbers: Vec<u64> = draws.iter().map(|&draw| draw_number(draw)).collect();
             HostBatch {
-                latent_dim: dim,
-                pixels: images.concat(),
+                dims: [dim, model.latent_dim()],
+                pixels: if crop.is_some() { Vec::new() } else { images.concat() },
                 classes: classes.as_ref().map(|classes| classes[range.clone()].to_vec()),
                 times: draws.iter().map(|&i| times[i]).collect(),
                 at_t: normals(seed, RngStream::TrainingNoise, numbers, dim),
                 starts: (seed, image_number(range.start)..image_number(range.end)),
+                fine: crop.map(|grid| fine(model, grid, seed, image_number(range.start), &images)),
             }
         })
         .collect()
@@ -197,7 +272,7 @@ mod tests {
         let cut: Vec<HostBatch> = [take(0..6, 2), take(6..12, 2)].concat();
         assert_eq!(cut.len(), 4);
         for (p, part) in cut.iter().enumerate() {
-            let (size, dim) = (whole.pixels.len() / 12, part.latent_dim);
+            let (size, [dim, _]) = (whole.pixels.len() / 12, part.dims);
             assert_eq!(part.pixels, whole.pixels[p * 3 * size..(p + 1) * 3 * size]);
             for k in 0..2 {
                 for i in 0..3 {

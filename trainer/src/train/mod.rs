@@ -1,11 +1,10 @@
 //! Training a model.
 //!
 //! A file uses only those above it in this order: `loader`, `process_group`, `hollow`, `adamw`, `muon`, `optimizer`,
-//! `ema`, `store`, `checkpoint`, `run_logger`, `coarse`, `init`, `job`, `validation`, `step`, `timing`, `session`.
+//! `ema`, `store`, `checkpoint`, `run_logger`, `init`, `job`, `validation`, `step`, `timing`, `session`.
 
 mod adamw;
-mod checkpoint;
-mod coarse;
+pub mod checkpoint;
 mod ema;
 #[cfg(test)]
 mod fixture;
@@ -38,9 +37,11 @@ use crate::run::folder::{OpenFolder, RunFolder};
 use crate::run::inputs;
 use crate::run::settings::RunSettings;
 
+pub use ema::Ema;
 use init::Measured;
 pub use job::Outcome;
 use job::TrainJob;
+pub use optimizer::NetworksOptimizer;
 use process_group::ProcessGroup;
 use session::Session;
 pub use timing::{StepTimes, Steps};
@@ -171,19 +172,26 @@ mod tests {
     use crate::run::inputs::RunData;
 
     /// A run of the smallest sizes, each from 1 to 5, with its figures and report; settings may be refused.
-    fn smallest(stream: &mut Rng, patches: bool) -> Result<Outcome> {
+    fn smallest(stream: &mut Rng, bands: bool) -> Result<Outcome> {
         let mut size = || 1 + stream.below(5);
-        let mut settings = if patches { fixture::patch_settings() } else { fixture::settings() };
+        let mut settings = if bands { fixture::band_settings() } else { fixture::settings() };
         let (model, training) = (&mut settings.model, &mut settings.training);
-        (model.height, model.width) = if patches { (8 * size(), 8 * size()) } else { (1 + size(), 1 + size()) };
-        model.latent_dim = if patches { model.height * model.width / 64 * size() } else { size() };
-        (model.encoder.width, model.decoder.width, model.score_net.width) = (size(), size(), size());
-        (model.encoder.layers, model.decoder.layers, model.score_net.layers) = (size(), size(), size());
-        model.score_net.embedding_dim = 2 + 2 * size();
-        if patches {
-            training.stage = if size() > 2 { Stage::Diffusion } else { Stage::Autoencoder };
-            model.score_net.gaussian_rank = size();
-            training.coarse_steps = size() as u64;
+        if let Some(bands) = &mut model.bands {
+            (model.height, model.width) = (32 * (1 + size()), 32 * (1 + size()));
+            for band in [&mut bands.coarse, &mut bands.fine] {
+                (band.width, band.layers, band.heads, band.hidden) = (7 + size(), size(), size() - 1, size() - 1);
+                band.embedding_dim = 2 + 2 * size();
+            }
+            training.stage = if size() > 2 { Stage::Coarse } else { Stage::Fine };
+            training.crop = (training.stage == Stage::Fine).then(|| 16 * size());
+        }
+        if let Some(latent) = &mut model.latent {
+            (model.height, model.width, latent.dim) = (1 + size(), 1 + size(), size());
+            for net in [&mut latent.encoder, &mut latent.decoder] {
+                (net.width, net.layers) = (size(), size());
+            }
+            let net = &mut latent.score_net;
+            (net.width, net.layers, net.embedding_dim) = (size(), size(), 2 + 2 * size());
         }
         (training.batch, training.times_per_image, training.steps) = (size(), size(), size() as u64);
         training.ema_half_lives = vec![size() as u64];

@@ -3,12 +3,13 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow};
-use burn::tensor::{Tensor, TensorData, backend::Backend};
+use anyhow::Result;
+use burn::tensor::backend::Backend;
 use serde::Serialize;
+use vdm::config::Stage;
 use vdm::diffusion::schedule::NoiseSchedule;
 use vdm::diffusion::terms::Terms;
-use vdm::image::{GreyImage, to_unit};
+use vdm::image::GreyImage;
 use vdm::model::{Condition, Networks, Vdm};
 use vdm::sampler::{Sampler, SamplingOptions};
 
@@ -17,7 +18,7 @@ use crate::base::about::SOFTWARE;
 use crate::base::files::{self, block_on, say};
 use crate::base::interrupt::Interrupt;
 use crate::data::Dataset;
-use crate::generate::{Pixels, draw};
+use crate::generate::{Pixels, draw, draw_coarse, draw_detail};
 use crate::output::figures;
 use crate::output::html;
 use crate::output::tensorboard;
@@ -131,7 +132,7 @@ impl RunLogger {
         log::write(&mut self.schedules, &ScheduleLog { step, gamma })
     }
 
-    /// Draws a grid of samples, always of the same seeds.
+    /// Draws a grid of samples, always of the same seeds; in the stage of a band, what that band draws.
     ///
     /// # Errors
     /// [`Interrupted`](crate::base::interrupt::Interrupted); samples that are not finite, or cannot be written.
@@ -139,55 +140,32 @@ impl RunLogger {
         &mut self,
         step: u64,
         networks: Networks<B>,
+        validation: &Dataset,
         interrupt: &Interrupt,
         device: &B::Device,
     ) -> Result<()> {
         let model = block_on(Vdm::new(self.settings.model.clone(), self.settings.sampling, networks))?;
         let sampler = Sampler::default();
         let options = SamplingOptions { sampler, steps: SAMPLE_STEPS, condition: Condition::default() };
-        let images = draw(&model, options, Pixels::Mean, 0, SAMPLES, device, || Ok(interrupt.check()?))?;
+        let check = || Ok(interrupt.check()?);
+        let images = match self.settings.training.stage {
+            Stage::Coarse => draw_coarse(&model, options, SAMPLES, device, check)?,
+            Stage::Joint => draw(&model, options, Pixels::Mean, 0, SAMPLES, device, check)?,
+            Stage::Fine => {
+                // Validation images, and beside each of them its detail drawn anew.
+                let indices: Vec<usize> = (0..validation.len().min(SAMPLES / 2)).collect();
+                let drawn = draw_detail(&model, options, validation.batch(&indices, device), check)?;
+                let pixels = |&i: &usize| validation.image(i).to_vec();
+                let (width, height) = (model.config.width, model.config.height);
+                let real = indices.iter().map(|i| GreyImage { width, height, pixels: pixels(i) });
+                real.zip(drawn).flat_map(|(real, drawn)| [real, drawn]).collect()
+            }
+        };
         let (steps, seeds) = (SAMPLE_STEPS.to_string(), format!("0-{}", SAMPLES - 1));
         let origin = self.origin(step, &[("sampler", sampler.name()), ("steps", &steps), ("seeds", &seeds)]);
         let grid = GreyImage::grid(&images, 4).labelled();
         let png = grid.to_png(&origin)?;
         self.board.image(step, "samples", grid.width, grid.height, &png)?;
-        files::write_atomic(&self.folder.join("samples").join(format!("step-{step:08}.png")), &png)
-    }
-
-    /// Draws validation images, each with its reconstruction below.
-    pub fn reconstructions<B: Backend>(
-        &mut self,
-        step: u64,
-        networks: Networks<B>,
-        validation: &Dataset,
-        device: &B::Device,
-    ) -> Result<()> {
-        let model = block_on(Vdm::new(self.settings.model.clone(), self.settings.sampling, networks))?;
-        let (width, count) = (model.config.width, validation.len().min(SAMPLES / 2));
-        let pixels: Vec<f32> = (0..count).flat_map(|i| validation.image(i).iter().map(|&v| to_unit(v))).collect();
-        let x = Tensor::<B, 2>::from_data(TensorData::new(pixels, [count, model.config.pixels()]), device);
-        let f = model.encode(x).context("the encoder is missing")?;
-        let seeds: Vec<u64> = (0..count as u64).collect();
-        let decoded = model.decode_with_grain(f, &seeds).try_into_data();
-        let decoded: Vec<f32> =
-            decoded.map_err(|error| anyhow!("cannot read from the device: {error:?}"))?.iter::<f32>().collect();
-        let mut pictures: Vec<GreyImage> = Vec::new();
-        for row in 0..count.div_ceil(4) {
-            let range = row * 4..count.min(row * 4 + 4);
-            pictures.extend(range.clone().map(|i| {
-                let unit: Vec<f32> = validation.image(i).iter().map(|&v| to_unit(v)).collect();
-                GreyImage::from_unit(width, &unit)
-            }));
-            pictures.extend(
-                range.map(|i| {
-                    GreyImage::from_unit(width, &decoded[i * model.config.pixels()..][..model.config.pixels()])
-                }),
-            );
-        }
-        let grid = GreyImage::grid(&pictures, 4).labelled();
-        let png =
-            grid.to_png(&self.origin(step, &[("shows", "validation images, and below them their reconstructions")]))?;
-        self.board.image(step, "reconstructions", grid.width, grid.height, &png)?;
         files::write_atomic(&self.folder.join("samples").join(format!("step-{step:08}.png")), &png)
     }
 
@@ -242,8 +220,8 @@ impl RunLogger {
         view.finish();
         board.flush()?;
         say(format!("best validation at step {} ({}): {}", best.step, best.series, weights.display()));
-        // Without a ScoreNet there is nothing to draw but noise.
-        if settings.training.stage.has_diffusion() {
+        // Without its fine band a model draws noise.
+        if settings.training.stage != Stage::Coarse {
             figures::draw_all::<B>(&folder, weights, validation, interrupt, device)?;
         }
         write_report(&folder)

@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail, ensure};
 use burn::module::AutodiffModule;
 use burn::tensor::{DType, backend::AutodiffBackend};
-use vdm::config::{ComputePrecision, TrainingConfig};
+use vdm::config::{ComputePrecision, Stage, TrainingConfig};
 use vdm::weights::{Provenance, parameters, sha256_hex};
 
 use super::checkpoint::{self, Best, Checkpoint, Due, Files, TrainerState};
@@ -354,7 +354,8 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         // All of them before the first is logged, so that an interrupt leaves none in the log.
         let lines = series.iter().map(|series| validation::measure(self.job, self.step(), series, self.device));
         let lines = lines.collect::<Result<Vec<_>>>()?;
-        let schedule = files::block_on(series[0].networks.schedule.read())?;
+        let band = usize::from(self.training.stage == Stage::Fine);
+        let schedule = files::block_on(series[0].networks.band(band).0.read())?;
         for (series, line) in series.into_iter().zip(lines) {
             let (step, objective) = (line.step, line.objective);
             if self.state.trainer.improves(objective) {
@@ -378,17 +379,14 @@ impl<'a, B: AutodiffBackend> Session<'a, B> {
         Ok(())
     }
 
-    /// Draws samples, or reconstructions where no ScoreNet is trained.
+    /// Draws samples.
     fn draw_samples(&mut self) -> Result<()> {
         let Some(logger) = &mut self.logger else { return Ok(()) };
         let networks = self.state.emas.last().map_or_else(|| self.state.networks.valid(), |ema| ema.networks.clone());
         let networks = networks.with_compute(ComputePrecision::F32);
         let step = self.state.trainer.step;
-        if self.training.stage.has_diffusion() {
-            logger.samples::<B::InnerBackend>(step, networks, &self.job.interrupt, self.device)
-        } else {
-            logger.reconstructions::<B::InnerBackend>(step, networks, &self.job.data.validation, self.device)
-        }
+        let data = &self.job.data.validation;
+        logger.samples::<B::InnerBackend>(step, networks, data, &self.job.interrupt, self.device)
     }
 
     fn provenance(&self) -> Provenance {

@@ -65,13 +65,14 @@ pub fn take<B: AutodiffBackend>(
     let encoder = networks.encoder.as_ref().context("the encoder is missing")?;
     let mut accumulator = GradientsAccumulator::new();
     let mut sums = Tensor::<B::InnerBackend, 1>::zeros([SUMS], device);
-    let with_start = reads_back || training.stage != Stage::Diffusion;
+    // The reconstruction term is trained with the whole model only.
+    let with_start = training.stage == Stage::Joint;
     for part in parts {
         let part = part.on_device(with_start, device);
         after(Phase::Data)?;
-        let part = losses(networks, encoder, config, training, reads_back, part);
+        let part = losses(networks, encoder, config, training, part);
         after(Phase::Forward)?;
-        let part = part.gradients(networks, encoder, config, training, scale);
+        let part = part.gradients(networks, config, training, scale);
         accumulator.accumulate(networks, part.gradients);
         sums = sums + sums_of(part.terms, part.weighted_diffusion);
         after(Phase::Backward)?;
@@ -135,7 +136,7 @@ fn update<B: AutodiffBackend>(state: &mut Checkpoint<B>, grads: GradientsParams,
 }
 
 /// Numbers that are summed over a batch: the terms, and the diffusion loss as the objective weighs it.
-const SUMS: usize = 7;
+const SUMS: usize = 6;
 const WEIGHTED_DIFFUSION: usize = SUMS - 1;
 
 /// The sums over the images of a part, `[SUMS]`.

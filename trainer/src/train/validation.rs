@@ -59,8 +59,5 @@ pub fn measure<B: Backend>(job: &TrainJob, step: u64, series: &Series<B>, device
 /// The training objective in bits per dimension, of terms as logs have them. A mean over pixels counts once per pixel.
 fn objective(terms: &Terms<f64>, weights: &ObjectiveWeights) -> f64 {
     let auxiliary = weights.mse * terms.mse + weights.gradient_difference * terms.gradient_difference;
-    terms.reconstruction
-        + weights.kl_weight * (terms.latent + terms.diffusion)
-        + auxiliary / std::f64::consts::LN_2
-        + weights.grain * terms.grain
+    terms.reconstruction + weights.kl_weight * (terms.latent + terms.diffusion) + auxiliary / std::f64::consts::LN_2
 }

@@ -19,7 +19,6 @@ pub mod norm;
 pub mod perceptron;
 pub mod shift;
 pub mod swish;
-pub mod windows;
 
 #[cfg(all(test, feature = "training"))]
 pub(crate) mod check;

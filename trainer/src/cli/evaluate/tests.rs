@@ -4,7 +4,7 @@ use std::path::Path;
 use burn::backend::{Autodiff, Flex};
 use clap::Parser;
 use serde_json::Value;
-use vdm::config::Preset;
+use vdm::config::{Preset, SamplingConfig};
 use vdm::image::{GreyImage, Origin};
 use vdm::model::Networks;
 use vdm::weights::{Precision, Provenance};
@@ -33,7 +33,7 @@ fn weights(path: &Path) {
     let networks =
         Networks::<Autodiff<Flex>>::new(&config, 1, &device).expect("builds").with_mean_image(&mean, &device);
     let provenance = Provenance { name: "quick".into(), images: 30, ..Provenance::default() };
-    write_model(path, &networks, &config, &Preset::Quick.sampling(), &provenance, Precision::F32).expect("writes");
+    write_model(path, &networks, &config, &SamplingConfig::default(), &provenance, Precision::F32).expect("writes");
 }
 
 fn evaluate(folder: &Path, line: &str) -> Result<()> {
@@ -56,7 +56,7 @@ fn one_command_writes_every_file_and_the_same_ones_again() {
     pictures(&at("train"), 0, 30);
     pictures(&at("test"), 100, 24);
     weights(&at("quick.safetensors"));
-    let line = "--weights @quick.safetensors --data @test --train-data @train --samples 12 --steps 2 --times 1 --codecs 3 --sampling gamma_offset=0.1 \
+    let line = "--weights @quick.safetensors --data @test --train-data @train --samples 12 --steps 2 --times 1 --codecs 3 --sampling context_gamma=-3 \
                 --bootstrap 50 --out @OUT --card @card.md";
     for out in ["a", "b"] {
         evaluate(folder.path(), &line.replace("OUT", out)).expect("evaluates");
@@ -68,7 +68,7 @@ fn one_command_writes_every_file_and_the_same_ones_again() {
     let report: Value = serde_json::from_slice(&fs::read(at("a/report.json")).expect("reads")).expect("JSON");
     assert_eq!((&report["images"], &report["samples"]["compared"]), (&Value::from(24), &Value::from(12)));
     assert!(report["bits_per_dim"]["total"].is_f64() && report["mse"]["mean"].is_f64(), "{report}");
-    assert!(report["samples"]["from"].as_str().is_some_and(|from| from.ends_with("gamma_offset=0.1")), "{report}");
+    assert!(report["samples"]["from"].as_str().is_some_and(|from| from.ends_with("context_gamma=-3")), "{report}");
     assert_eq!(report["audit"]["samples"]["near_copies"]["value"], 0.0);
     let figures = report["figures"].as_array().expect("figures");
     for key in ["total", "ssim", "swd_64", "spectrum_distance", "precision", "ms_ssim_diversity", "near_copies"] {
@@ -138,8 +138,8 @@ fn what_cannot_be_is_refused_in_words() {
         ("--weights @quick.safetensors --data @test --times 0", "--times is 0"),
         ("--weights @quick.safetensors --data @test --steps 0", "steps"),
         ("--weights @quick.safetensors --data @test --class 2", "no classes"),
-        ("--weights @quick.safetensors --data @test --sampling gama_offset=0", "gamma_offset"),
-        ("--weights @quick.safetensors --data @test --sampling grain_spread=1", "no patches"),
+        ("--weights @quick.safetensors --data @test --sampling context_gama=0", "context_gama"),
+        ("--weights @quick.safetensors --data @test --sampling context_gamma=1", "-10 to -2"),
         ("--weights @quick.safetensors --data @test --samples 2 --samples-dir @test", "--samples"),
         ("--samples-dir @test --data @test --card @card.md", "--weights"),
         ("--weights @quick.safetensors --data @test --card @card.md --run @test", "not the folder of a run"),

@@ -1,6 +1,6 @@
 use std::fs;
 
-use vdm::config::Preset;
+use vdm::config::{Preset, SamplingConfig};
 use vdm::weights::{Part, TensorInfo};
 
 use super::*;
@@ -22,7 +22,7 @@ fn header() -> Header {
     Header {
         part: Part::Sampling,
         config: Preset::Quick.model(),
-        sampling: Preset::Quick.sampling(),
+        sampling: SamplingConfig::default(),
         provenance,
         sampling_sha256: None,
         tensors,

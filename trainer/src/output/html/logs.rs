@@ -103,8 +103,8 @@ impl Training {
         }
         let Terms { reconstruction, latent, diffusion, .. } = line.terms;
         let total = reconstruction.zip(latent).zip(diffusion).map(|((a, b), c)| a + b + c);
-        let Terms { reconstruction, latent, diffusion, mse, gradient_difference, grain } = &mut self.terms;
-        let curves = Terms { reconstruction, latent, diffusion, mse, gradient_difference, grain };
+        let Terms { reconstruction, latent, diffusion, mse, gradient_difference } = &mut self.terms;
+        let curves = Terms { reconstruction, latent, diffusion, mse, gradient_difference };
         let terms = curves.zip(line.terms).into_array();
         for (values, value) in terms.into_iter().chain([
             (&mut self.total, total),

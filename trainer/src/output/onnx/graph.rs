@@ -86,6 +86,11 @@ impl<'a> Graph<'a> {
         name.to_owned()
     }
 
+    /// Whether the model has a parameter of this name.
+    pub fn has_parameter(&self, name: &str) -> bool {
+        self.parameters.contains_key(name)
+    }
+
     /// A tensor of the file of weights.
     pub fn parameter(&mut self, name: &str) -> Result<Name> {
         let parameters = self.parameters;

@@ -1,11 +1,11 @@
 //! The networks as ONNX files, and the noise schedule as JSON, for programs in other languages.
 
+mod bands;
 mod graph;
 #[cfg(test)]
 mod interpreter;
 mod networks;
 mod on_patches;
-mod patches;
 mod proto;
 pub mod reference;
 #[cfg(test)]
@@ -30,13 +30,13 @@ const OPSET: i64 = 17;
 const TABLE_STEPS: usize = 1000;
 
 /// How to sample with the files, for readers who have only these.
-const SAMPLING: &str = "DDIM in N steps: draw z ~ N(0, I) of latent_dim numbers, let t go from 1 to 0. For a step from \
-                        t to s: e = score-net(z, max(gamma(t) - offset, gamma_min)), where offset is gamma_offset if \
-                        gamma(t) < corrected_below or there is no such limit, else 0; f = (z - sigma(t) e) / \
-                        alpha(t); z = alpha(s) f + sigma(s) e. At t = 0 the image is the decoder's image, or where it \
-                        has none its mean, of f = z / alpha(0), row by row; the noise of a decoder that takes some is \
-                        N(0, I), for grain. alpha(t)^2 = 1 / (1 + exp(gamma(t))) and sigma(t)^2 = 1 - alpha(t)^2. With \
-                        classes, and a guidance weight w, e = (1 + w) e(class) - w e(no class).";
+const SAMPLING: &str = "DDIM in N steps: draw z ~ N(0, I) of the numbers of a band, let t go from 1 to 0. For a step from t to \
+                        s: e = score-net(z, gamma(t)); f = (z - sigma(t) e) / alpha(t); z = alpha(s) f + sigma(s) e. At \
+                        t = 0 the band is f = z / alpha(0). With a second band, begin anew with score-net-fine, which is \
+                        given coarse = alpha f + sigma n of the first band, n ~ N(0, I) and alpha, sigma of coarse_gamma = \
+                        context_gamma. The image is the decoder's mean of all bands, one after the other, row by row. \
+                        alpha(t)^2 = 1 / (1 + exp(gamma(t))) and sigma(t)^2 = 1 - alpha(t)^2. With classes, and a guidance \
+                        weight w, e = (1 + w) e(class) - w e(no class).";
 
 /// A file to write.
 pub struct Exported {
@@ -53,10 +53,11 @@ pub fn export<B: Backend>(loaded: &LoadedModel<B>) -> Result<Vec<Exported>> {
     let parameters = parameters.into_iter().map(|parameter| (parameter.name.clone(), parameter)).collect();
     let metadata = metadata(loaded)?;
     let onnx = |name, graph: GraphProto| Exported { name, bytes: onnx(graph, metadata.clone()).encode_to_vec() };
-    let mut exported = vec![
-        onnx("decoder.onnx", networks::decoder(&model.config, &model.sampling, &parameters)?),
-        onnx("score-net.onnx", networks::score_net(&model.config, &model.sampling, &model.schedule, &parameters)?),
-    ];
+    let mut exported = vec![onnx("decoder.onnx", networks::decoder(&model.config, &parameters)?)];
+    for (band, schedule) in model.schedules.iter().enumerate() {
+        let name = ["score-net.onnx", "score-net-fine.onnx"][band.min(1)];
+        exported.push(onnx(name, networks::score_net(&model.config, band, schedule, &parameters)?));
+    }
     if model.networks.encoder.is_some() {
         exported.push(onnx("encoder.onnx", networks::encoder(&model.config, &parameters)?));
     }
@@ -97,9 +98,13 @@ fn metadata<B: Backend>(loaded: &LoadedModel<B>) -> Result<Vec<(String, String)>
 
 fn schedule<B: Backend>(loaded: &LoadedModel<B>) -> serde_json::Value {
     let config = &loaded.header.config;
-    let schedule = &loaded.model.schedule;
     let times: Vec<f64> = (0..=TABLE_STEPS).map(|i| i as f64 / TABLE_STEPS as f64).collect();
-    let gammas: Vec<f64> = times.iter().map(|&t| schedule.gamma(t)).collect();
+    let bands: Vec<serde_json::Value> = (loaded.model.schedules.iter().zip(config.band_dims()))
+        .map(|(schedule, dim)| {
+            let gammas: Vec<f64> = times.iter().map(|&t| schedule.gamma(t)).collect();
+            json!({ "dim": dim, "gamma_min": schedule.gamma_min, "gamma_max": schedule.gamma_max, "gamma": gammas })
+        })
+        .collect();
     json!({
         "notice": LABEL,
         "software": SOFTWARE,
@@ -107,14 +112,11 @@ fn schedule<B: Backend>(loaded: &LoadedModel<B>) -> serde_json::Value {
         "provenance": loaded.header.provenance,
         "height": config.height,
         "width": config.width,
-        "latent_dim": config.latent_dim,
+        "latent_dim": config.latent_dim(),
         "classes": config.classes,
-        "gamma_min": schedule.gamma_min,
-        "gamma_max": schedule.gamma_max,
-        "gamma_offset": loaded.model.sampling.gamma_offset,
-        "corrected_below": loaded.model.sampling.corrected_below,
+        "context_gamma": loaded.model.sampling.context_gamma,
         "t": times,
-        "gamma": gammas,
+        "bands": bands,
         "sampling": SAMPLING,
     })
 }

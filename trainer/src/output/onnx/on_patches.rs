@@ -4,15 +4,18 @@
 use anyhow::{Context, Result};
 use burn::backend::Flex;
 use burn::tensor::{Tensor, TensorData};
-use vdm::config::{PatchGrid, ResNetConfig};
-use vdm::nn::patch_grid::Border;
+use vdm::config::{BandConfig, PatchGrid};
 use vdm::nn::patch_net::RMS_EPSILON;
 
 use super::graph::{Graph, Name};
 use super::proto::AttributeProto;
 
 /// The table of what `of` does to columns `[batch, columns]`: where each comes from; the index after the last is zero.
-fn table(columns: usize, rows: usize, of: impl FnOnce(Tensor<Flex, 2>) -> Tensor<Flex, 2>) -> Result<Vec<i64>> {
+pub(super) fn table(
+    columns: usize,
+    rows: usize,
+    of: impl FnOnce(Tensor<Flex, 2>) -> Tensor<Flex, 2>,
+) -> Result<Vec<i64>> {
     // From 1, since 0 is what comes from outside. float32 counts to 2²⁴.
     let numbers: Vec<f32> = (1..=columns).map(|i| i as f32).collect();
     let numbers = Tensor::from_data(TensorData::new(numbers, [rows, columns / rows]), &Default::default());
@@ -52,38 +55,6 @@ impl OnPatches<'_, '_> {
         self.graph.node_with("Gather", &[&padded, &numbers], name, vec![AttributeProto::int("axis", 1)])
     }
 
-    /// A range of the columns.
-    pub(super) fn numbered(&mut self, x: &str, range: std::ops::Range<usize>, name: &str) -> Name {
-        let numbers: Vec<i64> = range.map(|i| i as i64).collect();
-        self.choose(x, &format!("table.{name}"), &numbers, name)
-    }
-
-    /// `[batch, H·W]` → `[batch·T, window]`.
-    pub(super) fn windows(&mut self, x: &str, name: &str) -> Result<Name> {
-        let grid = self.grid;
-        let pixels = grid.patches() * grid.patch * grid.patch;
-        let numbers = table(pixels, 1, |image| grid.windows(image, Border::Wrap))?;
-        let chosen = self.choose(x, "table.windows", &numbers, &format!("{name}.chosen"));
-        Ok(self.reshape(&chosen, &[grid.window()], name))
-    }
-
-    /// `[batch·T, window]` → `[batch, H·W]`: four windows cover each pixel.
-    pub(super) fn overlap_add(&mut self, windows: &str, name: &str) -> Result<Name> {
-        let grid = self.grid;
-        let pixels = grid.patches() * grid.patch * grid.patch;
-        let covered = table(pixels, 1, |image| grid.windows(image, Border::Wrap))?;
-        let mut places = vec![Vec::with_capacity(4); pixels];
-        for (place, pixel) in covered.iter().enumerate() {
-            places[*pixel as usize].push(place as i64);
-        }
-        let numbers: Vec<i64> = (0..4).flat_map(|i| places.iter().map(move |places| places[i])).collect();
-        let flat = self.reshape(windows, &[4 * pixels], &format!("{name}.flat"));
-        let chosen = self.choose(&flat, "table.overlap", &numbers, &format!("{name}.chosen"));
-        let four = self.reshape(&chosen, &[4, pixels], &format!("{name}.four"));
-        let axes = self.graph.integers("axes.1", &[1]);
-        Ok(self.graph.node_with("ReduceSum", &[&four, &axes], name, vec![AttributeProto::int("keepdims", 0)]))
-    }
-
     pub(super) fn shift(&mut self, x: &str, features: usize, name: &str) -> Result<Name> {
         let grid = self.grid;
         let numbers = table(grid.patches() * features, grid.patches(), |tokens| grid.shift(tokens))?;
@@ -104,9 +75,8 @@ impl OnPatches<'_, '_> {
     }
 
     /// RMS norm, and FiLM by the image's condition.
-    fn modulated(&mut self, x: &str, condition: Option<&str>, width: usize, path: &str) -> Result<Name> {
+    fn modulated(&mut self, x: &str, condition: &str, width: usize, path: &str) -> Result<Name> {
         let h = self.rms_norm(x, &format!("{path}.norm"))?;
-        let Some(condition) = condition else { return Ok(h) };
         let modulation = self.graph.dense(condition, path)?;
         let [scale, shift] = self.graph.split(&modulation, 1, ["scale", "shift"].map(|part| format!("{path}.{part}")));
         let axes = self.graph.integers("axes.1", &[1]);
@@ -119,7 +89,7 @@ impl OnPatches<'_, '_> {
         Ok(self.reshape(&shifted, &[width], &format!("{path}.film")))
     }
 
-    fn attention(&mut self, x: &str, condition: Option<&str>, of: &ResNetConfig, path: &str) -> Result<Name> {
+    fn attention(&mut self, x: &str, condition: &str, of: &BandConfig, path: &str) -> Result<Name> {
         let (tokens, size) = (self.grid.patches(), of.width / of.heads);
         let h = self.modulated(x, condition, of.width, &format!("{path}.film"))?;
         let qkv = self.graph.dense(&h, &format!("{path}.input"))?;
@@ -146,12 +116,16 @@ impl OnPatches<'_, '_> {
     }
 
     /// Patches `[batch·T, inputs]` → the input of the last layer, `[batch·T, width]`.
-    fn features(&mut self, tokens: &str, condition: Option<&str>, of: &ResNetConfig, path: &str) -> Result<Name> {
+    fn features(&mut self, tokens: &str, condition: &str, of: &BandConfig, path: &str) -> Result<Name> {
         let h = self.graph.dense(tokens, &format!("{path}.input"))?;
-        let h = self.reshape(&h, &[self.grid.patches(), of.width], &format!("{path}.tokens"));
-        let position = self.graph.parameter(&format!("{path}.position"))?;
-        let h = self.graph.node("Add", &[&h, &position], &format!("{path}.placed"));
-        let mut x = self.reshape(&h, &[of.width], &format!("{path}.start"));
+        let mut x = h;
+        let position = format!("{path}.position");
+        if self.graph.has_parameter(&position) {
+            let h = self.reshape(&x, &[self.grid.patches(), of.width], &format!("{path}.tokens"));
+            let position = self.graph.parameter(&position)?;
+            let h = self.graph.node("Add", &[&h, &position], &format!("{path}.placed"));
+            x = self.reshape(&h, &[of.width], &format!("{path}.start"));
+        }
         for i in 0..of.layers {
             let block = format!("{path}.blocks.{i}");
             if of.heads > 0 {
@@ -168,7 +142,7 @@ impl OnPatches<'_, '_> {
         self.modulated(&x, condition, of.width, &format!("{path}.film"))
     }
 
-    pub(super) fn net(&mut self, tokens: &str, condition: Option<&str>, of: &ResNetConfig, path: &str) -> Result<Name> {
+    pub(super) fn net(&mut self, tokens: &str, condition: &str, of: &BandConfig, path: &str) -> Result<Name> {
         let features = self.features(tokens, condition, of, path)?;
         self.graph.dense(&features, &format!("{path}.output"))
     }

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 use serde::Serialize;
 use vdm::model::{Condition, Vdm};
-use vdm::rng::{Rng, RngStream, seeded_noise};
+use vdm::rng::{Rng, RngStream};
 
 /// Rows of a network's input or output.
 type Rows = Vec<Vec<f32>>;
@@ -15,32 +15,34 @@ const TIMES: [f64; 4] = [0.0, 0.25, 0.7, 1.0];
 /// Inputs and outputs of every network.
 #[derive(Debug, Serialize)]
 pub struct Reference {
-    /// Diffusion times of the rows of `z`.
+    /// Diffusion times of the rows.
     pub t: Vec<f64>,
-    /// γ there, rounded to what ONNX files take.
-    pub gamma: Vec<f32>,
-    /// Labels of the rows of `z`, the number of classes standing for no class; absent without classes.
+    /// Labels of the rows, the number of classes standing for no class; absent without classes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class: Option<Vec<usize>>,
-    /// Inputs of the ScoreNet.
-    pub z: Rows,
-    /// Its outputs.
-    pub epsilon: Rows,
+    /// Of the ScoreNet of each band.
+    pub bands: Vec<BandReference>,
     /// Inputs of the decoder.
     pub f: Rows,
-    /// Its outputs.
-    pub logits: Rows,
     /// The mean images.
     pub mean: Rows,
-    /// Standard noise for grain; absent without grain.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub noise: Option<Rows>,
-    /// The images with that grain.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub image: Option<Rows>,
     /// The outputs of the encoder for `mean`; absent without an encoder.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub encoded: Option<Rows>,
+}
+
+/// Inputs and outputs of a ScoreNet.
+#[derive(Debug, Serialize)]
+pub struct BandReference {
+    /// γ at the times, rounded to what ONNX files take.
+    pub gamma: Vec<f32>,
+    /// Inputs.
+    pub z: Rows,
+    /// The noisy coarse band that the fine one is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub coarse: Option<Rows>,
+    /// Outputs.
+    pub epsilon: Rows,
 }
 
 /// What a model's networks give for inputs of pinned noise.
@@ -48,55 +50,38 @@ pub struct Reference {
 /// # Errors
 /// The device cannot be read.
 pub fn of<B: Backend>(model: &Vdm<B>, device: &B::Device) -> Result<Reference> {
-    let (rows, dim) = (TIMES.len(), model.config.latent_dim);
-    let tensor = |values: &[f32]| {
+    let (rows, dim) = (TIMES.len(), model.config.latent_dim());
+    let tensor = |values: &[f32], dim: usize| {
         let shape = [values.len() / dim, dim];
         Tensor::<B, 2>::from_data(TensorData::new(values.to_vec(), shape), device)
     };
-    let draw = |index| Rng::new(0, RngStream::Evaluation, index).normals(rows * dim);
-    let (z, f) = (draw(0), draw(1));
-
-    let gamma: Vec<f32> = TIMES.iter().map(|&t| model.schedule.gamma(t) as f32).collect();
+    let draw = |index, dim: usize| Rng::new(0, RngStream::Evaluation, index).normals(rows * dim);
+    let by_row = |values: &[f32], dim: usize| values.chunks_exact(dim).map(<[f32]>::to_vec).collect::<Rows>();
     let classes = model.config.classes;
     let class: Option<Vec<usize>> = (classes > 0).then(|| (0..rows).map(|row| row % (classes + 1)).collect());
-    let mut epsilon = Vec::new();
-    for (row, z) in z.chunks_exact(dim).enumerate() {
-        let class = class.as_ref().map(|class| class[row]).filter(|&class| class < classes);
-        let condition = Condition { class, guidance: 0.0 };
-        epsilon.extend(read(model.predict_noise(tensor(z), f64::from(gamma[row]), condition))?);
-    }
-
-    let decoded = model.networks.decoder.decode(tensor(&f));
-    let mean = decoded.mean.clamp(0.0, 1.0);
-    let seeds: Vec<u64> = (0..rows as u64).collect();
-    let (noise, image) = match decoded.ln_grain {
-        None => (None, None),
-        Some(_) => {
-            let noise = seeded_noise::<B>(
-                &seeds,
-                RngStream::Grain,
-                0,
-                vdm::autoencoder::grain::noise_len(&model.config, &model.sampling),
-                device,
-            );
-            (Some(read(noise)?), Some(read(model.decode_with_grain(tensor(&f), &seeds))?))
+    let dims = model.config.band_dims();
+    let mut bands = Vec::new();
+    for (band, (schedule, &dim)) in model.schedules.iter().zip(&dims).enumerate() {
+        let z = draw(band as u64, dim);
+        let gamma: Vec<f32> = TIMES.iter().map(|&t| schedule.gamma(t) as f32).collect();
+        let coarse = (band > 0).then(|| draw(7, dims[0]));
+        let mut epsilon = Vec::new();
+        for (row, z) in z.chunks_exact(dim).enumerate() {
+            let class = class.as_ref().map(|class| class[row]).filter(|&class| class < classes);
+            let condition = Condition { class, guidance: 0.0 };
+            let given = coarse
+                .as_ref()
+                .and_then(|coarse| model.noisy_context(tensor(&coarse[row * dims[0]..(row + 1) * dims[0]], dims[0])));
+            let gamma = f64::from(gamma[row]);
+            epsilon.extend(read(model.predict_noise(band, tensor(z, dim), gamma, condition, given.as_ref()))?);
         }
-    };
+        let coarse = coarse.map(|coarse| by_row(&coarse, dims[0]));
+        bands.push(BandReference { gamma, z: by_row(&z, dim), coarse, epsilon });
+    }
+    let f = draw(2, dim);
+    let mean = model.decode(tensor(&f, dim));
     let encoded = model.encode(mean.clone()).map(read).transpose()?;
-    let rows = |values: &[f32]| values.chunks_exact(dim).map(<[f32]>::to_vec).collect();
-    Ok(Reference {
-        t: TIMES.to_vec(),
-        gamma,
-        class,
-        z: rows(&z),
-        epsilon,
-        f: rows(&f),
-        logits: read(decoded.logits)?,
-        mean: read(mean)?,
-        noise,
-        image,
-        encoded,
-    })
+    Ok(Reference { t: TIMES.to_vec(), class, bands, f: by_row(&f, dim), mean: read(mean)?, encoded })
 }
 
 fn read<B: Backend>(tensor: Tensor<B, 2>) -> Result<Rows> {
