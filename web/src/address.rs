@@ -3,13 +3,15 @@
 use strum::{EnumString, IntoStaticStr, VariantArray};
 use vdm::sampler::Sampler;
 
-use crate::form::{Form, seed, steps};
+use crate::form::{Field, Form, guidance, seed, steps};
 use crate::protocol::BackendPreference;
-use crate::settings::{COUNTS, GUIDANCE, Settings};
+use crate::settings::{COUNTS, Settings};
 use crate::text::Lang;
 
 /// Digits of a hash in a link.
 const HASH_DIGITS: usize = 16;
+/// Characters of a text that a link gives and the page shows.
+const MAX_SHOWN: usize = 40;
 
 /// A view of the page, in the order of the navigation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, IntoStaticStr, EnumString, VariantArray)]
@@ -18,6 +20,8 @@ pub enum View {
     /// Images from noise.
     #[default]
     Generate,
+    /// A real X-ray beside a drawn one.
+    Game,
     /// From an image to noise, and back.
     Forward,
     /// The noise schedule.
@@ -55,8 +59,12 @@ pub struct Address {
     pub lang: Option<Lang>,
     /// Whether the page is in kiosk mode.
     pub kiosk: bool,
+    /// Whether the page waits for the button before it draws.
+    pub waits: bool,
     /// An image.
     pub link: Option<Link>,
+    /// What cannot be followed of the image: fields with their texts.
+    pub faults: Vec<(Field, String)>,
 }
 
 /// An image, or several.
@@ -71,8 +79,8 @@ pub struct Link {
 }
 
 impl Address {
-    /// Reads the part of an address from `?` on. What is not known or not possible counts as not there: a link that is
-    /// a little broken still opens.
+    /// Reads the part of an address from `?` on. What is not known or not possible counts as not there, so that a link
+    /// that is a little broken still opens; what is wrong with its image is in `faults`.
     ///
     /// ```
     /// let address = web::address::Address::parse("?seed=7&steps=12&sampler=ddim&kiosk");
@@ -82,11 +90,14 @@ impl Address {
     pub fn parse(search: &str) -> Self {
         let pairs = || search.trim_start_matches('?').split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
         let value = |name: &str| pairs().find(|(key, _)| *key == name).map(|(_, value)| value);
+        let mut faults = Vec::new();
         Self {
             backend: BackendPreference::from_address(value("backend")),
             lang: value("lang").and_then(Lang::from_tag),
             kiosk: value("kiosk").is_some_and(|value| value != "0"),
-            link: Link::read(value),
+            waits: value("draw") == Some("no"),
+            link: Link::read(value, &mut faults),
+            faults,
         }
     }
 
@@ -100,6 +111,7 @@ impl Address {
         }
         pairs.extend(self.lang.map(|lang| ["lang=", lang.tag()].concat()));
         pairs.extend(self.kiosk.then(|| "kiosk".into()));
+        pairs.extend(self.waits.then(|| "draw=no".into()));
         pairs.extend(self.link.iter().flat_map(Link::pairs));
         if pairs.is_empty() { String::new() } else { format!("?{}", pairs.join("&")) }
     }
@@ -112,24 +124,38 @@ impl Link {
         Self { settings, count, weights }
     }
 
-    fn read<'a>(value: impl Fn(&str) -> Option<&'a str>) -> Option<Self> {
+    fn read<'a>(value: impl Fn(&str) -> Option<&'a str>, faults: &mut Vec<(Field, String)>) -> Option<Self> {
         let default = Settings::default();
-        let class = value("class").and_then(|class| class.parse().ok());
-        let settings = Settings {
-            // Without a seed there is no link.
-            seed: value("seed").and_then(seed)?,
-            sampler: value("sampler").and_then(|name| name.parse::<Sampler>().ok()).unwrap_or_default(),
-            steps: value("steps").and_then(steps).unwrap_or(default.steps),
-            class,
-            guidance: value("guidance")
-                .and_then(|guidance| guidance.parse().ok())
-                .filter(|guidance| GUIDANCE.contains(guidance))
-                .unwrap_or(default.guidance),
-        };
-        let count = value("count").and_then(|count| count.parse().ok()).filter(|count| COUNTS.contains(count));
-        let hexadecimal = |hash: &&str| !hash.is_empty() && hash.bytes().all(|c| c.is_ascii_hexdigit());
-        let weights = value("weights").filter(hexadecimal).map(str::to_ascii_lowercase);
-        Some(Self { settings, count: count.unwrap_or(1), weights })
+        let mut note = |field: Field, text: &str| faults.push((field, text.chars().take(MAX_SHOWN).collect()));
+        let mut settings = default.clone();
+        let text = |name: &str| value(name).filter(|text| !text.is_empty());
+        let taken = text("seed").and_then(seed);
+        match (text("seed"), taken) {
+            (Some(text), None) => note(Field::Seed, text),
+            (_, seed) => settings.seed = seed.unwrap_or_default(),
+        }
+        if let Some(text) = text("sampler") {
+            text.parse::<Sampler>().map_or_else(|_| note(Field::Sampler, text), |sampler| settings.sampler = sampler);
+        }
+        if let Some(text) = text("steps") {
+            steps(text).map_or_else(|| note(Field::Steps, text), |steps| settings.steps = steps);
+        }
+        if let Some(text) = text("class") {
+            text.parse().map_or_else(|_| note(Field::Class, text), |class| settings.class = Some(class));
+        }
+        if let Some(text) = text("guidance") {
+            guidance(text).map_or_else(|| note(Field::Guidance, text), |guidance| settings.guidance = guidance);
+        }
+        let mut count = 1;
+        if let Some(text) = text("count") {
+            let taken = text.parse().ok().filter(|count| COUNTS.contains(count));
+            taken.map_or_else(|| note(Field::Count, text), |taken| count = taken);
+        }
+        // Without a seed there is no link.
+        taken?;
+        let hexadecimal = |hash: &&str| hash.bytes().all(|c| c.is_ascii_hexdigit());
+        let weights = text("weights").filter(hexadecimal).map(str::to_ascii_lowercase);
+        Some(Self { settings, count, weights })
     }
 
     fn pairs(&self) -> Vec<String> {
@@ -170,8 +196,14 @@ mod tests {
             let settings = Settings { seed: u64::MAX, steps: 12, sampler: Sampler::Ancestral, class, guidance: 2.5 };
             let link = Link::new(settings.clone(), count, &hash);
             assert_eq!(link.weights.as_deref(), Some("0123456789abcdef"));
-            let address =
-                Address { backend: BackendPreference::Cpu, lang: Some(Lang::Fr), kiosk: true, link: Some(link) };
+            let address = Address {
+                backend: BackendPreference::Cpu,
+                lang: Some(Lang::Fr),
+                kiosk: true,
+                waits: true,
+                link: Some(link),
+                faults: Vec::new(),
+            };
             let mut read = Address::parse(&address.search());
             if class.is_none() {
                 // Guidance is part of a link only with a class.
@@ -185,12 +217,17 @@ mod tests {
     }
 
     #[test]
-    fn impossible_values_are_ignored() {
-        assert_eq!(Address::parse("?seed=x").link, None);
-        assert_eq!(Address::parse("?seed=-1&steps=3").link, None);
-        let link = Address::parse("?seed=1&steps=0&sampler=magic&count=7&guidance=NaN&weights=%3Cb%3E").link;
+    fn impossible_values_are_ignored_and_named() {
+        for seed in ["x", "-1", "18446744073709551616"] {
+            let address = Address::parse(&format!("?seed={seed}&steps=3"));
+            assert_eq!((address.link, address.faults), (None, vec![(Field::Seed, seed.to_owned())]));
+        }
+        let address = Address::parse("?seed=1&steps=0&sampler=magic&count=7&class=x&guidance=NaN&weights=%3Cb%3E");
         let expected = Link { settings: Settings { seed: 1, ..Settings::default() }, count: 1, weights: None };
-        assert_eq!(link, Some(expected));
+        assert_eq!(address.link, Some(expected));
+        let fields: Vec<Field> = address.faults.iter().map(|(field, _)| *field).collect();
+        assert_eq!(fields, [Field::Sampler, Field::Steps, Field::Class, Field::Guidance, Field::Count]);
+        assert_eq!(Address::parse("").faults, []);
         assert!(!Address::parse("?kiosk=0").kiosk);
     }
 

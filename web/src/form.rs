@@ -47,6 +47,10 @@ pub enum Field {
     Class,
     /// The guidance.
     Guidance,
+    /// The sampler.
+    Sampler,
+    /// The number of images.
+    Count,
 }
 
 /// A seed, as typed.
@@ -59,6 +63,11 @@ pub fn steps(text: &str) -> Option<u32> {
     text.trim().parse().ok().filter(|steps| (1..=MAX_STEPS).contains(steps))
 }
 
+/// A guidance weight, as typed, with a point or a comma.
+pub fn guidance(text: &str) -> Option<f64> {
+    text.trim().replace(',', ".").parse().ok().filter(|weight| GUIDANCE.contains(weight))
+}
+
 impl Form {
     /// The settings, or every field with an unacceptable text.
     pub fn read(&self, model: Option<&ModelInfo>) -> Result<Settings, Vec<Field>> {
@@ -69,7 +78,7 @@ impl Form {
             _ if classes == 0 => Some(None),
             number => number.parse::<u32>().ok().filter(|&class| class < classes).map(Some),
         };
-        let guidance = self.guidance.trim().parse::<f64>().ok().filter(|weight| GUIDANCE.contains(weight));
+        let guidance = guidance(&self.guidance);
         // Without a class, the field is hidden and cannot be corrected.
         let guidance = if class == Some(None) { guidance.or(Some(0.0)) } else { guidance };
         match (seed, steps, class, guidance) {
@@ -113,7 +122,7 @@ mod tests {
         for seed in ["", "-1", "1.5", "18446744073709551616", "1e3"] {
             assert_eq!(form(seed, "50").read(None), Err(vec![Field::Seed]), "{seed}");
         }
-        for steps in ["0", "1001", "-5", "many"] {
+        for steps in ["0", "1001", "-5", "-3", "2.5", "2,5", "many"] {
             assert_eq!(form("1", steps).read(None), Err(vec![Field::Steps]), "{steps}");
         }
         assert_eq!(form("x", "x").read(None), Err(vec![Field::Seed, Field::Steps]));
@@ -123,6 +132,10 @@ mod tests {
     fn classes_count_only_where_the_model_has_them() {
         let labelled = Form { class: "3".into(), guidance: "2.5".into(), ..Form::default() };
         assert_eq!(labelled.read(None).map(|settings| settings.class), Ok(None));
+        assert_eq!(
+            [guidance("2,5"), guidance("2.5"), guidance("-1"), guidance("11")],
+            [Some(2.5), Some(2.5), None, None]
+        );
         let settings = Settings { class: Some(3), guidance: 2.5, ..Settings::default() };
         assert_eq!(settings.sampling_options().condition, Condition { class: Some(3), guidance: 2.5 });
         assert_eq!(Settings::default().sampling_options().condition, Condition::default());

@@ -11,7 +11,7 @@ use crate::session::{Session, Slot};
 use crate::settings::Settings;
 
 /// Steps of the example images.
-const EXAMPLE_STEPS: u32 = 25;
+const EXAMPLE_STEPS: u32 = 40;
 /// Seeds of the example images of weights that name none.
 const EXAMPLE_SEEDS: [u64; 3] = [1, 2, 3];
 
@@ -112,7 +112,7 @@ pub fn examples(entry: Option<&ModelEntry>) -> Vec<Subject> {
 
 /// This image of the last run of the first view, once it is complete.
 pub fn last_image(session: &Session, image: usize) -> Option<Subject> {
-    let panel = session.panel(Slot::Generate).filter(|panel| panel.origin.is_some())?;
+    let panel = session.panel(Slot::Generate).filter(|_| session.is_of_model(Slot::Generate))?;
     let seed = *panel.run.seeds.get(image).or(panel.run.seeds.first())?;
     Some(Subject::Sample(Settings { seed, ..panel.run.settings.clone() }))
 }

@@ -6,7 +6,7 @@
 //! A module uses only those above it in this list, which `cargo xtask lint` checks.
 //!
 //! - [`interrupt`]: waiting that can be interrupted
-//! - [`crop`] and [`plot`]: what views compute, from numbers alone
+//! - [`crop`], [`game`] and [`plot`]: what views compute, from numbers alone
 //! - [`manifest`] (which weights the site has), [`settings`] (how an image is made)
 //! - [`protocol`]: the messages between page and worker
 //! - [`form`]: how typed text becomes settings
@@ -23,6 +23,7 @@ pub mod address;
 pub mod crop;
 pub mod engine;
 pub mod form;
+pub mod game;
 pub mod interrupt;
 pub mod learning;
 pub mod manifest;

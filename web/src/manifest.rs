@@ -24,6 +24,9 @@ pub const MANIFEST_VERSION: u32 = 1;
 /// The maximum size of a file: a tab of a browser has 4 GB at most.
 pub const MAX_FILE_BYTES: u64 = 1 << 30;
 
+/// Digits of a hash that identify weights.
+pub const SHORTEST_HASH: usize = 8;
+
 /// The weights of a site.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -121,6 +124,12 @@ impl Manifest {
     pub fn hashes(&self) -> Vec<String> {
         let files = self.models.iter().flat_map(|model| std::iter::once(&model.sampling).chain(&model.encoder));
         files.map(|file| file.sha256.clone()).collect()
+    }
+
+    /// The model whose sampling file has a hash that begins like this.
+    pub fn by_hash(&self, start: &str) -> Option<&ModelEntry> {
+        let enough = start.len() >= SHORTEST_HASH;
+        self.models.iter().find(|model| enough && model.sampling.sha256.starts_with(start))
     }
 
     /// The model with which the page opens.

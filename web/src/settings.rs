@@ -28,7 +28,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { seed: 0, steps: 25, sampler: Sampler::default(), class: None, guidance: 0.0 }
+        Self { seed: 0, steps: 40, sampler: Sampler::default(), class: None, guidance: 0.0 }
     }
 }
 

@@ -12,9 +12,11 @@ mod serve;
 mod shell;
 mod tools;
 
+use std::fs;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::shell::{cargo, repository, succeed};
 
@@ -84,11 +86,24 @@ fn test(options: &[String]) -> Result<()> {
     // The whole workspace at once: one choice of features, so that every crate is compiled once.
     let everything = ["--release", "--workspace", "--locked"];
     succeed(cargo().args(["test", "--no-run"]).args(everything))?;
+    let with_mpi = std::env::var_os("VDM_SKIP_MPI").is_none().then(|| trainer_with_mpi(&everything)).transpose()?;
     succeed(cargo().args(["build", "--bin", "trainer"]).args(everything))?;
     build(&[])?;
     let mut tests = cargo();
     tests.env("VDM_DIST", repository().join("dist"));
+    if let Some(program) = with_mpi {
+        tests.env("VDM_TRAINER_MPI", program);
+    }
     succeed(tests.arg("test").args(everything).args(options))
+}
+
+/// Builds the trainer with MPI beside the other one, of the same libraries.
+fn trainer_with_mpi(everything: &[&str]) -> Result<PathBuf> {
+    succeed(cargo().args(["build", "--bin", "trainer", "--features", "trainer/mpi"]).args(everything))?;
+    let release = repository().join("target/release");
+    let program = release.join("trainer-mpi");
+    fs::copy(release.join("trainer"), &program).context("cannot copy the trainer")?;
+    Ok(program)
 }
 
 const DENY_WARNINGS: [&str; 3] = ["--", "-D", "warnings"];

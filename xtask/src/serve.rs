@@ -70,6 +70,7 @@ fn find(target: &str, folder: &Path) -> Option<(&'static str, Vec<u8>)> {
         "css" => "text/css",
         "svg" => "image/svg+xml",
         "png" => "image/png",
+        "jpg" => "image/jpeg",
         "json" => "application/json",
         "webmanifest" => "application/manifest+json",
         _ => "application/octet-stream",

@@ -36,7 +36,9 @@ impl<B: Backend> Engine<B> {
         let (header, networks) = weights::load::<B>(bytes, &device)?;
         let model = Vdm::new(header.config.clone(), header.sampling, networks).await?;
         let (recording, subject) = (RefCell::default(), RefCell::default());
-        Ok(Self { model, encoder: RefCell::default(), device, header, recording, subject })
+        // A fixed transform encodes too.
+        let encoder = RefCell::new(model.networks.encoder.clone());
+        Ok(Self { model, encoder, device, header, recording, subject })
     }
 
     /// Builds the encoder of a file; `sampling_sha256` is the hash of the sampling file.
@@ -59,9 +61,9 @@ impl<B: Backend> Engine<B> {
         &self.header
     }
 
-    /// γ(t).
+    /// γ(t), of the coarse band where the model has bands.
     pub fn schedule(&self) -> &NoiseSchedule {
-        &self.model.schedule
+        &self.model.schedules[0]
     }
 
     pub(super) fn check_size(&self, picture: &Picture) -> Result<(), Problem> {
@@ -84,13 +86,12 @@ impl<B: Backend> Engine<B> {
         Tensor::from_data(TensorData::new(values, [rows, columns]), &self.device)
     }
 
-    /// Pictures of clean latents, each with the grain of its seed. One at a time: products of several rows may round otherwise,
-    /// and a moment of a run must show what its end showed.
-    pub(super) async fn decode_rows(&self, latents: &[Vec<f32>], seeds: &[u64]) -> Result<Vec<Picture>, Problem> {
+    /// Pictures of clean latents. One at a time: products of several rows may round otherwise, and a moment of a run must show
+    /// what its end showed.
+    pub(super) async fn decode_rows(&self, latents: &[Vec<f32>]) -> Result<Vec<Picture>, Problem> {
         let mut pictures = Vec::with_capacity(latents.len());
-        for (latent, seed) in latents.iter().zip(seeds) {
-            let f = self.tensor(latent.clone(), 1);
-            pictures.extend(self.read(self.model.decode_with_grain(f, &[*seed])).await?);
+        for latent in latents {
+            pictures.extend(self.read(self.model.decode(self.tensor(latent.clone(), 1))).await?);
         }
         Ok(pictures)
     }

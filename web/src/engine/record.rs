@@ -1,6 +1,6 @@
 //! The latents of a run, from which its moments, or as many as memory allows, are decoded again.
 
-use vdm::math::alpha_squared;
+use vdm::model::Place;
 
 use crate::protocol::{Problem, Run};
 
@@ -19,14 +19,12 @@ pub(super) fn stride(steps: usize, rows: usize, dim: usize) -> usize {
 pub(super) struct Recording {
     /// The run.
     pub(super) run: Run,
-    /// The seed of each image.
-    pub(super) seeds: Vec<u64>,
     /// The steps whose latents are kept, from 0 to the last.
     pub(super) kept: Vec<usize>,
-    /// The times of the kept steps.
-    pub(super) times: Vec<f64>,
-    /// γ at the times of the kept steps.
-    pub(super) gammas: Vec<f64>,
+    /// The place after each kept step.
+    pub(super) places: Vec<Place>,
+    /// What z is multiplied by to be decoded there, as [`Vdm::visible`](vdm::model::Vdm::visible) gives it.
+    pub(super) visible: Vec<Vec<(usize, f64)>>,
     /// The size of a latent.
     pub(super) dim: usize,
     /// z_t, `[moments, rows, dim]`.
@@ -51,11 +49,12 @@ impl Recording {
         &self.z[start..start + self.dim]
     }
 
-    /// z_t / α_t, which decodes to the noisy picture and, at the end, to the image.
+    /// z_t / α_t of the bands that have begun, which decodes to the noisy picture and, at the end, to the image.
     pub(super) fn noisy(&self, row: usize, moment: usize) -> Vec<f32> {
-        let alpha = alpha_squared(self.gammas[moment]).sqrt();
-        // As `Trajectory::decode` divides: in single precision.
-        self.latent(row, moment).iter().map(|&v| v / alpha as f32).collect()
+        let factors =
+            self.visible[moment].iter().flat_map(|&(count, factor)| std::iter::repeat_n(factor as f32, count));
+        // As `Trajectory::decode` multiplies: in single precision.
+        self.latent(row, moment).iter().zip(factors).map(|(v, factor)| v * factor).collect()
     }
 
     /// f̂, predicted from the latent of this moment; at the end, the image itself.
@@ -96,9 +95,8 @@ mod tests {
         let kept = vec![0, 4, 8, 9];
         let recording = Recording {
             run,
-            seeds: vec![1, 2],
-            times: vec![1.0, 0.6, 0.2, 0.0],
-            gammas: vec![0.0; 4],
+            places: [1.0, 0.6, 0.2, 0.0].map(|t| Place { band: 0, t, gamma: 0.0 }).to_vec(),
+            visible: vec![vec![(1, 1.0)]; 4],
             dim: 1,
             z: (0..8).map(|v| v as f32).collect(),
             f_hat: (0..6).map(|v| v as f32).collect(),

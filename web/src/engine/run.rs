@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use burn::tensor::{Tensor, backend::Backend};
-use vdm::math::alpha_squared;
+use vdm::model::Place;
 use vdm::rng::{RngStream, seeded_noise};
 use vdm::sampler::Trajectory;
 
@@ -67,7 +67,7 @@ impl<B: Backend> Engine<B> {
     pub(super) async fn run(&self, run: &Run, host: &impl Host) -> Result<Outcome, Halt> {
         let recording = self.record(run, Some(host), host).await?;
         let last: Vec<Vec<f32>> = (0..run.count()).map(|row| recording.noisy(row, recording.last())).collect();
-        Ok(Outcome::Pictures(self.decode_rows(&last, &recording.seeds).await?))
+        Ok(Outcome::Pictures(self.decode_rows(&last).await?))
     }
 
     /// The recording of a run: the last one, or a new one that is not shown.
@@ -87,13 +87,12 @@ impl<B: Backend> Engine<B> {
             Start::Noise | Start::Between { .. } => None,
         };
         let mut trajectory = self.start(run, clean.as_deref().map(Vec::as_slice))?;
-        let seeds = trajectory.seeds().to_vec();
-        let (dim, steps) = (self.model.config.latent_dim, trajectory.steps());
+        let (dim, steps) = (self.model.config.latent_dim(), trajectory.steps());
         let every = stride(steps, run.count(), dim);
         let keeps = |step: usize| step.is_multiple_of(every) || step == steps;
         let kept: Vec<usize> = (0..=steps).filter(|&step| keeps(step)).collect();
-        let times = kept.iter().map(|&step| trajectory.times()[step]).collect();
-        let gammas = kept.iter().map(|&step| trajectory.gammas()[step]).collect();
+        let places: Vec<Place> = kept.iter().map(|&step| trajectory.place_after(step)).collect();
+        let visible = places.iter().map(|&place| self.model.visible(place)).collect();
         let (mut z, mut f_hat) = (Reel::new(), Reel::new());
         let mut pace = PreviewPace::default();
         let mut taken = 0;
@@ -116,14 +115,14 @@ impl<B: Backend> Engine<B> {
             let before_ms = host.elapsed_ms();
             let (mut pictures, mut noisy) = (Vec::new(), None);
             if pace.wants(before_ms) {
-                (pictures, noisy) = self.preview(&trajectory, step.gamma, run.count()).await?;
+                (pictures, noisy) = self.preview(&trajectory, run.count()).await?;
                 pace.record(before_ms, host.elapsed_ms());
             }
             host.on_step(StepTaken { step: taken, of: step.of as u32, t: step.t, pictures, noisy });
         }
         z.flush(self).await?;
         f_hat.flush(self).await?;
-        let recording = Recording { run: run.clone(), seeds, kept, times, gammas, dim, z: z.read, f_hat: f_hat.read };
+        let recording = Recording { run: run.clone(), kept, places, visible, dim, z: z.read, f_hat: f_hat.read };
         let recording = Rc::new(recording);
         *self.recording.borrow_mut() = Some(Rc::clone(&recording));
         Ok(recording)
@@ -158,17 +157,14 @@ impl<B: Backend> Engine<B> {
     async fn preview(
         &self,
         trajectory: &Trajectory<B>,
-        gamma: f64,
         images: usize,
     ) -> Result<(Vec<Picture>, Option<Picture>), Problem> {
         let Some(f_hat) = trajectory.f_hat() else { return Ok((Vec::new(), None)) };
         if images > 1 {
-            return Ok((self.read(self.model.decode_with_grain(f_hat.clone(), trajectory.seeds())).await?, None));
+            return Ok((self.read(self.model.decode(f_hat.clone())).await?, None));
         }
-        let z = trajectory.z().clone() / alpha_squared(gamma).sqrt();
-        let latents = Tensor::cat(vec![f_hat.clone(), z], 0);
-        let seeds = trajectory.seeds().repeat(2);
-        let mut pictures = self.read(self.model.decode_with_grain(latents, &seeds)).await?;
+        let images = vec![self.model.decode(f_hat.clone()), trajectory.decode(&self.model)];
+        let mut pictures = self.read(Tensor::cat(images, 0)).await?;
         let noisy = pictures.pop();
         Ok((pictures, noisy))
     }

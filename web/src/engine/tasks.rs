@@ -6,7 +6,6 @@ use vdm::config::Stage;
 use vdm::cost;
 use vdm::elbo;
 use vdm::image::{GreyImage, Origin};
-use vdm::math::alpha_squared;
 use vdm::rng::{RngStream, seeded_noise};
 
 use super::files;
@@ -16,15 +15,15 @@ use crate::protocol::{Diffused, Moment, Outcome, Picture, Problem, Run, Save, Su
 use crate::settings::Settings;
 
 impl<B: Backend> Engine<B> {
-    /// Takes a step and decodes it, so that the kernels are compiled before the first run.
+    /// Takes a step and gives it decoded, so that the kernels are compiled before the first run.
     ///
     /// # Errors
     /// The device fails, or a value is not finite.
-    pub async fn warm_up(&self) -> Result<(), Problem> {
+    pub async fn warm_up(&self) -> Result<Vec<Picture>, Problem> {
         let settings = Settings { steps: 1, ..Settings::default() };
         let mut trajectory = self.start(&Run::from_noise(settings, 1), None)?;
         trajectory.step(&self.model);
-        self.read(trajectory.decode(&self.model)).await.map(drop)
+        self.read(trajectory.decode(&self.model)).await
     }
 
     /// Does a task, except [`Task::Switch`].
@@ -47,14 +46,14 @@ impl<B: Backend> Engine<B> {
         let recording = self.recorded(run, host).await?;
         let (row, moment) = recording.place(image, index)?;
         let latents = [recording.noisy(row, moment), recording.predicted(row, moment)];
-        let mut pictures = self.decode_rows(&latents, &[recording.seeds[row]; 2]).await?.into_iter();
+        let mut pictures = self.decode_rows(&latents).await?.into_iter();
         let (Some(noisy), Some(predicted)) = (pictures.next(), pictures.next()) else {
             return Err(Problem::NotFinite.into());
         };
         Ok(Outcome::Moment(Moment {
             index,
-            t: recording.times[moment],
-            gamma: recording.gammas[moment],
+            t: recording.places[moment].t,
+            gamma: recording.places[moment].gamma,
             latent: recording.latent(row, moment).to_vec(),
             noisy,
             predicted,
@@ -69,23 +68,20 @@ impl<B: Backend> Engine<B> {
         let dim = f.len();
         let noise = seeded_noise::<B>(&[seed], RngStream::Diffuse, 0, dim, &self.device);
         let z = self.model.diffuse(self.tensor(f.to_vec(), 1), noise, t);
-        let latent = self.numbers(z.clone()).await?;
-        let alpha = alpha_squared(self.model.schedule.gamma(t)).sqrt();
-        let scaled = latent.iter().map(|&v| (f64::from(v) / alpha) as f32).collect();
-        let grain = subject.seed().unwrap_or(seed);
-        let mut pictures = self.decode_rows(&[scaled, f.to_vec()], &[grain; 2]).await?.into_iter();
+        let scaled = self.numbers(self.model.without_alpha(z, t)).await?;
+        let mut pictures = self.decode_rows(&[scaled, f.to_vec()]).await?.into_iter();
         let (Some(noisy), Some(clean)) = (pictures.next(), pictures.next()) else {
             return Err(Problem::NotFinite.into());
         };
-        Ok(Outcome::Diffused(Diffused { latent, noisy, clean }))
+        Ok(Outcome::Diffused(Diffused { noisy, clean }))
     }
 
     async fn measure(&self, subject: &Subject, times: u32, seed: u64, host: &impl Host) -> Result<Outcome, Halt> {
         let picture = match subject {
             Subject::Image { picture, .. } => picture.clone(),
-            Subject::Sample(settings) => {
+            Subject::Sample(_) => {
                 let f = self.clean_latent(subject, host).await?;
-                self.decode_rows(&[f.to_vec()], &[settings.seed]).await?.pop().ok_or(Problem::NotFinite)?
+                self.decode_rows(&[f.to_vec()]).await?.pop().ok_or(Problem::NotFinite)?
             }
         };
         self.check_size(&picture)?;
@@ -125,13 +121,13 @@ impl<B: Backend> Engine<B> {
 
     async fn save(&self, save: &Save, origin: &Origin, host: &impl Host) -> Result<Outcome, Halt> {
         let grey = |pictures: &[Picture]| pictures.iter().cloned().map(GreyImage::from).collect::<Vec<_>>();
-        if let Save::Grid { pictures, .. } | Save::Flipbook { pictures } = save
-            && pictures.is_empty()
-        {
-            return Err(Problem::Encoding { detail: "there are no pictures".into() }.into());
+        if let Save::Grid { pictures, .. } | Save::Flipbook { pictures } = save {
+            are_of_one_size(pictures).map_err(|detail| Problem::Encoding { detail: detail.into() })?;
         }
         let bytes = match save {
-            Save::Grid { pictures, columns } => files::grid(&grey(pictures), *columns as usize, origin),
+            Save::Grid { pictures, columns } => {
+                files::grid(&grey(pictures), (*columns as usize).clamp(1, pictures.len()), origin)
+            }
             Save::Flipbook { pictures } => files::flipbook(&grey(pictures), origin),
             Save::Animation { run, image } => {
                 files::animation(&self.film(run, *image, files::ANIMATION_FRAMES, host).await?, origin)
@@ -156,8 +152,7 @@ impl<B: Backend> Engine<B> {
         let (row, _) = recording.place(image, 0)?;
         for moment in evenly(recording.last() + 1, frames) {
             let latents = [recording.noisy(row, moment), recording.predicted(row, moment)];
-            let seeds = [recording.seeds[row]; 2];
-            let mut pictures = self.decode_rows(&latents, &seeds).await?.into_iter().map(GreyImage::from);
+            let mut pictures = self.decode_rows(&latents).await?.into_iter().map(GreyImage::from);
             if let (Some(noisy), Some(predicted)) = (pictures.next(), pictures.next()) {
                 film.push((noisy, predicted));
             }
@@ -167,4 +162,13 @@ impl<B: Backend> Engine<B> {
         }
         Ok(film)
     }
+}
+
+/// Checks what the encoders rely on.
+fn are_of_one_size(pictures: &[Picture]) -> Result<(), &'static str> {
+    let first = pictures.first().ok_or("there are no pictures")?;
+    let size = (first.width, first.height);
+    let whole = |p: &Picture| u64::from(p.width) * u64::from(p.height) == p.pixels.len() as u64 && !p.pixels.is_empty();
+    let same = pictures.iter().all(|picture| whole(picture) && (picture.width, picture.height) == size);
+    same.then_some(()).ok_or("the pictures have not one size")
 }

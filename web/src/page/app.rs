@@ -2,6 +2,7 @@
 
 use gloo_events::EventListener;
 use leptos::prelude::*;
+use leptos::task::spawn_local;
 use strum::VariantArray;
 
 use super::browser;
@@ -16,13 +17,14 @@ use super::views::about::About;
 use super::views::between::Between;
 use super::views::bound::Bound;
 use super::views::forward::Forward;
+use super::views::game::Game;
 use super::views::generate::Generate;
 use super::views::race::Race;
 use super::views::schedule::Schedule;
 use super::views::weights::Weights;
 use crate::address::View;
 use crate::protocol::Problem;
-use crate::session::{Phase, Session};
+use crate::session::{Event, Notice, Phase, Session};
 use crate::text::{Lang, Words};
 
 /// The page. A change of language renders it again; its state lives outside of it.
@@ -89,6 +91,7 @@ fn view_name(words: &Words, view: View) -> &'static str {
     let common = &words.common;
     match view {
         View::Generate => common.generate,
+        View::Game => words.game.title,
         View::Forward => common.forward,
         View::Schedule => common.schedule,
         View::Bound => common.bound,
@@ -117,7 +120,7 @@ fn Page(controller: Controller, state: PageState) -> impl IntoView {
         </a>
         <header>
             <h1>{words.common.title}</h1>
-            <Language state />
+            <Language controller state />
             <p class="warning" data-testid="warning">
                 <strong>{words.common.warning}</strong>
                 " "
@@ -127,7 +130,9 @@ fn Page(controller: Controller, state: PageState) -> impl IntoView {
         <Navigation state />
         // Visible at every scroll position: the present work, and its results.
         <div class="news">
-            <JobBar controller state />
+            <Show when=move || state.view.get() != View::Generate>
+                <JobBar controller state />
+            </Show>
             <Update state />
             <NoticeBar controller />
         </div>
@@ -135,6 +140,7 @@ fn Page(controller: Controller, state: PageState) -> impl IntoView {
             <Failure controller />
             {move || match state.view.get() {
                 View::Generate => view! { <Generate controller state /> }.into_any(),
+                View::Game => view! { <Game controller state /> }.into_any(),
                 View::Forward => view! { <Forward controller state /> }.into_any(),
                 View::Schedule => view! { <Schedule controller state /> }.into_any(),
                 View::Bound => view! { <Bound controller state /> }.into_any(),
@@ -175,15 +181,24 @@ fn Navigation(state: PageState) -> impl IntoView {
 }
 
 #[component]
-fn Language(state: PageState) -> impl IntoView {
+fn Language(controller: Controller, state: PageState) -> impl IntoView {
     let words = words();
     let choose = move |event| {
-        if let Some(lang) = Lang::from_tag(&event_target_value(&event)) {
-            lang::remember(lang);
-            state.lang.set(lang);
+        let Some(lang) = Lang::from_tag(&event_target_value(&event)) else { return };
+        spawn_local(async move {
+            match lang::load(lang).await {
+                Ok(()) => {
+                    lang::remember(lang);
+                    state.lang.set(lang);
+                }
+                Err(problem) => {
+                    controller.dispatch(Event::Tell(Notice::Failed(problem)));
+                    state.lang.set(words.lang);
+                }
+            }
             // The page is rendered again.
             browser::focus("lang");
-        }
+        });
     };
     let option = |lang: Lang| {
         view! {

@@ -74,6 +74,14 @@ pub(super) fn focus(id: &'static str) {
     });
 }
 
+/// Whether the user has asked the browser to save data.
+pub(super) fn saves_data() -> bool {
+    let read = |object: &JsValue, name: &str| js_sys::Reflect::get(object, &name.into()).unwrap_or_default();
+    // Not every browser has it.
+    let connection = read(&window().navigator(), "connection");
+    connection.is_object() && read(&connection, "saveData").is_truthy()
+}
+
 /// Whether the user prefers reduced motion.
 pub(super) fn reduced_motion() -> bool {
     let query = window().match_media("(prefers-reduced-motion: reduce)");

@@ -13,12 +13,8 @@ use crate::protocol::Picture;
 
 /// The side of a canvas without a picture.
 const SIDE: u32 = 256;
-/// Pixels of a tile, with the gap beside it.
-const TILE: usize = 8;
 /// How long a button says that it has copied.
 const COPIED_MS: u32 = 2_000;
-/// The value with full opacity: z is standard normal at t = 1.
-const FAR: f32 = 3.0;
 
 /// A grey picture in a dark frame. A synthetic one has the visible label, which stays when the canvas is saved.
 #[component]
@@ -62,40 +58,7 @@ pub(super) fn PictureCanvas(
     }
 }
 
-/// The numbers of a latent as a square of tiles: blue below zero, orange above, paler towards zero.
-#[component]
-pub(super) fn LatentTiles(
-    #[prop(into)] latent: Signal<Option<Vec<f32>>>,
-    /// The accessible name.
-    #[prop(into)]
-    label: Signal<String>,
-    #[prop(into)] testid: String,
-) -> impl IntoView {
-    let canvas: NodeRef<html::Canvas> = NodeRef::new();
-    Effect::new(move |_| {
-        let Some(canvas) = canvas.get() else { return };
-        latent.with(|latent| {
-            report(match latent {
-                Some(latent) => draw_tiles(&canvas, latent),
-                None => clear(&canvas),
-            });
-        });
-    });
-    view! {
-        <div class="frame tiles" data-empty=move || latent.with(Option::is_none).to_string()>
-            <canvas
-                node_ref=canvas
-                width=64
-                height=64
-                role="img"
-                aria-label=move || label.get()
-                data-testid=testid
-            ></canvas>
-        </div>
-    }
-}
-
-/// A picture or tiles with a caption below.
+/// A picture with a caption below.
 #[component]
 pub(super) fn Captioned(#[prop(into)] caption: Signal<String>, children: Children) -> impl IntoView {
     view! {
@@ -172,9 +135,6 @@ pub(super) fn TextField(
     label: &'static str,
     #[prop(default = "")] hint: &'static str,
     #[prop(default = "numeric")] inputmode: &'static str,
-    /// Makes it an input for numbers, with a stepper. Seeds are too long for one.
-    #[prop(optional)]
-    number_range: Option<(u32, u32)>,
     /// What it accepts, while the text is not accepted.
     #[prop(default = Signal::derive(|| None), into)]
     wrong: Signal<Option<String>>,
@@ -189,9 +149,8 @@ pub(super) fn TextField(
             <input
                 id=id.clone()
                 data-testid=id
-                type=if number_range.is_some() { "number" } else { "text" }
-                min=number_range.map(|(min, _)| min)
-                max=number_range.map(|(_, max)| max)
+                // An input for numbers has no text while what is typed is no number: `2.5` would become 25.
+                type="text"
                 inputmode=inputmode
                 autocomplete="off"
                 spellcheck="false"
@@ -307,27 +266,6 @@ pub(super) fn random_seed() -> u32 {
 
 fn draw(canvas: &HtmlCanvasElement, picture: &Picture) -> Result<(), JsValue> {
     paint(canvas, picture.width, picture.height, &picture.to_rgba())
-}
-
-fn draw_tiles(canvas: &HtmlCanvasElement, latent: &[f32]) -> Result<(), JsValue> {
-    let columns = (latent.len() as f64).sqrt().ceil() as usize;
-    if columns == 0 {
-        return clear(canvas);
-    }
-    let (width, height) = (columns * TILE, latent.len().div_ceil(columns) * TILE);
-    let mut rgba = vec![0; width * height * 4];
-    for (i, &value) in latent.iter().enumerate() {
-        let [red, green, blue] = if value < 0.0 { [38, 118, 214] } else { [224, 112, 20] };
-        // The square root keeps small numbers visible.
-        let opacity = (value.abs() / FAR).sqrt().clamp(0.08, 1.0) * 255.0;
-        for y in 0..TILE - 1 {
-            let row = (i / columns * TILE + y) * width + i % columns * TILE;
-            for pixel in rgba[row * 4..(row + TILE - 1) * 4].chunks_exact_mut(4) {
-                pixel.copy_from_slice(&[red, green, blue, opacity as u8]);
-            }
-        }
-    }
-    paint(canvas, width as u32, height as u32, &rgba)
 }
 
 fn paint(canvas: &HtmlCanvasElement, width: u32, height: u32, rgba: &[u8]) -> Result<(), JsValue> {

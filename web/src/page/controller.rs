@@ -4,6 +4,7 @@ use gloo_file::{Blob, ObjectUrl};
 use gloo_net::http::Request as HttpRequest;
 use gloo_timers::future::TimeoutFuture;
 use gloo_worker::{Spawnable, WorkerBridge};
+use js_sys::WebAssembly;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use wasm_bindgen::JsCast;
@@ -20,8 +21,12 @@ const WORKER_LOADER: &str = "worker_loader.js";
 const WORKER_FILES: [&str; 3] = [WORKER_LOADER, "worker.js", "worker_bg.wasm"];
 /// After this time without a message, the page checks whether the worker's files are there.
 const SUSPECT_AFTER_MS: u32 = 4_000;
+/// After this time without a message, the page looks into these files.
+const DOUBT_AFTER_MS: u32 = 12_000;
 /// After this time without a message, the worker has failed.
 const SILENT_AFTER_MS: u32 = 45_000;
+/// How long a busy server is left alone, each time.
+const RETRY_AFTER_MS: [u32; 3] = [1_000, 3_000, 6_000];
 /// How long a browser may need the address of a saved object after the click.
 const KEEP_URL_MS: u32 = 60_000;
 
@@ -87,14 +92,26 @@ impl Controller {
             if !self.awaits_greeting(generation) {
                 return;
             }
-            let status = match HttpRequest::get(file).method(gloo_net::http::Method::HEAD).send().await {
-                Ok(response) if response.ok() => continue,
-                Ok(response) => Some(response.status()),
-                Err(_) => None,
+            let problem = match HttpRequest::get(file).method(gloo_net::http::Method::HEAD).send().await {
+                Ok(response) if response.ok() => match response.headers().get("content-type") {
+                    Some(kind) if file.ends_with(".js") && !kind.contains("javascript") => {
+                        Problem::WorkerBroken { file: file.to_owned(), media_type: Some(kind) }
+                    }
+                    _ => continue,
+                },
+                Ok(response) => Problem::WorkerMissing { file: file.to_owned(), status: Some(response.status()) },
+                Err(_) => Problem::WorkerMissing { file: file.to_owned(), status: None },
             };
-            return self.report(generation, Problem::WorkerMissing { file: file.to_owned(), status });
+            return self.report(generation, problem);
         }
-        TimeoutFuture::new(SILENT_AFTER_MS - SUSPECT_AFTER_MS).await;
+        TimeoutFuture::new(DOUBT_AFTER_MS - SUSPECT_AFTER_MS).await;
+        for file in WORKER_FILES {
+            if self.awaits_greeting(generation) && !is_whole(file).await {
+                let problem = Problem::WorkerBroken { file: file.to_owned(), media_type: None };
+                return self.report(generation, problem);
+            }
+        }
+        TimeoutFuture::new(SILENT_AFTER_MS - DOUBT_AFTER_MS).await;
         self.report(generation, Problem::WorkerSilent { seconds: SILENT_AFTER_MS / 1000 });
     }
 
@@ -109,11 +126,33 @@ impl Controller {
     }
 }
 
+/// Whether a file of the worker is there to its end and can be compiled.
+async fn is_whole(file: &str) -> bool {
+    let Ok(response) = HttpRequest::get(file).send().await else { return true };
+    let Ok(bytes) = response.binary().await else { return false };
+    if file.ends_with(".wasm") {
+        return WebAssembly::validate(&js_sys::Uint8Array::from(&bytes[..])).unwrap_or(false);
+    }
+    // wasm-bindgen's scripts end with their exports, and the loader with its call.
+    let end = String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(200)..]).into_owned();
+    end.contains("default") || file == WORKER_LOADER
+}
+
 async fn fetch_manifest(url: String, fresh: bool) -> Result<Manifest, Problem> {
     // The list is small, and tells whether stored copies of the large files are current.
     let cache = if fresh { RequestCache::Reload } else { RequestCache::NoCache };
     let refuse = |detail: String| Problem::Manifest { detail };
-    let response = HttpRequest::get(&url).cache(cache).send().await.map_err(|error| refuse(error.to_string()))?;
+    let mut waits = RETRY_AFTER_MS.into_iter();
+    let response = loop {
+        let response = HttpRequest::get(&url).cache(cache).send().await.map_err(|error| refuse(error.to_string()))?;
+        match waits.next().filter(|_| Problem::is_busy(response.status())) {
+            Some(ms) => TimeoutFuture::new(ms).await,
+            None => break response,
+        }
+    };
+    if Problem::is_busy(response.status()) {
+        return Err(Problem::HttpStatus { file: "manifest.json".to_owned(), status: response.status() });
+    }
     if !response.ok() {
         return Err(refuse(format!("the server answers {}", response.status())));
     }

@@ -2,6 +2,7 @@
 
 use leptos::prelude::*;
 
+use super::browser;
 use super::components::Action;
 use super::controller::Controller;
 use super::lang::words;
@@ -15,6 +16,7 @@ use crate::text::messages;
 fn slot(view: View) -> Option<Slot> {
     match view {
         View::Generate => Some(Slot::Generate),
+        View::Game => Some(Slot::Game),
         View::Forward => Some(Slot::Denoise),
         View::Between => Some(Slot::Between),
         View::Race => Some(Slot::RaceRight),
@@ -30,16 +32,30 @@ pub(super) fn JobBar(controller: Controller, state: PageState) -> impl IntoView 
     let can_cancel = Memo::new(move |_| session.with(Session::can_cancel));
     let stopping = Memo::new(move |_| session.with(|session| session.job.as_ref().is_some_and(|job| job.stopping)));
     let label = move || if stopping.get() { words.common.cancelling } else { words.common.cancel }.to_owned();
+    let busy = Memo::new(move |_| {
+        session.with(|session| {
+            matches!(session.state_name(), "loading" | "busy" | "sampling") || session.progress().is_some()
+        })
+    });
+    let cancel = move |()| {
+        // The button goes: the focus must not go with it.
+        browser::focus(if state.view.get_untracked() == View::Generate { "draw" } else { "view-heading" });
+        controller.dispatch(Event::Cancel);
+    };
     view! {
         <section class="job" aria-label=words.common.going_on>
             <p class="status" data-testid="status">{move || status.get()}</p>
-            <Action
-                label=Signal::derive(label)
-                testid="cancel"
-                possible=can_cancel
-                on_click=move |()| controller.dispatch(Event::Cancel)
-            />
-            <Bar session />
+            <Show when=move || can_cancel.get() || stopping.get()>
+                <Action
+                    label=Signal::derive(label)
+                    testid="cancel"
+                    possible=can_cancel
+                    on_click=cancel
+                />
+            </Show>
+            <Show when=move || busy.get()>
+                <Bar session />
+            </Show>
         </section>
     }
 }

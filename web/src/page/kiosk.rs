@@ -27,7 +27,7 @@ const MEND: Duration = Duration::from_secs(12);
 /// A step that takes longer than this hangs.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Steps per image.
-const STEPS: u32 = 25;
+const STEPS: u32 = 40;
 
 /// A large picture, a sentence about it, and the warning.
 #[component]

@@ -39,7 +39,7 @@ pub(super) fn register(controller: Controller, state: PageState) {
 }
 
 async fn try_register(state: PageState) -> Result<(), JsValue> {
-    let Some(container) = container() else { return Ok(()) };
+    let container = container().ok_or_else(|| js_sys::Error::new("this browser has no service workers here"))?;
     let registration: ServiceWorkerRegistration =
         JsFuture::from(container.register(SERVICE_WORKER)).await?.unchecked_into();
     let look = {

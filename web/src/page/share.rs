@@ -4,33 +4,41 @@ use leptos::prelude::*;
 
 use super::browser;
 use super::controller::Controller;
+use super::draw;
 use super::state::PageState;
 use crate::address::{Address, Link};
-use crate::protocol::{Run, Start};
+use crate::form::Field;
+use crate::protocol::{ModelInfo, Run, Start};
 use crate::session::{Event, Notice, Session, Slot};
 
-/// Makes the image of the address once a model is loaded, and keeps the address up to date.
-pub(super) fn open_links(controller: Controller, state: PageState) {
+/// Makes the image of the address once a model is loaded, and keeps the address up to date. `faults` are what cannot be
+/// followed of it.
+pub(super) fn open_links(controller: Controller, state: PageState, faults: Vec<(Field, String)>) {
     let session = controller.session;
     let ready = Memo::new(move |_| session.with(Session::is_idle));
+    let faults = StoredValue::new(faults);
     Effect::new(move |_| {
         if !ready.get() || state.kiosk.get() {
             return;
         }
-        let Some(link) = state.link.get_untracked() else { return };
-        state.link.set(None);
-        let read = session.with_untracked(|session| link.form().read(session.model.as_ref()));
-        match read {
-            Ok(settings) => {
-                let run = Run::from_noise(settings, link.count);
-                let notice = session.with_untracked(|session| session.notice.clone());
-                controller.dispatch(Event::Run { slot: Slot::Generate, run, stepwise: false });
-                // A run clears the notice. That the link is of other weights concerns this run: it stays.
-                if matches!(notice, Some(Notice::OtherWeights { .. })) {
-                    session.update(|session| session.notice = notice);
-                }
+        let mut faults = faults.try_update_value(std::mem::take).unwrap_or_default();
+        if let Some(mut link) = state.link.get_untracked() {
+            state.link.set(None);
+            let classes = session.with_untracked(|session| session.model.as_ref().map_or(0, ModelInfo::classes));
+            if let Some(class) = link.settings.class.filter(|&class| class >= classes) {
+                faults.push((Field::Class, class.to_string()));
+                link.settings.class = None;
             }
-            Err(fields) => state.wrong.set(fields),
+            state.form.set(link.form());
+            let notice = session.with_untracked(|session| session.notice.clone());
+            draw::begin(controller, state, Run::from_noise(link.settings, link.count), false);
+            // A run clears the notice. That the link is of other weights concerns this run: it stays.
+            if let Some(notice @ (Notice::OtherWeights { .. } | Notice::MovedToCpu(_))) = notice {
+                controller.dispatch(Event::Tell(notice));
+            }
+        }
+        if !faults.is_empty() {
+            controller.dispatch(Event::Tell(Notice::BadLink { faults }));
         }
     });
     let made = Memo::new(move |_| session.with(link));
@@ -45,9 +53,10 @@ pub(super) fn open_links(controller: Controller, state: PageState) {
 
 /// A link to the images of the first view, once they are complete.
 pub(super) fn link(session: &Session) -> Option<Link> {
-    let (panel, model) = (session.panel(Slot::Generate)?, session.model.as_ref()?);
+    let panel = session.panel(Slot::Generate)?;
     let Run { start: Start::Noise, seeds, settings } = &panel.run else { return None };
-    panel.origin.is_some().then(|| Link::new(settings.clone(), seeds.len() as u32, &model.sha256))
+    let origin = panel.origin.as_ref()?;
+    Some(Link::new(settings.clone(), seeds.len() as u32, &origin.weights_sha256))
 }
 
 /// The present address from `?` on, with other images.

@@ -4,8 +4,10 @@
 use leptos::prelude::*;
 use vdm::sampler::Sampler;
 
-use crate::address::{Link, View};
+use super::components::random_seed;
+use crate::address::{Address, Link, View};
 use crate::form::{Field, Form};
+use crate::game::Game;
 use crate::protocol::Subject;
 use crate::session::Choice;
 use crate::text::Lang;
@@ -21,10 +23,18 @@ pub(super) struct PageState {
     pub(super) kiosk: RwSignal<bool>,
     /// The form of the first view.
     pub(super) form: RwSignal<Form>,
-    /// Whether each image gets a seed of its own.
+    /// Whether the next image gets a new seed: no setting has changed since the last one.
     pub(super) new_seed: RwSignal<bool>,
     /// The fields of the form with an unacceptable text.
     pub(super) wrong: RwSignal<Vec<Field>>,
+    /// Whether the settings that few need are unfolded.
+    pub(super) unfolded: RwSignal<bool>,
+    /// Whether the first image is drawn without being asked.
+    pub(super) unasked: RwSignal<bool>,
+    /// Whether the model is not fetched before the user wants it.
+    pub(super) held: RwSignal<bool>,
+    /// Whether one of several images is looked at alone.
+    pub(super) opened: RwSignal<bool>,
     /// The image of time travel, among several.
     pub(super) image: RwSignal<u32>,
     /// The moment of time travel.
@@ -39,28 +49,40 @@ pub(super) struct PageState {
     pub(super) update: RwSignal<bool>,
     /// Remarks for diagnostics that may explain a failure.
     pub(super) remarks: RwSignal<Vec<String>>,
+    /// The game.
+    pub(super) game: RwSignal<Game>,
+    /// The seed that the game has asked for last.
+    pub(super) game_asked: RwSignal<Option<u64>>,
     /// The state of the learning views.
     pub(super) learning: LearningState,
 }
 
 impl PageState {
     /// The state when the page opens.
-    pub(super) fn new(lang: Lang, view: View, kiosk: bool, link: Option<Link>) -> Self {
+    pub(super) fn new(lang: Lang, view: View, address: &Address, saves_data: bool) -> Self {
+        let Address { kiosk, waits, ref link, ref faults, .. } = *address;
+        let asks = link.is_some() || !faults.is_empty();
         let form = link.as_ref().map(Link::form).unwrap_or_default();
         Self {
             lang: RwSignal::new(lang),
             view: RwSignal::new(view),
             kiosk: RwSignal::new(kiosk),
             new_seed: RwSignal::new(link.is_none()),
+            unfolded: RwSignal::new(false),
+            unasked: RwSignal::new(!asks && !waits),
+            held: RwSignal::new(saves_data && !asks && !kiosk),
+            opened: RwSignal::new(false),
             form: RwSignal::new(form),
             wrong: RwSignal::new(Vec::new()),
             image: RwSignal::new(0),
             moment: RwSignal::new(0),
-            link: RwSignal::new(link),
+            link: RwSignal::new(link.clone()),
             waiting: RwSignal::new(None),
             dragging: RwSignal::new(false),
             update: RwSignal::new(false),
             remarks: RwSignal::new(Vec::new()),
+            game: RwSignal::new(Game::new(random_seed())),
+            game_asked: RwSignal::new(None),
             learning: LearningState::new(),
         }
     }

@@ -16,7 +16,7 @@ pub use self::task::{Diffused, Moment, Outcome, Picture, Run, Save, Start, Subje
 
 /// Raised with every change of the messages: a page and a worker of two versions of the site must not misread each
 /// other.
-pub const PROTOCOL_VERSION: u32 = 4;
+pub const PROTOCOL_VERSION: u32 = 5;
 
 /// From the page to the worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

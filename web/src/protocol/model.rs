@@ -5,6 +5,8 @@ use vdm::config::ModelConfig;
 use vdm::diffusion::schedule::NoiseSchedule;
 use vdm::weights::Provenance;
 
+use crate::manifest::SHORTEST_HASH;
+
 /// The backend to use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BackendPreference {
@@ -72,6 +74,8 @@ pub enum BackendReason {
     NoAdapter,
     /// The adapter has no `timestamp-query`, which the GPU library needs.
     NoTimestampQuery,
+    /// The GPU is emulated in software, which is slower than the CPU. `adapter` is its name.
+    SoftwareGpu { adapter: String },
     /// The browser failed to answer.
     ProbeFailed { detail: String },
     /// The GPU failed before.
@@ -99,6 +103,8 @@ pub struct ModelInfo {
     pub has_encoder: bool,
     /// Whether the file came from the browser's store.
     pub from_store: bool,
+    /// Whether the file is in the browser's store now.
+    pub kept: bool,
     /// The backend it runs on.
     pub backend: Backend,
 }
@@ -114,9 +120,6 @@ impl ModelInfo {
         hash.len() >= SHORTEST_HASH && self.sha256.starts_with(hash)
     }
 }
-
-/// Digits of a hash that identify weights.
-const SHORTEST_HASH: usize = 8;
 
 /// Where weights come from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -12,6 +12,8 @@ use super::model::BackendReason;
 pub enum Problem {
     /// A file of the program itself cannot be fetched. `status` is the server's answer, if there was one.
     WorkerMissing { file: String, status: Option<u16> },
+    /// A file of the program itself is cut or damaged, or of the wrong media type, which `media_type` names.
+    WorkerBroken { file: String, media_type: Option<String> },
     /// The worker does not answer.
     WorkerSilent { seconds: u32 },
     /// The worker crashed.
@@ -36,6 +38,10 @@ pub enum Problem {
     GpuLost { detail: String },
     /// The GPU refused a command.
     GpuError { detail: String },
+    /// The GPU does not answer.
+    GpuSilent { seconds: u32 },
+    /// All pixels of a picture from the GPU are the same.
+    GpuFlat,
     /// Memory ran out.
     OutOfMemory { detail: String },
     /// A value of the model is not finite.
@@ -66,6 +72,11 @@ pub enum Recovery {
 }
 
 impl Problem {
+    /// Whether a server with this answer is worth asking again: it has the file, and is busy.
+    pub fn is_busy(status: u16) -> bool {
+        matches!(status, 429 | 502 | 503 | 504)
+    }
+
     /// The kind, for attributes and tests: `not-finite`.
     pub fn kind(&self) -> &'static str {
         self.into()
@@ -91,6 +102,8 @@ impl Problem {
             self,
             Problem::GpuLost { .. }
                 | Problem::GpuError { .. }
+                | Problem::GpuSilent { .. }
+                | Problem::GpuFlat
                 | Problem::OutOfMemory { .. }
                 | Problem::NotFinite
                 | Problem::WorkerCrashed { .. }

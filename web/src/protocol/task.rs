@@ -204,8 +204,6 @@ pub struct Moment {
 /// A subject at time t.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Diffused {
-    /// z_t.
-    pub latent: Vec<f32>,
     /// z_t / α_t, decoded.
     pub noisy: Picture,
     /// f, the clean latent, decoded.
@@ -228,6 +226,11 @@ impl Picture {
     /// The pixels as red, green, blue and opacity.
     pub fn to_rgba(&self) -> Vec<u8> {
         self.pixels.iter().flat_map(|&v| [v, v, v, 255]).collect()
+    }
+
+    /// Whether all pixels are the same.
+    pub fn is_flat(&self) -> bool {
+        self.pixels.windows(2).all(|pair| pair[0] == pair[1])
     }
 
     /// Root mean square of the differences from another picture, in grey levels; none if the sizes differ.
@@ -262,6 +265,7 @@ mod tests {
         let picture = Picture { width: 2, height: 1, pixels: vec![0, 200] };
         assert_eq!(picture.to_rgba(), [0, 0, 0, 255, 200, 200, 200, 255]);
         assert_eq!(Picture::from(GreyImage::from(picture.clone())), picture);
+        assert!(!picture.is_flat() && Picture { pixels: vec![7, 7], ..picture }.is_flat());
     }
 
     #[test]

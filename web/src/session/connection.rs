@@ -16,6 +16,16 @@ impl Session {
         self.model = Some(model);
     }
 
+    /// A link names its weights: if the site has them, they are used.
+    pub(super) fn choose_of_link(&mut self, manifest: &Manifest) {
+        if self.choice == Choice::Site(None)
+            && let Some(hash) = &self.expected_hash
+            && let Some(model) = manifest.by_hash(hash)
+        {
+            self.choice = Choice::Site(Some(model.name.clone()));
+        }
+    }
+
     pub(super) fn recover(&mut self) -> Vec<Command> {
         let Phase::Failed(problem) = &self.phase else { return Vec::new() };
         match problem.recovery() {
@@ -41,6 +51,7 @@ impl Session {
         let tries_gpu = matches!(self.preference, BackendPreference::Auto | BackendPreference::WebGpu);
         let on_gpu = self.model.as_ref().is_none_or(|model| model.backend.kind == BackendKind::WebGpu);
         let job = self.job.take();
+        self.restore(job.as_ref());
         if tries_gpu && on_gpu && self.greeted && problem.may_be_the_gpu() {
             if let Some(job) = job.filter(|job| !job.stopping) {
                 self.plans.push_front(job.plan);

@@ -1,6 +1,6 @@
 //! What happens to the page, and what the page must then do.
 
-use super::parts::{Choice, Export, Slot};
+use super::parts::{Choice, Export, Notice, Slot};
 use crate::manifest::Manifest;
 use crate::protocol::{Problem, Request, Response, Run, Subject};
 
@@ -47,6 +47,8 @@ pub enum Event {
     Use(Choice),
     /// A file of the user's cannot be used.
     Refuse(Problem),
+    /// The page has news for the user.
+    Tell(Notice),
     /// The user closes the notice.
     CloseNotice,
 }

@@ -1,13 +1,15 @@
 //! The jobs of the worker, one after the other, and their results.
 
 use vdm::image::Origin;
+use vdm::sampler::Sampler;
 
 use super::event::{Command, Event, PATIENCE_SECONDS};
-use super::parts::{DiffusedAt, Export, Job, JobKind, Measured, Notice, Panel, Phase, Plan, Slot};
+use super::parts::{DiffusedAt, Export, FRAMES, Frame, Job, JobKind, Measured, Notice, Panel, Phase, Plan, Slot};
 use super::state::Session;
 use crate::protocol::{
     BackendKind, Control, ModelInfo, Outcome, Problem, Recovery, Request, Response, Run, Save, Task,
 };
+use crate::settings::Settings;
 
 /// Diffusion times at which the bound is measured.
 pub(super) const MEASURE_TIMES: u32 = 16;
@@ -36,7 +38,7 @@ impl Session {
                 self.start(Plan { kind: JobKind::Fill(Slot::RaceLeft), task: Task::Run(left), paused: false })
             }
             Event::Moment { slot, image, index } => {
-                let Some(panel) = self.panel(slot).filter(|panel| panel.origin.is_some()) else { return Vec::new() };
+                let Some(panel) = self.panel(slot).filter(|_| self.is_of_model(slot)) else { return Vec::new() };
                 let task = Task::Moment { run: panel.run.clone(), image, index };
                 self.plan(JobKind::Moment(slot), task, false)
             }
@@ -98,17 +100,30 @@ impl Session {
     /// The images on the screen stay until the first new ones arrive.
     fn begin(&mut self, slot: Slot, run: &Run) {
         let old = self.panels[slot as usize].take();
+        if let Some(old) = old.as_ref().filter(|panel| panel.origin.is_some()) {
+            self.previous[slot as usize] = Some(old.clone());
+        }
         let pictures = old.map(|panel| panel.pictures).filter(|pictures| pictures.len() == run.count());
         self.panels[slot as usize] = Some(Panel {
             run: run.clone(),
             pictures: pictures.unwrap_or_default(),
             noisy: None,
+            film: Vec::new(),
             step: 0,
             t: 1.0,
             elapsed_ms: 0.0,
             origin: None,
             moment: None,
         });
+    }
+
+    /// Brings back the complete images that a run without an end has replaced.
+    pub(super) fn restore(&mut self, job: Option<&Job>) {
+        if let Some(JobKind::Fill(slot)) = job.map(|job| &job.plan.kind)
+            && let Some(previous) = self.previous[*slot as usize].take()
+        {
+            self.panels[*slot as usize] = Some(previous);
+        }
     }
 
     pub(super) fn start_next(&mut self) -> Vec<Command> {
@@ -140,6 +155,10 @@ impl Session {
                 {
                     (panel.step, panel.t, panel.elapsed_ms) = (step, t, elapsed_ms);
                     if !pictures.is_empty() {
+                        let place = panel.place(step);
+                        if panel.film.last().is_none_or(|last| last.place < place) {
+                            panel.film.push(Frame { place, pictures: pictures.clone(), noisy: noisy.clone() });
+                        }
                         (panel.pictures, panel.noisy) = (pictures, noisy);
                     }
                 }
@@ -153,13 +172,15 @@ impl Session {
             }
             Response::Stopped { step, .. } => {
                 let Some(job) = self.job.take() else { return Vec::new() };
+                self.restore(Some(&job));
                 let of = if let Task::Run(run) = &job.plan.task { run.steps() } else { 0 };
                 self.notice = Some(Notice::Cancelled { step, of });
                 self.forget_plans();
                 Vec::new()
             }
             Response::Failed { problem, .. } if self.keeps_model(&problem) => {
-                self.job = None;
+                let job = self.job.take();
+                self.restore(job.as_ref());
                 self.plans.clear();
                 self.notice = Some(Notice::Failed(problem));
                 self.start_next()
@@ -173,8 +194,11 @@ impl Session {
     fn keeps_model(&self, problem: &Problem) -> bool {
         let needs_encoder = self.job.as_ref().is_some_and(|job| job.plan.task.needs_encoder());
         let encoder_is_missing = needs_encoder && !problem.may_be_the_gpu();
-        let is_switching =
-            self.is_switching() && !matches!(problem, Problem::GpuLost { .. } | Problem::GpuError { .. });
+        let is_switching = self.is_switching()
+            && !matches!(
+                problem,
+                Problem::GpuLost { .. } | Problem::GpuError { .. } | Problem::GpuSilent { .. } | Problem::GpuFlat
+            );
         problem.recovery() == Recovery::Dismiss || is_switching || encoder_is_missing
     }
 
@@ -186,9 +210,14 @@ impl Session {
         match (job.plan.kind, job.plan.task, outcome) {
             (JobKind::Fill(slot), Task::Run(run), Outcome::Pictures(pictures)) => {
                 let origin = self.model.as_ref().map(|model| origin(&run, model));
-                let step = run.steps();
-                self.panels[slot as usize] =
-                    Some(Panel { run, pictures, noisy: None, step, t: 0.0, elapsed_ms, origin, moment: None });
+                let (step, i) = (run.steps(), slot as usize);
+                let mut film = self.panels[i].take().map(|panel| panel.film).unwrap_or_default();
+                let place = FRAMES - 1;
+                film.retain(|frame| frame.place < place);
+                film.push(Frame { place, pictures: pictures.clone(), noisy: None });
+                self.previous[i] = None;
+                self.panels[i] =
+                    Some(Panel { run, pictures, noisy: None, film, step, t: 0.0, elapsed_ms, origin, moment: None });
             }
             (JobKind::Moment(slot), Task::Moment { run, image, .. }, Outcome::Moment(moment)) => {
                 if let Some(panel) = &mut self.panels[slot as usize]
@@ -212,10 +241,12 @@ impl Session {
                 if let Some(choice) = self.wanted.take() {
                     self.choice = choice;
                 }
-                // Results of other weights do not fit these.
+                // Complete images stay, with their files and link; other results do not fit these weights.
                 let same = self.model.as_ref().is_some_and(|old| old.sha256 == model.sha256);
                 if !same {
-                    self.panels = Default::default();
+                    for panel in &mut self.panels {
+                        *panel = panel.take().filter(|panel| panel.origin.is_some());
+                    }
                     (self.diffused, self.measured, self.speed) = (None, None, None);
                 }
                 self.notice = Some(Notice::Switched { name: model.provenance.name.clone() });
@@ -324,9 +355,26 @@ impl Session {
             Slot::Denoise => "-denoised",
             _ => "",
         };
-        let file_name = format!("synthetic-xray-seed{seed}{what}{suffix}.png");
+        let file_name = format!("synthetic-xray-seed{seed}{}{what}{suffix}.png", self.named(run));
         self.plan(JobKind::Save { file_name }, Task::Save { save, origin }, false)
     }
+
+    /// What tells two images of one seed apart in the names of their files: class, steps, and a sampler of its own.
+    fn named(&self, run: &Run) -> String {
+        let Settings { class, steps, sampler, .. } = &run.settings;
+        let names = self.model.as_ref().map_or(&[][..], |model| &model.provenance.class_names);
+        let class = class.map(|class| {
+            let name = names.get(class as usize).map(|name| plain(name)).filter(|name| !name.is_empty());
+            name.map_or_else(|| format!("-class{class}"), |name| ["-", &name].concat())
+        });
+        let sampler = (*sampler != Sampler::default()).then(|| ["-", sampler.name()].concat());
+        format!("{}-steps{steps}{}", class.unwrap_or_default(), sampler.unwrap_or_default())
+    }
+}
+
+/// Letters and digits of a text, for the name of a file.
+fn plain(text: &str) -> String {
+    text.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_lowercase()
 }
 
 fn origin(run: &Run, model: &ModelInfo) -> Origin {

@@ -11,7 +11,9 @@ mod state;
 mod tests;
 
 pub use self::event::{Command, Event, PATIENCE_SECONDS};
-pub use self::parts::{Choice, DiffusedAt, Export, Job, JobKind, Loading, Measured, Notice, Panel, Phase, Plan, Slot};
+pub use self::parts::{
+    Choice, DiffusedAt, Export, FRAMES, Frame, Job, JobKind, Loading, Measured, Notice, Panel, Phase, Plan, Slot,
+};
 pub use self::state::Session;
 use crate::protocol::{PROTOCOL_VERSION, Problem, Response};
 
@@ -24,6 +26,7 @@ impl Session {
                 Vec::new()
             }
             Event::Manifest(_, Ok(manifest)) => {
+                self.choose_of_link(&manifest);
                 self.manifest = Some(manifest);
                 self.load()
             }
@@ -33,6 +36,10 @@ impl Session {
             Event::Recover => self.recover(),
             Event::Refuse(problem) => {
                 self.notice = Some(Notice::Failed(problem));
+                Vec::new()
+            }
+            Event::Tell(notice) => {
+                self.notice = Some(notice);
                 Vec::new()
             }
             Event::CloseNotice => {

@@ -3,6 +3,7 @@
 use vdm::elbo::ImageElbo;
 use vdm::image::Origin;
 
+use crate::form::Field;
 use crate::protocol::{Diffused, Moment, Picture, Problem, Run, Source, Subject, Task};
 
 /// The page's connection to a model.
@@ -41,11 +42,14 @@ pub enum Slot {
     RaceLeft,
     /// The race's second run.
     RaceRight,
+    /// The drawn picture of the game.
+    Game,
 }
 
 impl Slot {
     /// Every slot.
-    pub const ALL: [Slot; 5] = [Slot::Generate, Slot::Denoise, Slot::Between, Slot::RaceLeft, Slot::RaceRight];
+    pub const ALL: [Slot; 6] =
+        [Slot::Generate, Slot::Denoise, Slot::Between, Slot::RaceLeft, Slot::RaceRight, Slot::Game];
 }
 
 /// The content of a [`Slot`].
@@ -55,8 +59,10 @@ pub struct Panel {
     pub run: Run,
     /// The images: the model's prediction until they are complete.
     pub pictures: Vec<Picture>,
-    /// The decoded latent, while a single image is being made.
+    /// The noisy state, while a single image is being made.
     pub noisy: Option<Picture>,
+    /// Moments of the run as they were shown, at most [`FRAMES`].
+    pub film: Vec<Frame>,
     /// Steps taken.
     pub step: u32,
     /// The time that the latent is at.
@@ -67,6 +73,34 @@ pub struct Panel {
     pub origin: Option<Origin>,
     /// The image and the moment of it that time travel shows.
     pub moment: Option<(u32, Moment)>,
+}
+
+/// The maximum number of moments that a panel keeps.
+pub const FRAMES: u32 = 12;
+
+/// A moment of a run as it was shown.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Frame {
+    /// Its place, in [0, [`FRAMES`]).
+    pub place: u32,
+    /// The predictions of the images.
+    pub pictures: Vec<Picture>,
+    /// The noisy state, of a single image.
+    pub noisy: Option<Picture>,
+}
+
+impl Panel {
+    /// The place of a step, from 1, among the frames.
+    pub(super) fn place(&self, step: u32) -> u32 {
+        let (step, of) = (u64::from(step.max(1) - 1), u64::from(self.run.steps().max(1)));
+        ((step * u64::from(FRAMES) / of) as u32).min(FRAMES - 1)
+    }
+
+    /// What the strip of moments shows at a place: the last frame up to it; none before the run is there.
+    pub fn frame(&self, place: u32) -> Option<&Frame> {
+        let there = self.origin.is_some() || self.place(self.step) >= place;
+        self.film.iter().rev().find(|frame| there && frame.place <= place)
+    }
 }
 
 /// What a job is for.
@@ -175,6 +209,8 @@ pub enum Notice {
     Failed(Problem),
     /// The link was made with other weights, whose hash begins like this: its images look different here.
     OtherWeights { sha256: String },
+    /// Fields of the link cannot be followed: each with its text.
+    BadLink { faults: Vec<(Field, String)> },
 }
 
 /// What to save of a slot.

@@ -30,6 +30,8 @@ pub struct Session {
     /// The chosen weights.
     pub choice: Choice,
     pub(super) panels: [Option<Panel>; Slot::ALL.len()],
+    /// The complete images that a run in a slot replaces, until it is complete itself.
+    pub(super) previous: [Option<Panel>; Slot::ALL.len()],
     /// The weights of the switch that runs.
     pub(super) wanted: Option<Choice>,
     /// Jobs after the present one.
@@ -67,6 +69,7 @@ impl Session {
             manifest: None,
             choice: Choice::Site(None),
             panels: Default::default(),
+            previous: Default::default(),
             wanted: None,
             plans: VecDeque::new(),
             next_quick: None,
@@ -108,6 +111,13 @@ impl Session {
     /// Whether the images of a slot are complete.
     pub fn is_whole(&self, slot: Slot) -> bool {
         self.panel(slot).is_some_and(|panel| panel.origin.is_some())
+    }
+
+    /// Whether the images of a slot are complete, and the weights in use made them: other moments can be computed.
+    pub fn is_of_model(&self, slot: Slot) -> bool {
+        let origin = self.panel(slot).and_then(|panel| panel.origin.as_ref());
+        let model = self.model.as_ref();
+        origin.zip(model).is_some_and(|(origin, model)| origin.weights_sha256 == model.sha256)
     }
 
     /// The state as a word for attributes: `loading`, `ready`, `busy`, `sampling`, `done` or `failed`.

@@ -1,4 +1,5 @@
 use vdm::config::Preset;
+use vdm::config::SamplingConfig;
 use vdm::cost::{Speed, Timed};
 use vdm::diffusion::schedule::NoiseSchedule;
 use vdm::weights::Provenance;
@@ -36,6 +37,7 @@ fn info(kind: BackendKind) -> ModelInfo {
         schedule: NoiseSchedule::linear(-5.0, 5.0),
         has_encoder: true,
         from_store: false,
+        kept: true,
         backend: Backend { kind, reason: BackendReason::Requested },
     }
 }
@@ -134,7 +136,7 @@ fn an_image_emerges_and_can_be_kept() {
     assert!(origin.settings.contains(&("seed".into(), "42".into())));
     assert!(!session.can_save(Slot::Generate), "once is enough");
     let commands = session.apply(Event::Worker(1, done(job, Outcome::File(vec![7]))));
-    let name = "synthetic-xray-seed42.png".to_owned();
+    let name = "synthetic-xray-seed42-steps25.png".to_owned();
     assert_eq!(commands, [Command::SaveFile { name, bytes: vec![7] }]);
     assert!(session.can_save(Slot::Generate));
 }
@@ -149,7 +151,7 @@ fn one_of_several_images_is_saved_under_its_own_seed() {
     let (job, task) = started(&session.apply(Event::Save(Slot::Generate, Export::Pictures { image: Some(2) })));
     assert!(matches!(task, Task::Save { save: Save::Grid { pictures, .. }, .. } if pictures == [picture(2)]));
     let commands = session.apply(Event::Worker(1, done(job, Outcome::File(vec![7]))));
-    assert!(matches!(&commands[..], [Command::SaveFile { name, .. }] if name == "synthetic-xray-seed7.png"));
+    assert!(matches!(&commands[..], [Command::SaveFile { name, .. }] if name == "synthetic-xray-seed7-steps25.png"));
 }
 
 #[test]
@@ -320,7 +322,7 @@ fn a_subject_is_diffused_measured_and_denoised() {
     let mut session = drawn();
     let subject = Subject::Sample(Settings::default());
     let (job, _) = started(&session.apply(Event::Diffuse { subject: subject.clone(), t: 0.5, seed: 1 }));
-    let diffused = Diffused { latent: vec![1.0], noisy: picture(1), clean: picture(2) };
+    let diffused = Diffused { noisy: picture(1), clean: picture(2) };
     session.apply(Event::Worker(1, done(job, Outcome::Diffused(diffused.clone()))));
     assert_eq!(session.diffused, Some(DiffusedAt { subject: subject.clone(), t: 0.5, seed: 1, diffused }));
 
@@ -344,9 +346,9 @@ fn a_speed_is_kept_until_other_weights_come() {
     let (job, task) = started(&session.apply(Event::MeasureSpeed));
     assert_eq!(task, Task::Speed);
     let timed = Timed { operations: 2_000_000_000, seconds: 0.5 };
-    let speed = Speed { product: timed, evaluate: timed, decode: timed };
-    session.apply(Event::Worker(1, done(job, Outcome::Speed(speed))));
-    assert_eq!(session.speed, Some(speed));
+    let speed = Speed { product: timed, evaluate: vec![timed], decode: timed, sampling: SamplingConfig::default() };
+    session.apply(Event::Worker(1, done(job, Outcome::Speed(speed.clone()))));
+    assert_eq!(session.speed, Some(speed.clone()));
     assert_eq!((speed.product.gflop_per_second(), speed.sample(3).seconds), (4.0, 2.0));
 }
 
@@ -375,10 +377,72 @@ fn own_weights_replace_the_sites_only_if_they_fit() {
     let loaded = ModelInfo { sha256: "1".repeat(64), ..info(BackendKind::Cpu) };
     session.apply(Event::Worker(1, done(job, Outcome::Loaded(Box::new(loaded)))));
     assert_eq!((&session.choice, session.card_url()), (&own, None));
-    assert!(!session.is_whole(Slot::Generate), "it was drawn by others");
+    assert!(session.is_whole(Slot::Generate) && session.can_save(Slot::Generate), "it stays");
+    assert!(!session.is_of_model(Slot::Generate));
+    let look = Event::Moment { slot: Slot::Generate, image: 0, index: 1 };
+    assert_eq!(session.apply(look), [], "these weights have no other moments of it");
 
     let (_, task) = started(&session.apply(Event::Use(Choice::Site(Some("other".into())))));
     assert!(matches!(task, Task::Switch(source) if source.files[0].name == "other.safetensors"));
+}
+
+#[test]
+fn a_run_that_does_not_end_gives_the_finished_picture_back() {
+    let problem = || Problem::Settings { detail: "no".into() };
+    let ends = [
+        Response::Stopped { job: 2, step: 3 },
+        Response::Failed { job: Some(2), problem: problem() },
+        Response::Failed { job: None, problem: Problem::WorkerCrashed { detail: String::new() } },
+    ];
+    for end in ends {
+        let mut session = drawn();
+        let before = session.panel(Slot::Generate).cloned();
+        session.apply(generate(7));
+        let pictures = vec![picture(5)];
+        let step = Response::Step { job: 2, step: 1, of: 25, t: 0.9, elapsed_ms: 4.0, pictures, noisy: None };
+        session.apply(Event::Worker(1, step));
+        assert!(!session.is_whole(Slot::Generate));
+        session.apply(Event::Worker(1, end));
+        assert_eq!(session.panel(Slot::Generate).cloned(), before);
+    }
+}
+
+#[test]
+fn a_strip_fills_from_the_noise_to_the_image() {
+    let mut session = ready(BackendKind::Cpu);
+    session.apply(generate(42));
+    let shown = |session: &Session| {
+        let panel = session.panel(Slot::Generate).expect("a run");
+        (0..FRAMES).map(|place| panel.frame(place).map(|frame| frame.pictures[0].pixels[0])).collect::<Vec<_>>()
+    };
+    assert_eq!(shown(&session), [None; FRAMES as usize]);
+    // Some steps are not shown: what came before stands for them.
+    for step in [1_u8, 2, 3, 13] {
+        let pictures = vec![picture(step)];
+        let noisy = Some(picture(100));
+        let t = 1.0 - f64::from(step) / 25.0;
+        let step = Response::Step { job: 1, step: step.into(), of: 25, t, elapsed_ms: 4.0, pictures, noisy };
+        session.apply(Event::Worker(1, step));
+    }
+    assert_eq!(shown(&session)[..6], [Some(1), Some(1), Some(1), Some(1), Some(1), Some(13)].map(|v| v));
+    assert_eq!(shown(&session)[6..], [None; 6]);
+    session.apply(Event::Worker(1, done(1, Outcome::Pictures(vec![picture(99)]))));
+    assert_eq!(shown(&session)[4..], [1, 13, 13, 13, 13, 13, 13, 99].map(Some));
+}
+
+#[test]
+fn a_link_names_its_weights_and_gets_them() {
+    let mut other = manifest();
+    other.models[1].sampling.sha256 = "ab".repeat(32);
+    for (hash, file) in
+        [("abababab", "other.safetensors"), ("00000000", "m.safetensors"), ("cdcdcdcd", "m.safetensors")]
+    {
+        let mut session = Session::new(String::new(), BackendPreference::Auto, Some(hash.into()));
+        session.apply(Event::Open);
+        let commands = session.apply(Event::Manifest(1, Ok(other.clone())));
+        let [Command::Send(Request::Load { source, .. })] = &commands[..] else { panic!("{commands:?}") };
+        assert_eq!(source.files[0].name, file, "{hash}");
+    }
 }
 
 #[test]

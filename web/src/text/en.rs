@@ -2,7 +2,7 @@
 
 use super::lang::Lang;
 use super::learning_en;
-use super::words::{About, Common, Generate, Offline, Problems, Status, Weights, Words};
+use super::words::{About, Common, Game, Generate, Offline, Problems, Status, Weights, Words};
 
 /// The texts in English.
 pub(super) static EN: Words = Words {
@@ -12,21 +12,20 @@ pub(super) static EN: Words = Words {
     problems: PROBLEMS,
     offline: OFFLINE,
     generate: GENERATE,
+    game: GAME,
     weights: WEIGHTS,
     about: ABOUT,
-    learning: &learning_en::EN,
+    learning: learning_en::EN,
 };
 
 const COMMON: Common = Common {
     // With a no-break hyphen.
     title: "Synthetic chest X\u{2011}rays from noise",
-    lead: "A variational diffusion model draws a chest X-ray of nobody: it starts from noise and removes it step by \
-           step, here in your browser.",
     warning: "Synthetic, not for diagnosis",
-    warning_detail: "No patient was imaged. Nothing is sent anywhere.",
+    warning_detail: "A diffusion model draws X-rays of nobody, from noise, in this browser. Nothing is sent anywhere.",
     skip: "Skip to the content",
     views: "Views",
-    generate: "Generate",
+    generate: "Draw",
     forward: "To noise and back",
     schedule: "Schedule",
     bound: "Bound",
@@ -41,11 +40,9 @@ const COMMON: Common = Common {
     cancelling: "Stopping…",
     close: "Close",
     picture: "Synthetic chest X-ray, not for diagnosis",
-    empty: "Press Generate, and an image appears here.",
-    predicted: "The model's prediction",
-    noisy: "The noisy state, decoded",
-    latent: "The latent numbers",
-    latent_hint: "One tile per number: blue below zero, orange above, paler towards zero.",
+    empty: "Press “Draw”, and an image appears here.",
+    predicted: "x̂, the model's guess",
+    noisy: "z, the noisy state",
     image: "Image",
     image_value: "Image {number}",
     seed: "Seed",
@@ -60,7 +57,6 @@ const COMMON: Common = Common {
     time: "Time",
     speed: "Speed",
     play: "Play",
-    play_back: "Play backwards",
     leave_kiosk: "Leave kiosk mode",
     kiosk_link: "Start kiosk mode, for a stand",
     kiosk_noise: "It starts from pure noise…",
@@ -70,8 +66,10 @@ const COMMON: Common = Common {
     nothing: "–",
     accepts_seed: "A whole number from 0 to {max} is accepted.",
     accepts_steps: "A whole number from 1 to {max} is accepted.",
-    accepts_class: "One of the classes is accepted.",
+    accepts_class: "The number of a class of these weights is accepted, if they have any.",
     accepts_guidance: "A number from 0 to 10 is accepted.",
+    accepts_sampler: "dpmpp-2m, ddim or ancestral is accepted.",
+    accepts_count: "1, 4, 9 or 16 is accepted.",
     class_one: "Class {number}",
     steps_one: "{number} step",
     steps_many: "{number} steps",
@@ -101,6 +99,7 @@ const STATUS: Status = Status {
     saved: "Saved as {file}.",
     switched: "These weights are in use now: {name}.",
     other_weights: "This link was made with other weights ({hash}): its image looks different with these.",
+    bad_link: "A part of the link cannot be followed: {faults}",
     on_gpu: "GPU, by WebGPU",
     on_gpu_named: "GPU, by WebGPU ({adapter})",
     on_cpu: "CPU, by WebAssembly",
@@ -109,6 +108,7 @@ const STATUS: Status = Status {
     no_webgpu: "This browser has no WebGPU.",
     no_adapter: "This browser has WebGPU, but no GPU that it may use.",
     no_timestamp_query: "The GPU lacks the feature `timestamp-query`, which the GPU library needs.",
+    software_gpu: "The GPU that this browser offers is emulated in software ({adapter}), slower than the CPU.",
     probe_failed: "The GPU did not answer: {detail}",
     gpu_failed: "The GPU failed a moment ago.",
 };
@@ -118,6 +118,9 @@ const PROBLEMS: Problems = Problems {
     worker_missing_status: "The server answers {status} for {file}. If you run this site, build it again; else try \
                             later.",
     worker_missing_silent: "{file} cannot be reached. Check the connection, then try again.",
+    worker_broken: "A part of this program is broken.",
+    worker_broken_type: "{file} is served as “{kind}”, and not as JavaScript: the server must be set up for it.",
+    worker_broken_cut: "{file} is cut or damaged. Try again to download it anew.",
     worker_silent: "The engine does not answer.",
     worker_silent_detail: "No message came for {seconds} seconds. The connection may be slow, or the browser too old: \
                            Chrome and Edge from 91, Firefox from 114 and Safari from 16.4 work.",
@@ -131,6 +134,8 @@ const PROBLEMS: Problems = Problems {
     network_detail: "{file}: {detail}. Check the connection, then try again.",
     http_status: "The model is not where it should be.",
     http_status_detail: "The server answers {status} for {file}. Try again; if you run this site, build it again.",
+    http_busy: "The server is busy.",
+    http_busy_detail: "It answers {status} for {file}, also when it is asked again. Wait a minute, then try again.",
     damaged: "The model's file is damaged.",
     too_short: "{file} ended after {actual} of {expected} bytes. Try again to download it anew.",
     too_long: "{file} is longer than the {expected} bytes it should have. Try again to download it anew.",
@@ -142,6 +147,10 @@ const PROBLEMS: Problems = Problems {
     gpu_lost: "The connection to the GPU was lost.",
     gpu_error: "The GPU reported an error.",
     gpu_detail: "The browser says: {detail}. Try again, or load the page again.",
+    gpu_silent: "The GPU does not answer.",
+    gpu_silent_detail: "Nothing came from it for {seconds} seconds. Try again, or load the page again.",
+    gpu_flat: "The GPU gave an empty picture.",
+    gpu_flat_detail: "All of its pixels are the same. Try again, or load the page again.",
     out_of_memory: "There is not enough memory.",
     out_of_memory_detail: "{detail}. Close other tabs, then try again.",
     not_finite: "The model's output is not a picture.",
@@ -174,30 +183,29 @@ const OFFLINE: Offline = Offline {
     install_desktop: "On a computer, Chrome and Edge show an install button at the end of the address bar.",
     install_phone: "On a phone, choose “Add to home screen” in the browser's menu.",
     works_offline: "After the first visit the page works without a network: program and weights are kept.",
+    needs_network: "This browser refuses to keep the program or the weights: each visit downloads them, and without a network the page does not work.",
 };
 
 const GENERATE: Generate = Generate {
-    heading: "Generate",
-    intro: "Each seed is another patient who does not exist. Press the button and watch.",
-    settings: "Settings",
-    new_seed: "New seed each time",
-    count: "How many",
+    heading: "Drawing",
+    settings: "More settings",
+    count: "Images",
     count_one: "1 image",
     count_many: "{number} images at once",
     class: "Class",
     class_any: "Any",
     guidance: "Guidance",
-    generate: "Generate",
+    generate: "Draw",
+    again: "Draw another",
+    held: "Your browser asks to save data: the model is fetched when you press “Draw”.",
+    keys: "Enter draws another, the space bar plays and pauses.",
     pause: "Pause",
     step_once: "One step",
-    step_once_hint: "“One step” starts an image, and then takes one step each time.",
-    timeline: "Time travel",
-    timeline_intro: "Every moment of the way from noise to image: drag the slider, or let it play. On the left the \
-                     state at that moment, in the middle the model's prediction.",
     moment: "Moment",
-    moment_value: "Step {index} of {of}",
-    moment_time: "t = {t}",
-    keep: "Save and share",
+    moment_value: "Step {index} of {of}, t = {t}",
+    open_one: "Open image {number}, seed {seed}",
+    all_images: "All images",
+    keep: "Other files, and the link",
     keep_intro: "Each file says that it is synthetic, in the picture and in its metadata.",
     save_one: "Save PNG",
     save_all: "Save all as one PNG",
@@ -207,6 +215,28 @@ const GENERATE: Generate = Generate {
     share_copied: "Copied",
     share_label: "Link to this image",
     share_hint: "It opens the same image, made again from the same seed.",
+};
+
+const GAME: Game = Game {
+    title: "Real or drawn?",
+    question: "One of these X-rays was taken of a person, the other was drawn this moment. Which one is drawn?",
+    drawing: "One is being drawn…",
+    left: "The left one",
+    right_one: "The right one",
+    pick: "{which} is drawn",
+    right: "Right.",
+    wrong: "No: it was the other one.",
+    drawn: "Drawn this moment, from seed {seed}. Synthetic, not for diagnosis.",
+    real: "Real: image {file} of the NIH Clinical Center.",
+    open: "See how it was drawn",
+    next: "Next",
+    again: "Draw it again",
+    loupe: "Loupe",
+    across: "From left to right",
+    down: "From top to bottom",
+    score: "{right} of {of} right",
+    hint: "What gives a drawn one away: smeared ribs, vessels that end nowhere, letters that spell nothing, fine detail that glitters. The loupe magnifies the same place in both.",
+    source: "The real X-rays are twelve of ChestX-ray14 without a finding (Wang et al., ChestX-ray8, CVPR 2017), in 256×256 pixels. We gratefully acknowledge the NIH Clinical Center as the provider of the data. What you answer stays in this browser.",
 };
 
 const WEIGHTS: Weights = Weights {
@@ -250,24 +280,25 @@ const WEIGHTS: Weights = Weights {
 const ABOUT: About = About {
     heading: "About",
     how: "How it works",
-    how_1: "An encoder squeezes a chest X-ray x into a short list of numbers, its latent f. A decoder turns such numbers \
-            back into an image. That alone is compression.",
-    how_2: "To make new images, we need numbers that decode to a chest. For this, noise is added to real latents, \
-            from nothing at t = 0 to noise alone at t = 1, and a network, the ScoreNet, learns to guess the noise that is \
-            in them.",
-    how_3: "Then time runs backwards: from pure noise, the guessed noise is removed in small steps. What remains at \
-            t = 0 is the latent of a chest X-ray that was never taken, and the decoder shows it.",
-    how_4: "How fast the noise grows is learned as well. All parts are trained together on one number, the variational \
-            bound: how many bits it takes at most to describe an image with this model.",
+    how_1: "Take a chest X-ray x and add noise to it, a little at a time, from nothing at t = 0 to noise alone at t \
+            = 1. That is easy; the way back is the art.",
+    how_2: "A network, the ScoreNet, learns to guess the noise that is in such a picture, at every moment t. “Sharp \
+            X-rays” has two, from coarse to fine: one draws the chest at 64 × 64 pixels, the other adds all finer \
+            detail to it. “The paper's model” draws a short list of numbers instead, its latent, which a decoder \
+            turns into a picture.",
+    how_3: "To draw, time runs backwards: from pure noise, the guessed noise is removed in small steps. What remains \
+            at t = 0 is a chest X-ray that was never taken.",
+    how_4: "A model is judged by one number, the variational bound: how many bits it takes at most to describe a \
+            real image with it.",
     formulas: "The formulas",
     forward: "Adding noise",
-    forward_text: "A latent at time t is a mixture of the image's and of random numbers ε. The weights' squares add up to \
+    forward_text: "What is drawn is, at time t, a mixture of itself and of random numbers ε. The weights' squares add up to \
                    one, so that the variance stays.",
     schedule: "The schedule",
-    schedule_text: "γ is minus the logarithm of the signal-to-noise ratio. It only grows; a small monotone network \
-                    learns its shape.",
+    schedule_text: "γ is minus the logarithm of the signal-to-noise ratio. It only grows; in the paper's model a small \
+                    monotone network learns its shape.",
     prediction: "What the network knows",
-    prediction_text: "The guessed noise gives the clean latent that the model predicts at this moment.",
+    prediction_text: "The guessed noise gives x̂, what the model takes the clean image to be at this moment.",
     reverse: "Removing noise",
     reverse_text: "From t to an earlier s: DDIM goes straight; the ancestral sampler adds fresh noise at each step; \
                    DPM-Solver++ looks back one step, and needs the fewest.",
@@ -275,8 +306,8 @@ const ABOUT: About = About {
     loss_text: "Three terms, in bits per pixel: how well the image is given back, how close z₁ is to pure noise, and how well \
                 the noise is guessed along the way.",
     decoder: "The decoder",
-    decoder_text: "Each pixel is a Bernoulli mean; the entropy of the image itself is the minimum of the \
-                   reconstruction.",
+    decoder_text: "In the paper's model, each pixel is a Bernoulli mean; the entropy of the image itself is the minimum of \
+                   the reconstruction.",
     card: "Model card",
     card_failed: "The model card cannot be fetched.",
     ethics: "Ethics",
@@ -297,7 +328,7 @@ const ABOUT: About = About {
             2023, 9, 171 (CC BY 4.0), after Kingma et al., Variational Diffusion Models, 2021.",
     acknowledgement: "Acknowledgement: {words}",
     nih: "We gratefully acknowledge the NIH Clinical Center as the provider of ChestX-ray14 (Wang et al., ChestX-ray8, CVPR \
-          2017), from which the shipped weights were trained.",
+          2017), from which the shipped weights were trained and the real X-rays of the game come.",
     diagnostics: "Diagnostics",
     diagnostics_hint: "For a bug report: copy this and paste it there. It says nothing about you except your browser.",
     copy: "Copy",

@@ -95,6 +95,15 @@ impl Lang {
         text
     }
 
+    /// The name of a finding of ChestX-ray14, by which many weights call their classes; none for another name.
+    pub fn finding(self, name: &str) -> Option<&'static str> {
+        let (english, french) = FINDINGS.iter().find(|(english, _)| english.eq_ignore_ascii_case(name))?;
+        Some(match self {
+            Lang::En => english,
+            Lang::Fr => french,
+        })
+    }
+
     /// The space between a number and its unit.
     fn space(self) -> char {
         match self {
@@ -103,6 +112,27 @@ impl Lang {
         }
     }
 }
+
+/// The findings of ChestX-ray14, in English and in French.
+const FINDINGS: [(&str, &str); 17] = [
+    ("No Finding", "Rien à signaler"),
+    ("Normal", "Normal"),
+    ("Atelectasis", "Atélectasie"),
+    ("Cardiomegaly", "Cardiomégalie"),
+    ("Consolidation", "Condensation"),
+    ("Edema", "Œdème"),
+    ("Effusion", "Épanchement pleural"),
+    ("Emphysema", "Emphysème"),
+    ("Fibrosis", "Fibrose"),
+    ("Hernia", "Hernie"),
+    ("Infiltration", "Infiltration"),
+    ("Mass", "Masse"),
+    ("Nodule", "Nodule"),
+    ("Pleural_Thickening", "Épaississement pleural"),
+    ("Pleural Thickening", "Épaississement pleural"),
+    ("Pneumonia", "Pneumonie"),
+    ("Pneumothorax", "Pneumothorax"),
+];
 
 /// The template with each `{name}` replaced by its value.
 ///
@@ -142,6 +172,7 @@ mod tests {
     fn french_writes_a_comma_and_keeps_units_together() {
         let fr = Lang::Fr;
         assert_eq!((fr.megabytes(17_043_021), fr.seconds(340.0)), ("17,0\u{a0}Mo".into(), "0,34\u{a0}s".into()));
+        assert_eq!([fr.finding("pneumonia"), fr.finding("other")], [Some("Pneumonie"), None]);
         assert_eq!(fr.speed(5, 1000.0).as_deref(), Some("5,0\u{a0}étapes/s"));
     }
 

@@ -3,7 +3,7 @@
 use super::words::{Between, Bound, Forward, Learning, Race, Schedule, Subject};
 
 /// The learning views in English.
-pub(super) static EN: Learning = Learning {
+pub(super) const EN: Learning = Learning {
     subject: Subject {
         choose: "Choose an image",
         last: "My last image",
@@ -20,9 +20,8 @@ pub(super) static EN: Learning = Learning {
         title: "From image to noise",
         intro: "A diffusion model learns by watching images drown in noise. The slider does it to an image: at t = 0 \
             it is almost untouched, at t = 1 nothing but chance is left.",
-        intro_more: "This model adds the noise not to the pixels, but to the {numbers} numbers to which its encoder \
-            reduces the image. Turned back into a picture, they do not look like snow on a screen: they look like a chest \
-            that has less and less to do with the first one.",
+        intro_more: "The noise covers the finest detail first, then the ribs, and at last the outline of the chest. What the \
+            model draws comes back in the opposite order.",
         time: "Time t",
         seed: "Seed of the noise",
         seed_hint: "Another seed is another noise.",
@@ -30,8 +29,6 @@ pub(super) static EN: Learning = Learning {
         clean: "The image",
         kept: "What the model keeps of your picture",
         noisy: "The image with noise",
-        latent: "The noisy latent",
-        latent_hint: "The {numbers} numbers of z at time t: orange above zero, blue below.",
         shares: "How much of it is image, how much is noise",
         signal: "Image, α²",
         noise: "Noise, σ²",

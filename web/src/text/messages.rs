@@ -104,6 +104,13 @@ pub fn notice(words: &Words, notice: &Notice) -> String {
         Notice::Switched { name } => fill(status.switched, &[("name", name)]),
         Notice::Failed(problem) => format!("{} {}", problem_title(words, problem), problem_detail(words, problem)),
         Notice::OtherWeights { sha256 } => fill(status.other_weights, &[("hash", &short_hash(sha256))]),
+        Notice::BadLink { faults } => {
+            let say = |(field, text): &(Field, String)| {
+                format!("{} “{text}”. {}", field_name(words, *field), accepted(words, *field))
+            };
+            let faults: Vec<String> = faults.iter().map(say).collect();
+            fill(status.bad_link, &[("faults", &faults.join(" "))])
+        }
     }
 }
 
@@ -124,8 +131,20 @@ pub fn samplers(words: &Words) -> Vec<(String, String)> {
 /// The name of a class.
 pub fn class(words: &Words, model: &ModelInfo, class: u32) -> String {
     match model.provenance.class_names.get(class as usize) {
-        Some(name) => name.clone(),
+        Some(name) => words.lang.finding(name).unwrap_or(name).to_owned(),
         None => fill(words.common.class_one, &[("number", &class.to_string())]),
+    }
+}
+
+/// The name of a field.
+fn field_name(words: &Words, field: Field) -> &'static str {
+    match field {
+        Field::Seed => words.common.seed,
+        Field::Steps => words.common.steps,
+        Field::Class => words.generate.class,
+        Field::Guidance => words.generate.guidance,
+        Field::Sampler => words.common.sampler,
+        Field::Count => words.generate.count,
     }
 }
 
@@ -136,6 +155,8 @@ pub fn accepted(words: &Words, field: Field) -> String {
         Field::Steps => fill(words.common.accepts_steps, &[("max", &MAX_STEPS.to_string())]),
         Field::Class => words.common.accepts_class.to_owned(),
         Field::Guidance => words.common.accepts_guidance.to_owned(),
+        Field::Sampler => words.common.accepts_sampler.to_owned(),
+        Field::Count => words.common.accepts_count.to_owned(),
     }
 }
 
@@ -159,6 +180,7 @@ pub fn backend_reason(words: &Words, reason: &BackendReason) -> String {
         BackendReason::NoWebGpu => status.no_webgpu.to_owned(),
         BackendReason::NoAdapter => status.no_adapter.to_owned(),
         BackendReason::NoTimestampQuery => status.no_timestamp_query.to_owned(),
+        BackendReason::SoftwareGpu { adapter } => fill(status.software_gpu, &[("adapter", adapter)]),
         BackendReason::ProbeFailed { detail } => fill(status.probe_failed, &[("detail", detail)]),
         BackendReason::GpuFailed => status.gpu_failed.to_owned(),
     }
@@ -207,17 +229,21 @@ pub fn problem_title(words: &Words, problem: &Problem) -> &'static str {
     let problems = &words.problems;
     match problem {
         Problem::WorkerMissing { .. } => problems.worker_missing,
+        Problem::WorkerBroken { .. } => problems.worker_broken,
         Problem::WorkerSilent { .. } => problems.worker_silent,
         Problem::WorkerCrashed { .. } => problems.worker_crashed,
         Problem::VersionMismatch => problems.version_mismatch,
         Problem::Manifest { .. } => problems.manifest,
         Problem::Network { .. } => problems.network,
+        Problem::HttpStatus { status, .. } if Problem::is_busy(*status) => problems.http_busy,
         Problem::HttpStatus { .. } => problems.http_status,
         Problem::WrongSize { .. } | Problem::WrongHash { .. } => problems.damaged,
         Problem::BadWeights { .. } => problems.bad_weights,
         Problem::GpuUnavailable(_) => problems.gpu_unavailable,
         Problem::GpuLost { .. } => problems.gpu_lost,
         Problem::GpuError { .. } => problems.gpu_error,
+        Problem::GpuSilent { .. } => problems.gpu_silent,
+        Problem::GpuFlat => problems.gpu_flat,
         Problem::OutOfMemory { .. } => problems.out_of_memory,
         Problem::NotFinite => problems.not_finite,
         Problem::Settings { .. } => problems.settings,
@@ -233,16 +259,26 @@ pub fn problem_detail(words: &Words, problem: &Problem) -> String {
     let (problems, lang) = (&words.problems, words.lang);
     match problem {
         Problem::WorkerMissing { file, status: Some(status) } => {
-            fill(problems.worker_missing_status, &[("file", file), ("status", &status.to_string())])
+            let busy = Problem::is_busy(*status);
+            let template = if busy { problems.http_busy_detail } else { problems.worker_missing_status };
+            fill(template, &[("file", file), ("status", &status.to_string())])
         }
         Problem::WorkerMissing { file, status: None } => fill(problems.worker_missing_silent, &[("file", file)]),
+        Problem::WorkerBroken { file, media_type: Some(kind) } => {
+            fill(problems.worker_broken_type, &[("file", file), ("kind", kind)])
+        }
+        Problem::WorkerBroken { file, media_type: None } => fill(problems.worker_broken_cut, &[("file", file)]),
         Problem::WorkerSilent { seconds } => fill(problems.worker_silent_detail, &[("seconds", &seconds.to_string())]),
         Problem::WorkerCrashed { detail } => fill(problems.worker_crashed_detail, &[("detail", detail)]),
         Problem::VersionMismatch => problems.version_mismatch_detail.to_owned(),
         Problem::Manifest { detail } => fill(problems.manifest_detail, &[("detail", detail)]),
         Problem::Network { file, detail } => fill(problems.network_detail, &[("file", file), ("detail", detail)]),
         Problem::HttpStatus { file, status } => {
-            fill(problems.http_status_detail, &[("file", file), ("status", &status.to_string())])
+            let busy = Problem::is_busy(*status);
+            fill(
+                if busy { problems.http_busy_detail } else { problems.http_status_detail },
+                &[("file", file), ("status", &status.to_string())],
+            )
         }
         Problem::WrongSize { file, expected, actual } => {
             let template = if actual < expected { problems.too_short } else { problems.too_long };
@@ -260,6 +296,8 @@ pub fn problem_detail(words: &Words, problem: &Problem) -> String {
             fill(problems.gpu_unavailable_detail, &[("reason", &backend_reason(words, reason))])
         }
         Problem::GpuLost { detail } | Problem::GpuError { detail } => fill(problems.gpu_detail, &[("detail", detail)]),
+        Problem::GpuSilent { seconds } => fill(problems.gpu_silent_detail, &[("seconds", &seconds.to_string())]),
+        Problem::GpuFlat => problems.gpu_flat_detail.to_owned(),
         Problem::OutOfMemory { detail } => fill(problems.out_of_memory_detail, &[("detail", detail)]),
         Problem::NotFinite => problems.not_finite_detail.to_owned(),
         Problem::Settings { detail } => fill(problems.settings_detail, &[("detail", detail)]),
@@ -285,12 +323,17 @@ mod tests {
         vec![
             Problem::WorkerMissing { file: detail(), status: Some(404) },
             Problem::WorkerMissing { file: detail(), status: None },
+            Problem::WorkerBroken { file: detail(), media_type: Some(detail()) },
+            Problem::WorkerBroken { file: detail(), media_type: None },
             Problem::WorkerSilent { seconds: 30 },
             Problem::WorkerCrashed { detail: detail() },
             Problem::VersionMismatch,
             Problem::Manifest { detail: detail() },
             Problem::Network { file: detail(), detail: detail() },
             Problem::HttpStatus { file: detail(), status: 404 },
+            Problem::HttpStatus { file: detail(), status: 503 },
+            Problem::GpuSilent { seconds: 15 },
+            Problem::GpuFlat,
             Problem::WrongSize { file: detail(), expected: 2000, actual: 1 },
             Problem::WrongSize { file: detail(), expected: 2000, actual: 2001 },
             Problem::WrongHash { file: detail(), expected: detail(), actual: detail() },

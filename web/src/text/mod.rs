@@ -1,28 +1,29 @@
 //! The texts of the page, in each of its languages.
 //!
 //! [`Words`] holds the words of one language, in groups. A `{name}` in them is a place that [`fill`] fills. [`messages`]
-//! turns the state of the page into sentences, [`Lang`] writes numbers. Another language is another pair of files like
-//! `fr.rs` and `learning_fr.rs`.
+//! turns the state of the page into sentences, [`Lang`] writes numbers. English is part of the program; French is the
+//! file `web/static/fr.txt`, which the page fetches when it is wanted and gives to [`install_french`].
 
 #![expect(missing_docs, reason = "a word's name and its English say what it is for")]
 
 mod en;
-mod fr;
+mod french;
 mod lang;
 mod learning_en;
-mod learning_fr;
+mod lines;
 pub mod messages;
 mod words;
 
+pub use self::french::{FRENCH_FILE, install_french};
 pub use self::lang::{Lang, fill};
 pub use self::words::Words;
 
 impl Lang {
-    /// Its words.
+    /// Its words; English until they are there.
     pub fn words(self) -> &'static Words {
         match self {
             Lang::En => &en::EN,
-            Lang::Fr => &fr::FR,
+            Lang::Fr => french::installed().unwrap_or(&en::EN),
         }
     }
 }
@@ -32,13 +33,14 @@ mod tests {
     use super::*;
 
     /// The texts of every group with their names.
-    fn entries(words: &Words) -> Vec<(&'static str, &'static str)> {
+    pub(super) fn entries(words: &Words) -> Vec<(&'static str, &'static str)> {
         let groups = [
             words.common.entries(),
             words.status.entries(),
             words.problems.entries(),
             words.offline.entries(),
             words.generate.entries(),
+            words.game.entries(),
             words.weights.entries(),
             words.about.entries(),
             words.learning.entries(),
@@ -57,7 +59,7 @@ mod tests {
     #[test]
     fn french_is_complete_and_is_not_english() {
         // The same in both.
-        let mut same = vec!["nothing", "sha256", "image", "image_value", "moment", "moment_time"];
+        let mut same = vec!["nothing", "sha256", "image", "image_value", "moment", "count"];
         same.extend([
             "signal",
             "gamma",
@@ -69,7 +71,7 @@ mod tests {
             "total",
             "pause",
         ]);
-        for ((name, english), (_, french)) in entries(&en::EN).into_iter().zip(entries(&fr::FR)) {
+        for ((name, english), (_, french)) in entries(&en::EN).into_iter().zip(entries(Lang::Fr.words())) {
             assert!(!english.trim().is_empty() && !french.trim().is_empty(), "{name} is empty");
             assert!(english != french || same.contains(&name), "{name} is not translated: {english}");
             assert_eq!(places(english), places(french), "{name} has other places");
@@ -78,7 +80,7 @@ mod tests {
 
     #[test]
     fn french_has_no_break_spaces_before_its_marks() {
-        for (name, french) in entries(&fr::FR) {
+        for (name, french) in entries(Lang::Fr.words()) {
             for mark in [" :", " ;", " !", " ?", " »", "« "] {
                 assert!(!french.contains(mark), "{name} may break at `{mark}`: {french}");
             }

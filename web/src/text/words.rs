@@ -1,17 +1,27 @@
 //! The names of the texts.
 
 use super::lang::Lang;
+use super::lines::Lines;
 
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($field:ident),* $(,)? }) => {
         $(#[$doc])*
+        #[derive(Clone, Copy)]
         pub struct $name {
             $(pub $field: &'static str),*
         }
 
-        #[cfg(test)]
         impl $name {
+            /// Replaces its texts, in the order of their names.
+            pub(super) fn translate(&mut self, lines: &mut Lines) {
+                // A loop over places: 400 calls and moves would weigh as much as the texts.
+                for text in [$(&mut self.$field),*] {
+                    *text = lines.text();
+                }
+            }
+
             /// Each text with its name.
+            #[cfg(test)]
             pub(super) fn entries(&self) -> Vec<(&'static str, &'static str)> {
                 vec![$((stringify!($field), self.$field)),*]
             }
@@ -22,11 +32,10 @@ macro_rules! words {
 words! {
     /// Texts of the whole page.
     Common {
-        title, lead, warning, warning_detail, skip, views, generate, forward, schedule, bound, between, race, weights,
-        about, language, going_on, progress, cancel, cancelling, close, picture, empty, predicted, noisy, latent,
-        latent_hint, image, image_value, seed, seed_hint, steps, steps_hint, sampler, dpm_solver, ddim, ancestral, step,
-        time, speed, play, play_back, leave_kiosk, kiosk_link, kiosk_noise, kiosk_emerging, kiosk_whole,
-        kiosk_failed, nothing, accepts_seed, accepts_steps, accepts_class, accepts_guidance, class_one,
+        title, warning, warning_detail, skip, views, generate, forward, schedule, bound, between, race, weights,
+        about, language, going_on, progress, cancel, cancelling, close, picture, empty, predicted, noisy, image, image_value, seed, seed_hint, steps, steps_hint, sampler, dpm_solver, ddim, ancestral, step,
+        time, speed, play, leave_kiosk, kiosk_link, kiosk_noise, kiosk_emerging, kiosk_whole,
+        kiosk_failed, nothing, accepts_seed, accepts_steps, accepts_class, accepts_guidance, accepts_sampler, accepts_count, class_one,
         steps_one, steps_many,
     }
 }
@@ -35,18 +44,21 @@ words! {
     /// The status and the notices.
     Status {
         starting, fetching, preparing, ready, waiting, step, paused, stopping, done, done_many, generating, diffusing,
-        measuring, timing, saving, switching, encoder, moved_to_cpu, cancelled, stopped, saved, switched, other_weights, on_gpu,
-        on_gpu_named, on_cpu, gpu_found, requested, no_webgpu, no_adapter, no_timestamp_query, probe_failed, gpu_failed,
+        measuring, timing, saving, switching, encoder, moved_to_cpu, cancelled, stopped, saved, switched, other_weights, bad_link, on_gpu,
+        on_gpu_named, on_cpu, gpu_found, requested, no_webgpu, no_adapter, no_timestamp_query, software_gpu, probe_failed,
+        gpu_failed,
     }
 }
 
 words! {
     /// The problems: a title, then details and what helps.
     Problems {
-        worker_missing, worker_missing_status, worker_missing_silent, worker_silent, worker_silent_detail,
+        worker_missing, worker_missing_status, worker_missing_silent, worker_broken, worker_broken_type,
+        worker_broken_cut, worker_silent, worker_silent_detail,
         worker_crashed, worker_crashed_detail, version_mismatch, version_mismatch_detail, manifest, manifest_detail,
-        network, network_detail, http_status, http_status_detail, damaged, too_short, too_long, wrong_hash, bad_weights,
-        bad_weights_detail, gpu_unavailable, gpu_unavailable_detail, gpu_lost, gpu_error, gpu_detail, out_of_memory,
+        network, network_detail, http_status, http_status_detail, http_busy, http_busy_detail, damaged, too_short, too_long, wrong_hash, bad_weights,
+        bad_weights_detail, gpu_unavailable, gpu_unavailable_detail, gpu_lost, gpu_error, gpu_detail, gpu_silent,
+        gpu_silent_detail, gpu_flat, gpu_flat_detail, out_of_memory,
         out_of_memory_detail, not_finite, not_finite_detail, settings, settings_detail, encoding, encoding_detail,
         no_encoder, no_encoder_detail, bad_picture, bad_picture_detail, too_large, too_large_detail, retry, use_cpu,
         reload, dismiss,
@@ -57,16 +69,24 @@ words! {
     /// Updates and storage.
     Offline {
         update, update_now, storage, storage_used, storage_unknown, empty_storage, emptied, install, install_desktop,
-        install_phone, works_offline,
+        install_phone, works_offline, needs_network,
     }
 }
 
 words! {
     /// The first view.
     Generate {
-        heading, intro, settings, new_seed, count, count_one, count_many, class, class_any, guidance, generate, pause,
-        step_once, step_once_hint, timeline, timeline_intro, moment, moment_value, moment_time, keep, keep_intro,
-        save_one, save_all, animation, strip, share, share_copied, share_label, share_hint,
+        heading, settings, count, count_one, count_many, class, class_any, guidance, generate, again, held, keys, pause,
+        step_once, moment, moment_value, open_one, all_images, keep, keep_intro, save_one, save_all, animation, strip,
+        share, share_copied, share_label, share_hint,
+    }
+}
+
+words! {
+    /// The game.
+    Game {
+        title, question, drawing, left, right_one, pick, right, wrong, drawn, real, open, next, again, loupe, across, down,
+        score, hint, source,
     }
 }
 
@@ -99,8 +119,7 @@ words! {
 words! {
     /// The forward process, and back.
     Forward {
-        title, intro, intro_more, time, seed, seed_hint, new_noise, clean, kept, noisy, latent,
-        latent_hint, shares, signal, noise, snr, gamma, back, back_intro, denoise, denoised, not_denoised,
+        title, intro, intro_more, time, seed, seed_hint, new_noise, clean, kept, noisy, shares, signal, noise, snr, gamma, back, back_intro, denoise, denoised, not_denoised,
         denoised_from, at_zero,
     }
 }
@@ -141,6 +160,7 @@ words! {
 }
 
 /// The texts of the learning views.
+#[derive(Clone, Copy)]
 pub struct Learning {
     /// Of the choice of an image.
     pub subject: Subject,
@@ -151,9 +171,18 @@ pub struct Learning {
     pub race: Race,
 }
 
-#[cfg(test)]
 impl Learning {
+    pub(super) fn translate(&mut self, lines: &mut Lines) {
+        self.subject.translate(lines);
+        self.forward.translate(lines);
+        self.schedule.translate(lines);
+        self.bound.translate(lines);
+        self.between.translate(lines);
+        self.race.translate(lines);
+    }
+
     /// Each text with its name.
+    #[cfg(test)]
     pub(super) fn entries(&self) -> Vec<(&'static str, &'static str)> {
         let groups = [
             self.subject.entries(),
@@ -168,6 +197,7 @@ impl Learning {
 }
 
 /// The texts of a language, in groups.
+#[derive(Clone, Copy)]
 pub struct Words {
     pub lang: Lang,
     /// Of the whole page.
@@ -179,8 +209,9 @@ pub struct Words {
     /// Of updates and storage.
     pub offline: Offline,
     pub generate: Generate,
+    pub game: Game,
     pub weights: Weights,
     pub about: About,
     /// Of the five learning views.
-    pub learning: &'static Learning,
+    pub learning: Learning,
 }

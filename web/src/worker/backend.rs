@@ -16,10 +16,32 @@ use wasm_bindgen_futures::JsFuture;
 
 use super::guard;
 use crate::engine::{Engine, Halt, Host};
-use crate::protocol::{Backend, BackendKind, BackendPreference, BackendReason, Outcome, Problem, Task};
+use crate::protocol::{Backend, BackendKind, BackendPreference, BackendReason, Outcome, Picture, Problem, Task};
 
 /// How long a browser may take to answer whether it has a GPU.
 const PROBE_TIMEOUT_MS: u32 = 10_000;
+
+/// How long a GPU may take for its device, for the first use of its kernels, and for a step, before the CPU takes over.
+const PATIENCE_MS: u32 = 15_000;
+/// The same where the address asks for the GPU: one in software takes minutes.
+const PATIENCE_IF_ASKED_MS: u32 = 300_000;
+/// What the names of GPUs in software contain.
+const SOFTWARE: [&str; 5] = ["swiftshader", "llvmpipe", "lavapipe", "softpipe", "basic render"];
+
+/// The time that a GPU may take.
+pub(crate) fn patience_ms(preference: BackendPreference) -> u32 {
+    if preference == BackendPreference::WebGpu { PATIENCE_IF_ASKED_MS } else { PATIENCE_MS }
+}
+
+/// What a GPU gives within its time.
+async fn in_time<T>(patience_ms: u32, work: impl Future<Output = T>) -> Result<T, Problem> {
+    guard::within(patience_ms, work).await.ok_or(Problem::GpuSilent { seconds: patience_ms / 1000 })
+}
+
+/// A GPU that fails without a word gives zeros.
+fn not_flat(pictures: Vec<Picture>) -> Result<Vec<Picture>, Problem> {
+    if pictures.iter().any(Picture::is_flat) { Err(Problem::GpuFlat) } else { Ok(pictures) }
+}
 
 /// The model on the chosen backend.
 pub(crate) enum AnyEngine {
@@ -29,24 +51,40 @@ pub(crate) enum AnyEngine {
 
 impl AnyEngine {
     /// Builds the model.
-    pub(crate) async fn load(kind: BackendKind, bytes: &[u8]) -> Result<Self, WeightsError> {
+    pub(crate) async fn load(
+        kind: BackendKind,
+        bytes: &[u8],
+        patience_ms: u32,
+    ) -> Result<Result<Self, WeightsError>, Problem> {
         Ok(match kind {
-            BackendKind::WebGpu => AnyEngine::WebGpu(Box::new(Engine::load(bytes, set_up_gpu().await).await?)),
-            BackendKind::Cpu => AnyEngine::Cpu(Box::new(Engine::load(bytes, FlexDevice).await?)),
+            BackendKind::WebGpu => {
+                let device = in_time(patience_ms, set_up_gpu()).await?;
+                let engine = in_time(patience_ms, Engine::load(bytes, device)).await?;
+                engine.map(|engine| AnyEngine::WebGpu(Box::new(engine)))
+            }
+            BackendKind::Cpu => Engine::load(bytes, FlexDevice).await.map(|engine| AnyEngine::Cpu(Box::new(engine))),
         })
     }
 
-    pub(crate) async fn warm_up(&self) -> Result<(), Problem> {
+    pub(crate) async fn warm_up(&self, patience_ms: u32) -> Result<(), Problem> {
         match self {
-            AnyEngine::WebGpu(engine) => engine.warm_up().await,
-            AnyEngine::Cpu(engine) => engine.warm_up().await,
+            AnyEngine::WebGpu(engine) => not_flat(in_time(patience_ms, engine.warm_up()).await??).map(drop),
+            AnyEngine::Cpu(engine) => engine.warm_up().await.map(drop),
         }
+    }
+
+    /// Whether it runs on the GPU.
+    pub(crate) fn is_on_gpu(&self) -> bool {
+        matches!(self, AnyEngine::WebGpu(_))
     }
 
     /// Does a task.
     pub(crate) async fn perform(&self, task: &Task, host: &impl Host) -> Result<Outcome, Halt> {
         match self {
-            AnyEngine::WebGpu(engine) => engine.perform(task, host).await,
+            AnyEngine::WebGpu(engine) => match engine.perform(task, host).await? {
+                Outcome::Pictures(pictures) => Ok(Outcome::Pictures(not_flat(pictures)?)),
+                outcome => Ok(outcome),
+            },
             AnyEngine::Cpu(engine) => engine.perform(task, host).await,
         }
     }
@@ -88,15 +126,15 @@ pub(crate) async fn choose(preference: BackendPreference) -> Result<Backend, Pro
         BackendPreference::CpuAfterGpuFailure => return Ok(cpu(BackendReason::GpuFailed)),
         BackendPreference::Auto | BackendPreference::WebGpu => {}
     }
-    match probe().await {
+    match probe(preference == BackendPreference::WebGpu).await {
         Ok(adapter) => Ok(Backend { kind: BackendKind::WebGpu, reason: BackendReason::GpuFound { adapter } }),
         Err(reason) if preference == BackendPreference::WebGpu => Err(Problem::GpuUnavailable(reason)),
         Err(reason) => Ok(cpu(reason)),
     }
 }
 
-/// The name of the GPU, if the model can run on it.
-async fn probe() -> Result<String, BackendReason> {
+/// The name of the GPU, if the model can run on it; one in software counts only if it `is_asked` for.
+async fn probe(is_asked: bool) -> Result<String, BackendReason> {
     let failed = |error: JsValue| BackendReason::ProbeFailed { detail: guard::describe(&error) };
     // WebGPU is not in the stable interface of web-sys: these few properties are read by name.
     let navigator = property(&js_sys::global(), "navigator").ok_or(BackendReason::NoWebGpu)?;
@@ -124,7 +162,14 @@ async fn probe() -> Result<String, BackendReason> {
         .iter()
         .filter_map(|key| property(info.as_ref()?, key)?.as_string())
         .filter(|word| !word.is_empty());
-    Ok(words.collect::<Vec<_>>().join(", "))
+    let name = words.collect::<Vec<_>>().join(", ");
+    let falls_back = [info.as_ref(), Some(&adapter)].into_iter().flatten();
+    let falls_back = falls_back.filter_map(|of| property(of, "isFallbackAdapter")).any(|value| value.is_truthy());
+    let lower = name.to_lowercase();
+    if !is_asked && (falls_back || SOFTWARE.iter().any(|part| lower.contains(part))) {
+        return Err(BackendReason::SoftwareGpu { adapter: name });
+    }
+    Ok(name)
 }
 
 /// The device. It is set up once per worker: a second time panics.

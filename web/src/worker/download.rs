@@ -18,6 +18,8 @@ use crate::protocol::{FileRequest, Problem};
 const STALL_TIMEOUT_MS: f64 = 30_000.0;
 /// How often a download checks whether it was cancelled.
 const CHECK_EVERY_MS: u32 = 100;
+/// How long a busy server is left alone, each time.
+const RETRY_AFTER_MS: [u32; 3] = [1_000, 3_000, 6_000];
 /// How often progress is sent to the page.
 const REPORT_EVERY_MS: f64 = 50.0;
 
@@ -60,8 +62,16 @@ pub(super) async fn fetch(
     progress(0);
     let abort = AbortOnDrop(AbortController::new().map_err(|error| network(guard::describe(&error)))?);
     let cache = if request.fresh { RequestCache::Reload } else { RequestCache::Default };
-    let sent = Request::get(&request.url).cache(cache).abort_signal(Some(&abort.0.signal())).send();
-    let response = watched(sent, tick).await?.map_err(|error| network(error.to_string()))?;
+    let mut waits = RETRY_AFTER_MS.into_iter();
+    let response = loop {
+        last_received_ms.set(guard::now_ms());
+        let sent = Request::get(&request.url).cache(cache).abort_signal(Some(&abort.0.signal())).send();
+        let response = watched(sent, tick).await?.map_err(|error| network(error.to_string()))?;
+        match waits.next().filter(|_| Problem::is_busy(response.status())) {
+            Some(ms) => watched(TimeoutFuture::new(ms), tick).await?,
+            None => break response,
+        }
+    };
     if !response.ok() {
         return Err(Problem::HttpStatus { file: request.name.clone(), status: response.status() }.into());
     }

@@ -78,6 +78,8 @@ pub(super) struct JobHost {
     outbox: Outbox,
     start_ms: Cell<f64>,
     reported_ms: Cell<f64>,
+    /// When the job last took a step, or waited.
+    moved_ms: Cell<f64>,
     yielded_ms: Cell<f64>,
 }
 
@@ -92,7 +94,20 @@ impl JobHost {
     pub(super) fn new(job: &Job, outbox: Outbox) -> Self {
         let now = Cell::new(guard::now_ms());
         let flow = Rc::clone(&job.flow);
-        Self { job: job.id, flow, outbox, start_ms: now.clone(), reported_ms: now.clone(), yielded_ms: now }
+        Self {
+            job: job.id,
+            flow,
+            outbox,
+            start_ms: now.clone(),
+            reported_ms: now.clone(),
+            moved_ms: now.clone(),
+            yielded_ms: now,
+        }
+    }
+
+    /// Milliseconds since the job last took a step.
+    pub(super) fn still_ms(&self) -> f64 {
+        guard::now_ms() - self.moved_ms.get()
     }
 
     /// Whether the job was cancelled.
@@ -129,10 +144,12 @@ impl Host for JobHost {
             let paused_ms = guard::now_ms();
             while self.flow.get() == Flow::Wait {
                 TimeoutFuture::new(Self::CHECK_EVERY_MS).await;
+                self.moved_ms.set(guard::now_ms());
             }
             // A pause does not count as time of the job.
             self.start_ms.set(self.start_ms.get() + guard::now_ms() - paused_ms);
         }
+        self.moved_ms.set(guard::now_ms());
         if self.flow.get() == Flow::Once {
             self.flow.set(Flow::Wait);
         }

@@ -11,6 +11,7 @@ mod weights;
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use gloo_timers::future::TimeoutFuture;
 use gloo_worker::{HandlerId, Registrable, Worker, WorkerScope};
 use wasm_bindgen_futures::spawn_local;
 
@@ -18,7 +19,11 @@ use self::jobs::{Job, JobHost, Jobs};
 use self::outbox::Outbox;
 use self::weights::Loaded;
 use crate::engine::{Halt, Host};
+use crate::interrupt::watched;
 use crate::protocol::{Outcome, PROTOCOL_VERSION, Problem, Request, Response, Task};
+
+/// How often a run on the GPU is looked after.
+const CHECK_EVERY_MS: u32 = 500;
 
 /// Starts the worker.
 pub(crate) fn start() {
@@ -122,5 +127,16 @@ async fn perform(
     if is_cancelled() {
         return Err(Halt::Stopped { step: 0 });
     }
-    present.engine.perform(&job.task, host).await
+    // A step of any other task may take long; the CPU never waits.
+    if !matches!(job.task, Task::Run(_)) || !present.engine.is_on_gpu() {
+        return present.engine.perform(&job.task, host).await;
+    }
+    let tick = async || {
+        TimeoutFuture::new(CHECK_EVERY_MS).await;
+        if host.still_ms() > f64::from(present.patience_ms) {
+            return Err(Halt::from(Problem::GpuSilent { seconds: present.patience_ms / 1000 }));
+        }
+        Ok(())
+    };
+    watched(present.engine.perform(&job.task, host), tick).await?
 }

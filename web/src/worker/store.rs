@@ -36,16 +36,18 @@ pub(super) async fn find(sha256: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Stores a file whose hash was checked.
-pub(super) async fn keep(sha256: &str, bytes: &[u8]) {
+/// Stores a file whose hash was checked; returns whether the browser did.
+pub(super) async fn keep(sha256: &str, bytes: &[u8]) -> bool {
     let kept = async {
         let cache = open().await.ok_or(JsValue::NULL)?;
         let response = Response::new_with_opt_js_u8_array(Some(&Uint8Array::from(bytes)))?;
         JsFuture::from(cache.put_with_str(&key(sha256), &response)).await
     };
-    if let Err(error) = kept.await {
-        web_sys::console::warn_1(&format!("not kept for the next visit: {}", guard::describe(&error)).into());
+    let kept = kept.await;
+    if let Err(error) = &kept {
+        web_sys::console::warn_1(&format!("not kept for the next visit: {}", guard::describe(error)).into());
     }
+    kept.is_ok()
 }
 
 /// Removes a file whose content does not match its hash.

@@ -16,6 +16,8 @@ pub(super) struct Loaded {
     pub(super) engine: AnyEngine,
     file: File,
     backend: Backend,
+    /// How long the GPU may take for a step.
+    pub(super) patience_ms: u32,
     /// The encoder's file, until it is loaded.
     encoder: RefCell<Option<FileRequest>>,
 }
@@ -26,6 +28,8 @@ struct File {
     bytes: u64,
     sha256: String,
     from_store: bool,
+    /// Whether the browser's store has it.
+    kept: bool,
 }
 
 /// Chooses the backend and loads the first model.
@@ -35,7 +39,7 @@ struct File {
 pub(super) async fn load_first(source: Source, preference: BackendPreference, outbox: &Outbox) -> Result<Loaded, Halt> {
     // Before the download: if WebGPU is required and missing, nothing is fetched.
     let backend = backend::choose(preference).await?;
-    load(source, backend, outbox, &|| false).await
+    load(source, backend, backend::patience_ms(preference), outbox, &|| false).await
 }
 
 /// Loads other weights onto the same backend, beside those that are in use.
@@ -48,12 +52,13 @@ pub(super) async fn load_other(
     outbox: &Outbox,
     is_cancelled: &dyn Fn() -> bool,
 ) -> Result<Loaded, Halt> {
-    load(source, present.backend.clone(), outbox, is_cancelled).await
+    load(source, present.backend.clone(), present.patience_ms, outbox, is_cancelled).await
 }
 
 async fn load(
     source: Source,
     backend: Backend,
+    patience_ms: u32,
     outbox: &Outbox,
     is_cancelled: &dyn Fn() -> bool,
 ) -> Result<Loaded, Halt> {
@@ -72,15 +77,15 @@ async fn load(
     };
     outbox.send(Response::Preparing);
     yield_now(is_cancelled).await?;
-    let engine = AnyEngine::load(backend.kind, &bytes).await.map_err(|error| bad(&file.name, &error))?;
+    let engine = AnyEngine::load(backend.kind, &bytes, patience_ms).await?.map_err(|error| bad(&file.name, &error))?;
     drop(bytes);
     if let Some((of, bytes)) = encoder {
         engine.load_encoder(&bytes, &file.sha256).map_err(|error| bad(&of.name, &error))?;
     }
     yield_now(is_cancelled).await?;
-    engine.warm_up().await?;
+    engine.warm_up(patience_ms).await?;
     yield_now(is_cancelled).await?;
-    Ok(Loaded { engine, file, backend, encoder: RefCell::new(source.encoder) })
+    Ok(Loaded { engine, file, backend, patience_ms, encoder: RefCell::new(source.encoder) })
 }
 
 /// Lets messages in and out before the worker is busy again.
@@ -95,13 +100,14 @@ async fn fetch(
     outbox: &Outbox,
     is_cancelled: &dyn Fn() -> bool,
 ) -> Result<(File, Vec<u8>), Halt> {
-    let file = |sha256, from_store| File { name: request.name.clone(), bytes: request.bytes, sha256, from_store };
+    let (name, bytes) = (request.name.clone(), request.bytes);
+    let file = |sha256, from_store, kept| File { name, bytes, sha256, from_store, kept };
     if let Some(sha256) = &request.sha256
         && !request.fresh
         && let Some(bytes) = store::find(sha256).await
     {
         if sha256_hex(&bytes) == *sha256 {
-            return Ok((file(sha256.clone(), true), bytes));
+            return Ok((file(sha256.clone(), true, true), bytes));
         }
         store::drop_one(sha256).await;
     }
@@ -109,14 +115,15 @@ async fn fetch(
     let progress = |received| outbox.send(Response::Progress { received, total });
     let bytes = download::fetch(request, is_cancelled, progress).await?;
     let actual = sha256_hex(&bytes);
+    let mut kept = false;
     if let Some(expected) = &request.sha256 {
         if actual != *expected {
             let (file, expected) = (request.name.clone(), expected.clone());
             return Err(Problem::WrongHash { file, expected, actual }.into());
         }
-        store::keep(expected, &bytes).await;
+        kept = store::keep(expected, &bytes).await;
     }
-    Ok((file(actual, false), bytes))
+    Ok((file(actual, false, kept), bytes))
 }
 
 fn bad(file: &str, error: &vdm::error::WeightsError) -> Problem {
@@ -154,6 +161,7 @@ impl Loaded {
             schedule: self.engine.schedule().clone(),
             has_encoder: self.engine.has_encoder() || self.encoder.borrow().is_some(),
             from_store: self.file.from_store,
+            kept: self.file.kept,
             backend: self.backend.clone(),
         }
     }

@@ -59,7 +59,7 @@ pub(in crate::page) fn About(controller: Controller, state: PageState) -> impl I
                         <p>{about.keyboard_text}</p>
                     </section>
                 </div>
-                <Storage session=controller.session />
+                <Storage session=controller.session state />
             </div>
             <Diagnostics controller state />
         </section>

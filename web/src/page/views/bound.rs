@@ -84,6 +84,8 @@ fn pixels(session: &Session) -> Option<usize> {
 fn Terms(bits: Bits) -> impl IntoView {
     let (lang, words) = (words().lang, &words().learning.bound);
     let (terms, total) = (bits.terms, bits.terms.total());
+    // The discretised decoder of a model of bands has no floor.
+    let has_floor = bits.floor > 0.0;
     let floor = ("bar-floor", bits.floor);
     let excess = ("bar-excess", bits.excess());
     let diffusion = ("bar-diffusion", terms.diffusion);
@@ -101,6 +103,7 @@ fn Terms(bits: Bits) -> impl IntoView {
         ("bound-diffusion", words.diffusion, words.diffusion_meaning, terms.diffusion, vec![diffusion]),
         ("bound-total", words.total, words.total_meaning, total, vec![floor, excess, diffusion, latent]),
     ];
+    let rows = rows.into_iter().filter(move |row| has_floor || row.0 != "bound-floor");
     let row = |(testid, name, meaning, value, parts)| {
         view! {
             <div class="term">
@@ -117,7 +120,8 @@ fn Terms(bits: Bits) -> impl IntoView {
             </div>
         }
     };
-    let magnified = [(words.excess, excess), (words.diffusion, diffusion), (words.latent, latent)];
+    let above = if has_floor { words.excess } else { words.reconstruction };
+    let magnified = [(above, excess), (words.diffusion, diffusion), (words.latent, latent)];
     let legend = magnified.map(|(name, (class, value))| {
         view! {
             <li>
@@ -130,10 +134,10 @@ fn Terms(bits: Bits) -> impl IntoView {
     view! {
         <h3>{words.terms}</h3>
         <dl class="terms">{rows.map(row).collect_view()}</dl>
-        <h3>{words.magnified}</h3>
+        {has_floor.then(|| view! { <h3>{words.magnified}</h3> })}
         <Bar parts=magnified.map(|(_, part)| part).to_vec() whole=bits.above_floor() />
         <ul class="legend">{legend.collect_view()}</ul>
-        <p class="hint">{fill(words.magnified_hint, &[("share", &share)])}</p>
+        {has_floor.then(|| view! { <p class="hint">{fill(words.magnified_hint, &[("share", &share)])}</p> })}
     }
 }
 

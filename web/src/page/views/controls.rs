@@ -1,148 +1,132 @@
-//! The form of the first view, and its buttons.
+//! The buttons of the first view, and its form.
 
+use leptos::html;
 use leptos::prelude::*;
 use vdm::sampler::Sampler;
 
-use super::shared::idle;
+use super::film::{Travel, can_draw, can_play, goes_on};
 use crate::form::Field;
-use crate::page::components::{Action, Select, TextField, random_seed};
+use crate::page::components::{Action, Select, TextField};
 use crate::page::controller::Controller;
+use crate::page::draw::{change, draw};
 use crate::page::lang::words;
 use crate::page::state::PageState;
-use crate::protocol::Run;
-use crate::session::{Event, Session, Slot};
-use crate::settings::{COUNTS, MAX_STEPS};
+use crate::session::{Event, Slot};
+use crate::settings::COUNTS;
 use crate::text::{fill, messages};
 
-/// Generate, pause, step. They come before the images, so that a phone shows both without scrolling.
+/// Draw, play, and back to all images.
 #[component]
-pub(super) fn Actions(controller: Controller, state: PageState) -> impl IntoView {
-    let (words, session) = (words(), controller.session);
-    let can_generate = idle(session);
-    let paused = Memo::new(move |_| session.with(|session| session.filling(Slot::Generate).map(|job| job.paused)));
-    let filling = Signal::derive(move || paused.get().is_some());
-    let pause =
-        move |()| controller.dispatch(if paused.get_untracked() == Some(true) { Event::Resume } else { Event::Pause });
-    let step = move |()| {
-        if paused.get_untracked().is_none() {
-            generate(controller, state, true);
-        }
-        controller.dispatch(Event::Step);
+pub(super) fn Actions(travel: Travel) -> impl IntoView {
+    let (words, state) = (words(), travel.state);
+    let can_draw = can_draw(travel);
+    let (can_play, goes_on, count) = (can_play(travel), goes_on(travel), travel.count());
+    let drawn = travel.of_panel(|panel, _| Some(panel.step > 0));
+    let label = move || {
+        let another = state.new_seed.get() && drawn.get() == Some(true);
+        if another { words.generate.again } else { words.generate.generate }
     };
+    let play = move || if goes_on.get() { words.generate.pause } else { words.common.play }.to_owned();
     view! {
-        <div class="card actions">
-            <div class="buttons">
-                <button
-                    type="submit"
-                    form="settings"
-                    class="primary big"
-                    data-testid="generate"
-                    aria-disabled=move || (!can_generate.get()).to_string()
-                >
-                    {words.generate.generate}
-                </button>
+        <div class="actions">
+            <button
+                id="draw"
+                type="submit"
+                form="settings"
+                class="primary big"
+                data-testid="generate"
+                aria-disabled=move || (!can_draw.get()).to_string()
+            >
+                {label}
+            </button>
+            <Action
+                label=Signal::derive(play)
+                testid="play"
+                possible=can_play
+                on_click=move |()| travel.play()
+            />
+            <Show when=move || state.opened.get() && count.get() != 1>
                 <Action
-                    label=words.generate.pause.to_owned()
-                    testid="pause"
-                    possible=filling
-                    pressed=Signal::derive(move || paused.get() == Some(true))
-                    on_click=pause
+                    label=words.generate.all_images.to_owned()
+                    testid="all-images"
+                    on_click=move |()| state.opened.set(false)
                 />
-                <Action
-                    label=words.generate.step_once.to_owned()
-                    testid="step-once"
-                    possible=Signal::derive(move || filling.get() || can_generate.get())
-                    on_click=step
-                />
-            </div>
-            <p class="hint">{words.generate.step_once_hint}</p>
+            </Show>
+            <p class="hint keys">{words.generate.keys}</p>
         </div>
     }
 }
 
-/// Seed, count, steps, sampler, class and guidance.
+/// Count, seed and class; folded away, what few need.
 #[component]
 pub(super) fn SettingsForm(controller: Controller, state: PageState) -> impl IntoView {
     let (words, form) = (words(), state.form);
-    let samplers = messages::samplers(words);
+    let more: NodeRef<html::Details> = NodeRef::new();
+    let unfold = move |_| {
+        if let Some(more) = more.get_untracked() {
+            state.unfolded.set(more.has_attribute("open"));
+        }
+    };
     view! {
         <form
             id="settings"
-            class="card settings"
             novalidate
             on:submit=move |event| {
                 event.prevent_default();
-                generate(controller, state, false);
+                draw(controller, state, false);
             }
         >
-            <fieldset>
-                <legend>{words.generate.settings}</legend>
-                <TextField
-                    id="seed"
-                    label=words.common.seed
-                    hint=words.common.seed_hint
-                    wrong=wrong(state, Field::Seed)
-                    value=Signal::derive(move || form.with(|form| form.seed.clone()))
-                    on_input=move |seed| {
-                        form.update(|form| form.seed = seed);
-                        // A typed seed is kept.
-                        state.new_seed.set(false);
-                    }
-                />
-                <label class="check">
-                    <input
-                        type="checkbox"
-                        data-testid="new-seed"
-                        prop:checked=move || state.new_seed.get()
-                        on:change=move |event| state.new_seed.set(event_target_checked(&event))
-                    />
-                    {words.generate.new_seed}
-                </label>
-                <Count state />
+            <Count state />
+            <TextField
+                id="seed"
+                label=words.common.seed
+                hint=words.common.seed_hint
+                wrong=wrong(state, Field::Seed)
+                value=Signal::derive(move || form.with(|form| form.seed.clone()))
+                on_input=move |seed| change(state, |form| form.seed = seed)
+            />
+            <ClassFields controller state />
+            <details node_ref=more data-testid="more" open=move || state.unfolded.get() on:toggle=unfold>
+                <summary>{words.generate.settings}</summary>
                 <TextField
                     id="steps"
                     label=words.common.steps
                     hint=words.common.steps_hint
-                    number_range=(1, MAX_STEPS)
                     wrong=wrong(state, Field::Steps)
                     value=Signal::derive(move || form.with(|form| form.steps.clone()))
-                    on_input=move |steps| form.update(|form| form.steps = steps)
+                    on_input=move |steps| change(state, |form| form.steps = steps)
                 />
                 <Select
                     id="sampler"
                     label=words.common.sampler
-                    options=Signal::stored(samplers)
+                    options=Signal::stored(messages::samplers(words))
                     value=Signal::derive(move || form.with(|form| form.sampler.name().to_owned()))
                     on_change=move |name: String| {
                         if let Ok(sampler) = name.parse::<Sampler>() {
-                            form.update(|form| form.sampler = sampler);
+                            change(state, |form| form.sampler = sampler);
                         }
                     }
                 />
-                <ClassFields controller state />
-            </fieldset>
+                <Guidance state />
+                <StepOnce controller state />
+            </details>
         </form>
     }
 }
 
-/// Starts the run of the form, if it can be read.
-fn generate(controller: Controller, state: PageState, stepwise: bool) {
+/// One step of the run that is being made, or of a new one that waits before each step.
+#[component]
+fn StepOnce(controller: Controller, state: PageState) -> impl IntoView {
     let session = controller.session;
-    if !session.with_untracked(Session::is_idle) {
-        return;
-    }
-    if state.new_seed.get_untracked() {
-        state.form.update(|form| form.seed = random_seed().to_string());
-    }
-    let read = session.with_untracked(|session| state.form.with_untracked(|form| form.read(session.model.as_ref())));
-    match read {
-        Ok(settings) => {
-            state.wrong.set(Vec::new());
-            let run = Run::from_noise(settings, state.form.with_untracked(|form| form.count));
-            controller.dispatch(Event::Run { slot: Slot::Generate, run, stepwise });
+    let filling = Memo::new(move |_| session.with(|session| session.filling(Slot::Generate).is_some()));
+    let possible = Signal::derive(move || filling.get() || session.with(|session| session.is_idle()));
+    let step = move |()| {
+        if !filling.get_untracked() {
+            draw(controller, state, true);
         }
-        Err(fields) => state.wrong.set(fields),
-    }
+        controller.dispatch(Event::Step);
+    };
+    view! { <Action label=words().generate.step_once.to_owned() testid="step-once" possible on_click=step /> }
 }
 
 /// What a field accepts, while its text is not accepted.
@@ -151,32 +135,42 @@ fn wrong(state: PageState, field: Field) -> Signal<Option<String>> {
     Signal::derive(move || state.wrong.with(|wrong| wrong.contains(&field)).then(|| messages::accepted(words, field)))
 }
 
-/// The number of images.
+/// The number of images, as icons.
 #[component]
 fn Count(state: PageState) -> impl IntoView {
-    let (words, form) = (words(), state.form);
-    let options: Vec<_> = COUNTS
-        .map(|count| {
-            let template = if count == 1 { words.generate.count_one } else { words.generate.count_many };
-            (count.to_string(), fill(template, &[("number", &count.to_string())]))
-        })
-        .into();
+    let words = words();
+    let choice = |count: u32| {
+        let template = if count == 1 { words.generate.count_one } else { words.generate.count_many };
+        let side = f64::from(count).sqrt();
+        let tile = 20.0 / side;
+        let tile_at = |i| {
+            let (x, y) = (f64::from(i) % side * tile, (f64::from(i) / side).floor() * tile);
+            format!("M{:.2} {:.2}h{d:.2}v{d:.2}h-{d:.2}z", x + 0.75, y + 0.75, d = tile - 1.5)
+        };
+        let tiles: String = (0..count).map(tile_at).collect();
+        view! {
+            <label class="count">
+                <input
+                    type="radio"
+                    name="count"
+                    data-testid=format!("count-{count}")
+                    prop:checked=move || state.form.with(|form| form.count == count)
+                    on:change=move |_| change(state, |form| form.count = count)
+                />
+                <svg viewBox="0 0 20 20" aria-hidden="true"><path d=tiles /></svg>
+                <span class="visually-hidden">{fill(template, &[("number", &count.to_string())])}</span>
+            </label>
+        }
+    };
     view! {
-        <Select
-            id="count"
-            label=words.generate.count
-            options=Signal::stored(options)
-            value=Signal::derive(move || form.with(|form| form.count.to_string()))
-            on_change=move |count: String| {
-                if let Ok(count) = count.parse() {
-                    form.update(|form| form.count = count);
-                }
-            }
-        />
+        <fieldset class="counts">
+            <legend>{words.generate.count}</legend>
+            {COUNTS.map(choice).collect_view()}
+        </fieldset>
     }
 }
 
-/// Class and guidance, if the weights have classes.
+/// The class, if the weights have classes.
 #[component]
 fn ClassFields(controller: Controller, state: PageState) -> impl IntoView {
     let (words, session, form) = (words(), controller.session, state.form);
@@ -194,15 +188,26 @@ fn ClassFields(controller: Controller, state: PageState) -> impl IntoView {
                 label=words.generate.class
                 options=classes
                 value=Signal::derive(move || form.with(|form| form.class.clone()))
-                on_change=move |class| form.update(|form| form.class = class)
+                on_change=move |class| change(state, |form| form.class = class)
             />
+        </Show>
+    }
+}
+
+/// The guidance, for a class.
+#[component]
+fn Guidance(state: PageState) -> impl IntoView {
+    let (words, form) = (words(), state.form);
+    let has_class = Memo::new(move |_| form.with(|form| !form.class.is_empty()));
+    view! {
+        <Show when=move || has_class.get()>
             <TextField
                 id="guidance"
                 label=words.generate.guidance
                 inputmode="decimal"
                 wrong=wrong(state, Field::Guidance)
                 value=Signal::derive(move || form.with(|form| form.guidance.clone()))
-                on_input=move |guidance| form.update(|form| form.guidance = guidance)
+                on_input=move |guidance| change(state, |form| form.guidance = guidance)
             />
         </Show>
     }

@@ -78,9 +78,11 @@ fn report(session: &Session, remarks: &[String]) -> String {
             format!("{ms:.1} ms, {gflop:.3} GFLOP, {rate:.2} GFLOP/s, {share:.0} % of the matrix product's")
         };
         lines.push(("matrix product", line(speed.product)));
-        lines.push(("an evaluation", line(speed.evaluate)));
+        for (band, timed) in speed.evaluate.iter().enumerate() {
+            lines.push((["an evaluation", "an evaluation of the fine band"][band.min(1)], line(*timed)));
+        }
         lines.push(("the decoder", line(speed.decode)));
-        lines.push(("an image in 25 steps", line(speed.sample(25))));
+        lines.push(("an image in 40 steps", line(speed.sample(40))));
     }
     match (&session.phase, &session.notice) {
         (Phase::Failed(problem), _) | (_, Some(Notice::Failed(problem) | Notice::MovedToCpu(problem))) => {

@@ -6,9 +6,7 @@ use super::shared::{Intro, figure, figure_of_time, idle, synthetic, wrong_seed};
 use super::subject::SubjectPicker;
 use crate::form::seed;
 use crate::learning::{NoiseAt, percent};
-use crate::page::components::{
-    Action, Captioned, Fact, LatentTiles, PictureCanvas, Slider, TextField, ViewHeading, random_seed,
-};
+use crate::page::components::{Action, Captioned, Fact, PictureCanvas, Slider, TextField, ViewHeading, random_seed};
 use crate::page::controller::Controller;
 use crate::page::lang::words;
 use crate::page::state::PageState;
@@ -24,16 +22,10 @@ pub(in crate::page) fn Forward(controller: Controller, state: PageState) -> impl
     let noise_seed = Memo::new(move |_| state.learning.noise_seed.with(|text| seed(text)));
     let wanted = Memo::new(move |_| Some((state.learning.subject.get()?, state.learning.t.get(), noise_seed.get()?)));
     follow_the_slider(controller, wanted);
-    let numbers = Memo::new(move |_| session.with(latent_dim));
-    let intro = move || {
-        let numbers = numbers.get().to_string();
-        let paragraphs = [words.intro, words.intro_more].map(|text| fill(text, &[("numbers", &numbers)]));
-        view! { <Intro paragraphs=paragraphs.to_vec() /> }
-    };
     view! {
         <section class="view learning" aria-labelledby="view-heading">
             <ViewHeading text=words.title />
-            {intro}
+            <Intro paragraphs=[words.intro, words.intro_more].map(str::to_owned).to_vec() />
             <SubjectPicker controller state />
             <div class="card">
                 <div class="knobs">
@@ -60,17 +52,12 @@ pub(in crate::page) fn Forward(controller: Controller, state: PageState) -> impl
                         on_click=move |()| state.learning.noise_seed.set(random_seed().to_string())
                     />
                 </div>
-                <Pictures session numbers />
+                <Pictures session />
                 <Numbers session state />
             </div>
             <WayBack controller state noise_seed />
         </section>
     }
-}
-
-fn latent_dim(session: &Session) -> usize {
-    // While no model is loaded, the paper's.
-    session.model.as_ref().map_or(64, |model| model.config.latent_dim)
 }
 
 /// Requests the place of the slider: once for each place, and again after other jobs.
@@ -96,23 +83,20 @@ fn follow_the_slider(controller: Controller, wanted: Memo<Option<(Subject, f64, 
     });
 }
 
-/// The image, the noisy image, and the latent.
+/// The image and the noisy image.
 #[component]
-fn Pictures(session: RwSignal<Session>, numbers: Memo<usize>) -> impl IntoView {
+fn Pictures(session: RwSignal<Session>) -> impl IntoView {
     let words = &words().learning.forward;
     let part = move |of: fn(&Diffused) -> Picture| {
         Memo::new(move |_| session.with(|session| session.diffused.as_ref().map(|at| of(&at.diffused))))
     };
-    let latent =
-        Memo::new(move |_| session.with(|session| session.diffused.as_ref().map(|at| at.diffused.latent.clone())));
     // A user's own picture has passed encoder and decoder here.
     let is_own = Memo::new(move |_| {
         session.with(|session| session.diffused.as_ref().is_some_and(|at| at.subject.needs_encoder()))
     });
     let clean = move || if is_own.get() { words.kept } else { words.clean };
-    let latent_hint = move || fill(words.latent_hint, &[("numbers", &numbers.get().to_string())]);
     view! {
-        <div class="triple">
+        <div class="pair">
             <Captioned caption=Signal::derive(move || clean().to_owned())>
                 <PictureCanvas
                     picture=part(|diffused| diffused.clean.clone())
@@ -127,11 +111,7 @@ fn Pictures(session: RwSignal<Session>, numbers: Memo<usize>) -> impl IntoView {
                     testid="forward-noisy"
                 />
             </Captioned>
-            <Captioned caption=words.latent>
-                <LatentTiles latent label=Signal::derive(latent_hint) testid="forward-latent" />
-            </Captioned>
         </div>
-        <p class="hint">{latent_hint}</p>
     }
 }
 

@@ -3,7 +3,7 @@
 use js_sys::Reflect;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{CanvasRenderingContext2d, File, HtmlCanvasElement, ImageBitmap};
+use web_sys::{Blob, CanvasRenderingContext2d, File, HtmlCanvasElement, ImageBitmap};
 
 use crate::crop::{MAX_PICTURE_BYTES, cover, luma};
 use crate::protocol::{Picture, Problem};
@@ -23,7 +23,8 @@ pub(super) async fn read(file: &File, size: (u32, u32)) -> Result<Picture, Probl
     })
 }
 
-async fn decode(file: &File, (width, height): (u32, u32)) -> Result<Picture, JsValue> {
+/// Decodes a picture of any format that the browser knows.
+pub(super) async fn decode(file: &Blob, (width, height): (u32, u32)) -> Result<Picture, JsValue> {
     let bitmap = leptos::prelude::window().create_image_bitmap_with_blob(file)?;
     let bitmap: ImageBitmap = JsFuture::from(bitmap).await?.dyn_into()?;
     let part = cover((bitmap.width(), bitmap.height()), (width, height)).ok_or("a picture without pixels")?;

@@ -12,7 +12,7 @@ use crate::page::lang::words;
 use crate::page::state::{Lane, PageState};
 use crate::protocol::Run;
 use crate::session::{Event, Panel, Session, Slot};
-use crate::settings::{MAX_STEPS, Settings};
+use crate::settings::Settings;
 use crate::text::{Words, fill, messages};
 
 /// Two lanes and the result.
@@ -117,7 +117,6 @@ fn LaneCard(
             <TextField
                 id=format!("{id}-steps")
                 label=words.steps
-                number_range=(1, MAX_STEPS)
                 wrong=Signal::derive(move || {
                     lane.with(|lane| steps(&lane.steps)).is_none().then(wrong_steps)
                 })

@@ -7,7 +7,7 @@ use crate::page::controller::Controller;
 use crate::page::lang::words;
 use crate::page::share;
 use crate::page::state::PageState;
-use crate::session::{Event, Export, Session, Slot};
+use crate::session::{Event, Export, Slot};
 
 /// PNG, animation, strip and link.
 #[component]
@@ -17,13 +17,17 @@ pub(super) fn SaveAndShare(controller: Controller, state: PageState) -> impl Int
     let several = Memo::new(move |_| {
         session.with(|session| session.panel(Slot::Generate).is_some_and(|panel| panel.run.count() > 1))
     });
+    // The steps of a run can be drawn again only by the weights that made it.
+    let filmed = Memo::new(move |_| {
+        session.with(|session| session.can_save(Slot::Generate) && session.is_of_model(Slot::Generate))
+    });
+    let link = Memo::new(move |_| session.with(share::link));
+    let url = Signal::derive(move || link.get().map(share::url).unwrap_or_default());
     let save = move |export: Export| controller.dispatch(Event::Save(Slot::Generate, export));
     let image = move || state.image.get_untracked();
     let all = move || if several.get() { words.generate.save_all } else { words.generate.save_one }.to_owned();
     view! {
-        <section class="card keep" aria-labelledby="keep-heading">
-            <h3 id="keep-heading">{words.generate.keep}</h3>
-            <p class="soft">{words.generate.keep_intro}</p>
+        <div class="keep">
             <div class="buttons">
                 <Action
                     label=Signal::derive(all)
@@ -31,7 +35,7 @@ pub(super) fn SaveAndShare(controller: Controller, state: PageState) -> impl Int
                     possible
                     on_click=move |()| save(Export::Pictures { image: None })
                 />
-                <Show when=move || several.get()>
+                <Show when=move || several.get() && state.opened.get()>
                     <Action
                         label=words.generate.save_one.to_owned()
                         testid="save-one"
@@ -39,47 +43,43 @@ pub(super) fn SaveAndShare(controller: Controller, state: PageState) -> impl Int
                         on_click=move |()| save(Export::Pictures { image: Some(image()) })
                     />
                 </Show>
-                <Action
-                    label=words.generate.animation.to_owned()
-                    testid="save-animation"
-                    possible
-                    on_click=move |()| save(Export::Animation { image: image() })
-                />
-                <Action
-                    label=words.generate.strip.to_owned()
-                    testid="save-strip"
-                    possible
-                    on_click=move |()| save(Export::Strip { image: image() })
+                <CopyButton
+                    label=words.generate.share
+                    copied_label=words.generate.share_copied
+                    testid="share"
+                    text=url
                 />
             </div>
-            <Link session />
-        </section>
-    }
-}
-
-#[component]
-fn Link(session: RwSignal<Session>) -> impl IntoView {
-    let words = words();
-    let link = Memo::new(move |_| session.with(share::link));
-    let url = Signal::derive(move || link.get().map(share::url).unwrap_or_default());
-    view! {
-        <div class="field share">
-            <label for="share-url">{words.generate.share_label}</label>
-            <input
-                id="share-url"
-                data-testid="share-url"
-                type="text"
-                readonly
-                aria-describedby="share-hint"
-                prop:value=move || url.get()
-            />
-            <CopyButton
-                label=words.generate.share
-                copied_label=words.generate.share_copied
-                testid="share"
-                text=url
-            />
-            <p class="hint" id="share-hint">{words.generate.share_hint}</p>
+            <details data-testid="keep">
+                <summary>{words.generate.keep}</summary>
+                <p class="hint">{words.generate.keep_intro}</p>
+                <div class="buttons">
+                    <Action
+                        label=words.generate.animation.to_owned()
+                        testid="save-animation"
+                        possible=filmed
+                        on_click=move |()| save(Export::Animation { image: image() })
+                    />
+                    <Action
+                        label=words.generate.strip.to_owned()
+                        testid="save-strip"
+                        possible=filmed
+                        on_click=move |()| save(Export::Strip { image: image() })
+                    />
+                </div>
+                <div class="field">
+                    <label for="share-url">{words.generate.share_label}</label>
+                    <input
+                        id="share-url"
+                        data-testid="share-url"
+                        type="text"
+                        readonly
+                        aria-describedby="share-hint"
+                        prop:value=move || url.get()
+                    />
+                    <p class="hint" id="share-hint">{words.generate.share_hint}</p>
+                </div>
+            </details>
         </div>
     }
 }

@@ -26,7 +26,9 @@ pub(in crate::page) fn Schedule(controller: Controller, state: PageState) -> imp
     let session = controller.session;
     let words = &words().learning.schedule;
     let schedule = Memo::new(move |_| {
-        session.with(|session| session.model.as_ref().map(|model| (model.schedule.clone(), model.config.schedule.kind)))
+        session.with(|session| {
+            session.model.as_ref().map(|model| (model.schedule.clone(), model.config.schedules()[0].kind))
+        })
     });
     let running = Memo::new(move |_| session.with(running_time));
     let t = Memo::new(move |_| running.get().unwrap_or_else(|| state.learning.schedule_t.get()));

@@ -6,12 +6,13 @@ use leptos::task::spawn_local;
 use crate::page::components::Action;
 use crate::page::lang::words;
 use crate::page::offline;
-use crate::session::Session;
+use crate::page::state::PageState;
+use crate::session::{Choice, Session};
 use crate::text::fill;
 
 /// Storage and use without a network.
 #[component]
-pub(super) fn Storage(session: RwSignal<Session>) -> impl IntoView {
+pub(super) fn Storage(session: RwSignal<Session>, state: PageState) -> impl IntoView {
     let words = words();
     let loaded = Memo::new(move |_| session.with(|session| session.model.is_some()));
     let emptied = RwSignal::new(false);
@@ -25,6 +26,15 @@ pub(super) fn Storage(session: RwSignal<Session>) -> impl IntoView {
         Some(None) => words.offline.storage_unknown.to_owned(),
         None => words.common.nothing.to_owned(),
     };
+    // The user's own files are theirs to keep.
+    let refused = Memo::new(move |_| {
+        let weights = session.with(|session| {
+            let is_of_site = matches!(session.choice, Choice::Site(_));
+            session.model.as_ref().is_some_and(|model| is_of_site && !model.kept)
+        });
+        weights || !state.remarks.with(Vec::is_empty)
+    });
+    let works = move || if refused.get() { words.offline.needs_network } else { words.offline.works_offline };
     let empty = move |()| {
         spawn_local(async move {
             offline::empty().await;
@@ -34,7 +44,7 @@ pub(super) fn Storage(session: RwSignal<Session>) -> impl IntoView {
     view! {
         <section class="card prose" aria-labelledby="storage-heading">
             <h3 id="storage-heading">{words.offline.storage}</h3>
-            <p>{words.offline.works_offline}</p>
+            <p data-testid="works-offline">{works}</p>
             <p data-testid="storage-used">{used}</p>
             <Action label=words.offline.empty_storage.to_owned() testid="empty-storage" on_click=empty />
             <p role="status">{move || emptied.get().then_some(words.offline.emptied)}</p>
