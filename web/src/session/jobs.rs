@@ -374,7 +374,7 @@ impl Session {
 
 /// Letters and digits of a text, for the name of a file.
 fn plain(text: &str) -> String {
-    text.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_lowercase()
+    text.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase()
 }
 
 fn origin(run: &Run, model: &ModelInfo) -> Origin {

@@ -211,7 +211,7 @@ pub fn picture(words: &Words, run: &Run, image: usize) -> String {
         (Start::Between { .. }, _) | (_, None) => return words.common.picture.to_owned(),
         (_, Some(seed)) => seed,
     };
-    format!("{} ({} {seed})", words.common.picture, words.common.seed.to_lowercase())
+    format!("{} ({} {seed})", words.common.picture, words.common.seed.to_ascii_lowercase())
 }
 
 /// The button that recovers.
