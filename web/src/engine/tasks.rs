@@ -15,14 +15,14 @@ use crate::protocol::{Diffused, Moment, Outcome, Picture, Problem, Run, Save, Su
 use crate::settings::Settings;
 
 impl<B: Backend> Engine<B> {
-    /// Takes a step and gives it decoded, so that the kernels are compiled before the first run.
+    /// Takes a step in each band and gives the picture, so that the kernels are compiled before the first run.
     ///
     /// # Errors
     /// The device fails, or a value is not finite.
     pub async fn warm_up(&self) -> Result<Vec<Picture>, Problem> {
-        let settings = Settings { steps: 1, ..Settings::default() };
+        let settings = Settings { steps: self.model.config.band_dims().len() as u32, ..Settings::default() };
         let mut trajectory = self.start(&Run::from_noise(settings, 1), None)?;
-        trajectory.step(&self.model);
+        while trajectory.step(&self.model).is_some() {}
         self.read(trajectory.decode(&self.model)).await
     }
 

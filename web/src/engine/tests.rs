@@ -100,6 +100,22 @@ fn look(engine: &Engine<Flex>, run: &Run, image: u32, index: u32) -> Moment {
 }
 
 #[test]
+fn a_model_of_bands_warms_up_and_draws() {
+    let mut config = Preset::Sharp.model();
+    (config.height, config.width) = (64, 64);
+    let bands = config.bands.as_mut().expect("bands");
+    for band in [&mut bands.coarse, &mut bands.fine] {
+        (band.width, band.layers, band.embedding_dim) = (16, 1, 8);
+    }
+    let networks = Networks::<Flex>::new(&config, 1, &FlexDevice).expect("networks");
+    let bytes =
+        save(&networks, &config, &SamplingConfig::default(), &Provenance::default(), Precision::F16).expect("bytes");
+    let engine = now(Engine::load(&bytes, FlexDevice)).expect("loads");
+    assert_eq!(now(engine.warm_up()).expect("warms up").len(), 1);
+    assert_eq!(pictures(&engine, &Run::from_noise(settings(7, 4), 2)).len(), 2);
+}
+
+#[test]
 fn every_sampler_ends_in_one_image_a_seed() {
     let engine = engine();
     now(engine.warm_up()).expect("warms up");

@@ -17,7 +17,6 @@ mod state;
 mod views;
 
 use leptos::prelude::*;
-use leptos::task::spawn_local;
 use wasm_bindgen::JsCast;
 use web_sys::{HtmlElement, Url};
 
@@ -40,7 +39,8 @@ pub(crate) fn start() {
     let expected_hash = address.link.as_ref().and_then(|link| link.weights.clone());
     let session = Session::new(weights_url, address.backend, expected_hash);
     let preferred = lang::preferred(address.lang);
-    spawn_local(async move {
+    // Not that of Leptos, which has no executor before something is mounted.
+    wasm_bindgen_futures::spawn_local(async move {
         let loaded = lang::load(preferred).await;
         let lang = if loaded.is_ok() { preferred } else { Lang::default() };
         root.set_inner_html("");
