@@ -231,6 +231,8 @@ async fn a_page_that_cannot_start_says_which_file_and_why() {
         let says = browser.evaluate(text).await.as_str().expect("a text").to_owned();
         assert!(says.contains(why) && (says.contains(file) || why.contains("browser")), "{case}: {says}");
         page.site.heal();
+        // No service worker, which would keep the whole file for the next case.
+        page.site.answer("sw.js", Answer::Missing);
         browser.evaluate("document.querySelector('#opening button').click()").await;
         browser.wait_for_state("ready", TO_LOAD).await;
     }
