@@ -229,7 +229,7 @@ async fn diagnostics_say_what_a_bug_report_needs() {
 /// Measures the model's speed beside a matrix product's, in the view of diagnostics.
 async fn speeds(page: &Page) -> Vec<String> {
     page.browser.click("measure-speed").await;
-    page.browser.wait_for_text("diagnostics", "an image in 25 steps", Duration::from_secs(120)).await;
+    page.browser.wait_for_text("diagnostics", "an image in 40 steps", Duration::from_secs(120)).await;
     let text = page.browser.text("diagnostics").await;
     text.lines().filter(|line| line.contains("GFLOP/s")).map(Into::into).collect()
 }

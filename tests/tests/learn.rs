@@ -232,10 +232,10 @@ async fn one_seed_becomes_another() {
     }
     assert!(moved, "nothing moves");
     browser.click("between-save").await;
-    let strip = browser.downloaded("synthetic-xray-seed11-between.png").await;
+    let strip = browser.downloaded("synthetic-xray-seed11-steps10-ddim-between.png").await;
     assert_eq!(image::open(strip).expect("a PNG").width(), 5 * 258 - 2);
     browser.click("between-save-animation").await;
-    let path = browser.downloaded("synthetic-xray-seed11-steps25-between-animation.png").await;
+    let path = browser.downloaded("synthetic-xray-seed11-steps10-ddim-between-animation.png").await;
     let file = std::io::BufReader::new(std::fs::File::open(path).expect("a file"));
     let reader = png::Decoder::new(file).read_info().expect("a PNG");
     assert_eq!(reader.info().animation_control().map(|control| control.num_frames), Some(8), "there and back");
@@ -353,7 +353,7 @@ async fn ones_own_weights_are_used_or_refused_readably() {
     browser.give_files("weights-file", &[&encoder, &sampling]).await;
     browser.wait_for_text("weights", "my-own", SOON).await;
     assert!(browser.text("weights-provenance").await.contains("drawings of mine"));
-    assert!(browser.text("weights-config").await.contains("latent_dim"));
+    assert!(browser.text("weights-config").await.contains("\"dim\""));
     let hash = sha256_hex(&bytes);
     assert!(browser.text("weights-hash").await.contains(&hash[..12]));
     page.go("generate").await;
@@ -389,6 +389,7 @@ async fn class_and_guidance_are_offered_where_the_weights_have_classes() {
     browser.wait_for_text("weights", "my-own", SOON).await;
     page.go("generate").await;
     browser.select("class", "1").await;
+    browser.unfold("more").await;
     browser.type_into("guidance", "2.5").await;
     page.generate("6", "5", "ddim").await;
     let shown = page.pixels("canvas").await;

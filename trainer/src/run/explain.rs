@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 /// The files that define settings.
-const SOURCES: [&str; 7] = [
+const SOURCES: [&str; 8] = [
     include_str!("settings.rs"),
     include_str!("../data/source.rs"),
     include_str!("../data/augment.rs"),
     include_str!("../../../core/src/config/model.rs"),
     include_str!("../../../core/src/config/bands.rs"),
+    include_str!("../../../core/src/config/schedule.rs"),
     include_str!("../../../core/src/config/sampling.rs"),
     include_str!("../../../core/src/config/training.rs"),
 ];

@@ -51,7 +51,7 @@ fn picture(value: u8) -> Picture {
 }
 
 fn run(seed: u64) -> Run {
-    Run::from_noise(Settings { seed, ..Settings::default() }, 1)
+    Run::from_noise(Settings { seed, steps: 25, ..Settings::default() }, 1)
 }
 
 fn generate(seed: u64) -> Event {
