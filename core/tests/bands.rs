@@ -1,8 +1,11 @@
 //! A model of bands: the prediction of its ScoreNets, its likelihood, and its samples.
 
-use burn::module::{Module, ModuleMapper, Param};
-use burn::tensor::{Tensor, TensorData, backend::Backend};
+mod common;
+
+use burn::module::Module;
+use burn::tensor::{Tensor, TensorData};
 use burn_flex::Flex;
+use pollster::block_on;
 use vdm::config::{FINE_CHANNELS, ModelConfig, PatchGrid, Preset, SamplingConfig, Stage};
 use vdm::diffusion::loss::discrete_nll;
 use vdm::elbo::measure;
@@ -12,14 +15,7 @@ use vdm::rng::{Rng, RngStream, seeded_noise};
 use vdm::sampler::{Sampler, SamplingOptions, Trajectory};
 use vdm::weights::{Precision, Provenance, load, save};
 
-fn ready<F: Future>(future: F) -> F::Output {
-    let mut future = std::pin::pin!(future);
-    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    match future.as_mut().poll(&mut context) {
-        std::task::Poll::Ready(output) => output,
-        std::task::Poll::Pending => panic!("the CPU answers at once"),
-    }
-}
+use crate::common::Shake;
 
 fn normals(seed: u64, shape: [usize; 2]) -> Tensor<Flex, 2> {
     let values = Rng::new(seed, RngStream::Evaluation, 0).normals(shape[0] * shape[1]);
@@ -57,29 +53,15 @@ fn fresh() -> Vdm<Flex> {
     let [coarse, fine] = deviations(&config);
     let networks = Networks::new(&config, 3, &device).expect("a valid configuration");
     let networks = networks.with_deviations([&coarse, &fine], &device);
-    ready(Vdm::new(config, SamplingConfig { fine_share: 0.5, ..SamplingConfig::default() }, networks))
+    block_on(Vdm::new(config, SamplingConfig { fine_share: 0.5, ..SamplingConfig::default() }, networks))
         .expect("the CPU can be read")
-}
-
-struct Shake(u64);
-
-impl<B: Backend> ModuleMapper<B> for Shake {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
-        self.0 += 1;
-        param.map(|tensor| {
-            let shape = tensor.dims();
-            let values = Rng::new(0, RngStream::Evaluation, self.0).normals(shape.iter().product());
-            let noise = Tensor::from_data(TensorData::new(values, shape), &tensor.device());
-            tensor + noise * 0.1
-        })
-    }
 }
 
 /// A model whose ScoreNets are in general position.
 fn shaken() -> Vdm<Flex> {
     let mut model = fresh();
     let Networks { schedule, fine, decoder, encoder, .. } = model.networks.clone();
-    let shaken = model.networks.map(&mut Shake(0));
+    let shaken = model.networks.map(&mut Shake::by(0.1));
     let fine = shaken.fine.zip(fine).map(|(band, fine)| Band { schedule: fine.schedule, ..band });
     model.networks = Networks { schedule, fine, decoder, encoder, ..shaken };
     model
@@ -175,7 +157,7 @@ fn the_bound_of_an_image_is_the_sum_of_its_bands_and_its_grey_values() {
     let image: Vec<u8> = (0..64 * 64).map(|i| (100 + (i % 64) + (i / 64) % 7) as u8).collect();
     let of = |stage| {
         let images: &[&[u8]] = &[&image];
-        ready(measure(&model.networks, &model.config, stage, &encoder, images, Some(&[1]), 0, 3, 5, &device))
+        block_on(measure(&model.networks, &model.config, stage, &encoder, images, Some(&[1]), 0, 3, 5, &device))
             .expect("terms")[0]
             .terms
     };
@@ -275,7 +257,7 @@ fn weights_of_bands_are_one_file_that_encodes_too() {
     let (header, networks) = load::<Flex>(&bytes.expect("writes"), &Default::default()).expect("reads");
     assert_eq!((&header.config, header.sampling.context_gamma), (&model.config, -4.0));
     assert!(header.tensors.iter().all(|tensor| !tensor.name.starts_with("encoder")));
-    let read = ready(Vdm::new(header.config, model.sampling, networks)).expect("the CPU can be read");
+    let read = block_on(Vdm::new(header.config, model.sampling, networks)).expect("the CPU can be read");
     let x = normals(2, [1, 64 * 64]).abs().clamp(0.0, 1.0);
     let [a, b] = [&model, &read].map(|model| values(model.encode(x.clone()).expect("an encoder")));
     assert!(a == b, "the same bits");

@@ -1,25 +1,17 @@
 //! The ELBO of images.
 
 use burn_flex::{Flex, FlexDevice};
+use pollster::block_on;
 use vdm::config::{Preset, Stage};
 use vdm::elbo::{ImageElbo, measure};
 use vdm::math::bernoulli_entropy;
 use vdm::model::Networks;
 
-fn ready<F: Future>(future: F) -> F::Output {
-    let mut future = std::pin::pin!(future);
-    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    match future.as_mut().poll(&mut context) {
-        std::task::Poll::Ready(output) => output,
-        std::task::Poll::Pending => panic!("the CPU answers at once"),
-    }
-}
-
 fn measured(images: &[&[u8]], first: u64, seed: u64) -> Vec<ImageElbo> {
     let config = Preset::Quick.model();
     let networks = Networks::<Flex>::new(&config, 1, &FlexDevice).expect("networks");
     let encoder = networks.encoder.clone().expect("an encoder");
-    ready(measure(&networks, &config, Stage::Joint, &encoder, images, None, first, 4, seed, &FlexDevice))
+    block_on(measure(&networks, &config, Stage::Joint, &encoder, images, None, first, 4, seed, &FlexDevice))
         .expect("terms")
 }
 

@@ -1,17 +1,21 @@
 //! Samplers step by step, against results that are calculated by hand.
 
-use burn::module::{Module, ModuleMapper, Param};
-use burn::tensor::{Tensor, TensorData, backend::Backend};
+mod common;
+
+use burn::module::Module;
+use burn::tensor::{Tensor, TensorData};
 use burn_flex::Flex;
+use pollster::block_on;
 use vdm::config::{
     LatentConfig, ModelConfig, ResNetConfig, SamplingConfig, ScheduleConfig, ScheduleKind, ScoreNetConfig,
 };
 use vdm::diffusion::schedule::NoiseSchedule;
 use vdm::math::{alpha_squared, sigma_squared};
 use vdm::model::{Condition, Networks, Vdm};
-use vdm::rng::seeded_noise;
-use vdm::rng::{Rng, RngStream};
+use vdm::rng::{RngStream, seeded_noise};
 use vdm::sampler::{Sampler, SamplingOptions, StepGammas, Trajectory};
+
+use crate::common::Shake;
 
 fn config(classes: usize) -> ModelConfig {
     let blocks = ResNetConfig { width: 8, layers: 1, layer_norm: false };
@@ -31,40 +35,17 @@ fn config(classes: usize) -> ModelConfig {
     }
 }
 
-fn ready<F: Future>(future: F) -> F::Output {
-    let mut future = std::pin::pin!(future);
-    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    match future.as_mut().poll(&mut context) {
-        std::task::Poll::Ready(output) => output,
-        std::task::Poll::Pending => panic!("the CPU answers at once"),
-    }
-}
-
 /// A fresh model: its last layer is zero, and it predicts ε̂ = z.
 fn fresh(classes: usize) -> Vdm<Flex> {
     let networks = Networks::new(&config(classes), 3, &Default::default()).expect("a valid configuration");
-    ready(Vdm::new(config(classes), SamplingConfig::default(), networks)).expect("the CPU can be read")
-}
-
-struct Shake(u64);
-
-impl<B: Backend> ModuleMapper<B> for Shake {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
-        self.0 += 1;
-        param.map(|tensor| {
-            let shape = tensor.dims();
-            let values = Rng::new(0, RngStream::Evaluation, self.0).normals(shape.iter().product());
-            let noise = Tensor::from_data(TensorData::new(values, shape), &tensor.device());
-            tensor + noise * 0.2
-        })
-    }
+    block_on(Vdm::new(config(classes), SamplingConfig::default(), networks)).expect("the CPU can be read")
 }
 
 /// A model in general position.
 fn shaken(classes: usize) -> Vdm<Flex> {
     let mut model = fresh(classes);
     let schedule = model.networks.schedule.clone();
-    model.networks = model.networks.map(&mut Shake(0));
+    model.networks = model.networks.map(&mut Shake::by(0.2));
     model.networks.schedule = schedule;
     model
 }

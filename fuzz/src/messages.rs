@@ -5,14 +5,12 @@
 
 use std::cell::Cell;
 use std::io::Cursor;
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
 
 use burn_flex::{Flex, FlexDevice};
+use pollster::block_on;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use vdm::config::{LatentConfig, ModelConfig, ResNetConfig, SamplingConfig, ScheduleConfig, ScoreNetConfig};
-use vdm::diffusion::schedule::NoiseSchedule;
+use vdm::config::SamplingConfig;
 use vdm::image::Origin;
 use vdm::model::Networks;
 use vdm::weights::{Precision, Provenance, save, save_encoder, sha256_hex};
@@ -27,6 +25,7 @@ use web::session::{Command, Event, Session};
 use web::settings::Settings;
 
 use crate::bounds::bounded;
+use crate::weights::latent;
 
 /// Reads messages and does what they ask for, or refuses them.
 pub fn run(input: &[u8]) {
@@ -95,7 +94,7 @@ fn work(request: Request) {
     if !is_small(&task) {
         return;
     }
-    ENGINE.with(|engine| drop(bounded(1 << 20, |_| 0, || now(engine.perform(&task, &Clock::default())))));
+    ENGINE.with(|engine| drop(bounded(1 << 20, |_| 0, || block_on(engine.perform(&task, &Clock::default())))));
 }
 
 /// Whether a task takes few steps; those of many are what a user may ask for.
@@ -139,39 +138,14 @@ impl Host for Clock {
     }
 }
 
-/// The value of a future that is ready at once, as all are on the CPU.
-fn now<T>(future: impl Future<Output = T>) -> T {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(value) => value,
-        Poll::Pending => panic!("the CPU waits for nothing"),
-    }
-}
-
-fn config() -> ModelConfig {
-    let blocks = ResNetConfig { width: 2, layers: 1, layer_norm: true };
-    ModelConfig {
-        height: 2,
-        width: 2,
-        classes: 1,
-        latent: Some(LatentConfig {
-            dim: 2,
-            encoder: blocks.clone(),
-            decoder: blocks,
-            score_net: ScoreNetConfig { embedding_dim: 4, width: 2, layers: 1, layer_norm: false },
-            schedule: ScheduleConfig::default(),
-        }),
-        bands: None,
-    }
-}
-
 fn engine() -> Engine<Flex> {
-    let (config, sampling, provenance) = (config(), SamplingConfig::default(), Provenance::default());
+    let (config, sampling, provenance) = (latent(), SamplingConfig::default(), Provenance::default());
     let networks = Networks::<Flex>::new(&config, 1, &FlexDevice).expect("networks");
     let bytes = save(&networks, &config, &sampling, &provenance, Precision::F32).expect("bytes");
     let encoder = networks.encoder.expect("an encoder");
     let hash = sha256_hex(&bytes);
     let encoder = save_encoder(&encoder, &config, &provenance, &hash, Precision::F32).expect("bytes");
-    let engine = now(Engine::load(&bytes, FlexDevice)).expect("loads");
+    let engine = block_on(Engine::load(&bytes, FlexDevice)).expect("loads");
     engine.load_encoder(&encoder, &hash).expect("loads");
     engine
 }
@@ -212,11 +186,12 @@ pub fn seeds() -> Vec<Vec<u8>> {
         sha256: "ab".repeat(32),
         bytes: 9,
         parameters: 3,
-        config: config(),
+        config: latent(),
         provenance: Provenance::default(),
-        schedule: schedule(),
+        schedule: engine().schedule().clone(),
         has_encoder: true,
         from_store: false,
+        kept: false,
         backend: Backend { kind: BackendKind::Cpu, reason: BackendReason::Requested },
     };
     let step = Response::Step {
@@ -250,7 +225,3 @@ pub fn seeds() -> Vec<Vec<u8>> {
     seeds
 }
 
-fn schedule() -> NoiseSchedule {
-    let engine = engine();
-    engine.schedule().clone()
-}

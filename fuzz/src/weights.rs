@@ -89,7 +89,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
     seeds
 }
 
-fn latent() -> ModelConfig {
+pub(crate) fn latent() -> ModelConfig {
     let blocks = ResNetConfig { width: 3, layers: 1, layer_norm: true };
     let kind = ScheduleKind::Monotonic { hidden: 2, learn_endpoints: false };
     ModelConfig {

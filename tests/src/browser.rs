@@ -1,6 +1,8 @@
 //! A real Chromium, headless, driven over WebDriver.
 
 use std::ffi::OsString;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -28,8 +30,29 @@ pub enum Gpu {
 #[derive(Debug)]
 pub struct Browser {
     client: Client,
+    session: Session,
     _driver: Child,
     profile: TempDir,
+}
+
+/// A session of the driver. Dropped with it, the browser ends too: the driver, killed, would leave it running.
+#[derive(Debug)]
+struct Session {
+    port: u16,
+    id: String,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let Ok(mut driver) = TcpStream::connect(("127.0.0.1", self.port)) else { return };
+        let request = format!(
+            "DELETE /session/{} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nConnection: close\r\n\r\n",
+            self.id, self.port
+        );
+        // A browser that is gone already is no fault, and a test that ends is no place for another one.
+        let _ = driver.set_read_timeout(Some(Duration::from_secs(10)));
+        let _ = driver.write_all(request.as_bytes()).and_then(|()| driver.read_to_string(&mut String::new()));
+    }
 }
 
 impl Browser {
@@ -46,7 +69,8 @@ impl Browser {
             .await
             .unwrap_or_else(|e| panic!("Chromium does not start (CHROME names another): {e}"));
         client.set_window_size(1200, 1400).await.expect("a window");
-        Self { client, _driver: driver, profile }
+        let id = client.session_id().await.expect("the driver answers").expect("a session");
+        Self { client, session: Session { port, id }, _driver: driver, profile }
     }
 
     /// Opens an address.
@@ -252,9 +276,9 @@ impl Browser {
         path
     }
 
-    /// Closes the browser. If a test panics before, the driver is killed.
+    /// Closes the browser, as a panic does.
     pub async fn close(self) {
-        self.client.close().await.expect("a session");
+        drop(self.session);
     }
 }
 

@@ -1,8 +1,7 @@
 use std::cell::{Cell, RefCell};
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
 
 use burn_flex::{Flex, FlexDevice};
+use pollster::block_on;
 use vdm::config::{Preset, SamplingConfig, Stage};
 use vdm::image::{LABEL, Origin};
 use vdm::model::Networks;
@@ -16,14 +15,6 @@ use super::*;
 use crate::protocol::{Moment, Outcome, Picture, Problem, Run, Save, Start, Subject, Task};
 use crate::settings::Settings;
 
-/// The value of a future that is ready at once, as all are on the CPU.
-fn now<T>(future: impl Future<Output = T>) -> T {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(value) => value,
-        Poll::Pending => panic!("the CPU waits for nothing"),
-    }
-}
-
 /// An engine with its encoder.
 fn engine() -> Engine<Flex> {
     let config = Preset::Quick.model();
@@ -33,7 +24,7 @@ fn engine() -> Engine<Flex> {
     let hash = sha256_hex(&bytes);
     let encoder = networks.encoder.expect("an encoder");
     let encoder = save_encoder(&encoder, &config, &Provenance::default(), &hash, Precision::F16).expect("bytes");
-    let engine = now(Engine::load(&bytes, FlexDevice)).expect("loads");
+    let engine = block_on(Engine::load(&bytes, FlexDevice)).expect("loads");
     engine.load_encoder(&encoder, &hash).expect("loads");
     engine
 }
@@ -79,7 +70,7 @@ fn settings(seed: u64, steps: u32) -> Settings {
 }
 
 fn perform(engine: &Engine<Flex>, task: &Task) -> Outcome {
-    match now(engine.perform(task, &TestHost::patient())) {
+    match block_on(engine.perform(task, &TestHost::patient())) {
         Ok(outcome) => outcome,
         other => panic!("{other:?}"),
     }
@@ -110,19 +101,19 @@ fn a_model_of_bands_warms_up_and_draws() {
     let networks = Networks::<Flex>::new(&config, 1, &FlexDevice).expect("networks");
     let bytes =
         save(&networks, &config, &SamplingConfig::default(), &Provenance::default(), Precision::F16).expect("bytes");
-    let engine = now(Engine::load(&bytes, FlexDevice)).expect("loads");
-    assert_eq!(now(engine.warm_up()).expect("warms up").len(), 1);
+    let engine = block_on(Engine::load(&bytes, FlexDevice)).expect("loads");
+    assert_eq!(block_on(engine.warm_up()).expect("warms up").len(), 1);
     assert_eq!(pictures(&engine, &Run::from_noise(settings(7, 4), 2)).len(), 2);
 }
 
 #[test]
 fn every_sampler_ends_in_one_image_a_seed() {
     let engine = engine();
-    now(engine.warm_up()).expect("warms up");
+    block_on(engine.warm_up()).expect("warms up");
     for &sampler in Sampler::ALL {
         let run = Run::from_noise(Settings { sampler, ..settings(7, 5) }, 2);
         let host = TestHost::patient();
-        let ending = now(engine.perform(&Task::Run(run.clone()), &host));
+        let ending = block_on(engine.perform(&Task::Run(run.clone()), &host));
         let Ok(Outcome::Pictures(made)) = ending else { panic!("{ending:?}") };
         assert_eq!(*host.steps.borrow(), [1, 2, 3, 4, 5]);
         assert_eq!((host.shown.get(), host.noisy.get()), (10, 0), "cheap pictures are shown at each step");
@@ -138,14 +129,14 @@ fn every_sampler_ends_in_one_image_a_seed() {
 fn a_single_image_is_shown_with_its_latent() {
     let host = TestHost::patient();
     let run = Run::from_noise(settings(1, 4), 1);
-    now(engine().perform(&Task::Run(run), &host)).expect("done");
+    block_on(engine().perform(&Task::Run(run), &host)).expect("done");
     assert_eq!((host.shown.get(), host.noisy.get()), (4, 4));
 }
 
 #[test]
 fn a_job_ends_at_the_step_that_it_is_cancelled_at() {
     let task = Task::Run(Run::from_noise(settings(0, 1000), 1));
-    assert_eq!(now(engine().perform(&task, &TestHost::new(3))), Err(Halt::Stopped { step: 3 }));
+    assert_eq!(block_on(engine().perform(&task, &TestHost::new(3))), Err(Halt::Stopped { step: 3 }));
 }
 
 #[test]
@@ -169,7 +160,7 @@ fn any_moment_of_a_run_can_be_looked_at_by_any_worker() {
     assert_eq!(look(&other, &run, 2, 17), middle);
     for (image, index) in [(4, 0), (0, 41)] {
         let task = Task::Moment { run: run.clone(), image, index };
-        let ending = now(engine.perform(&task, &TestHost::patient()));
+        let ending = block_on(engine.perform(&task, &TestHost::patient()));
         assert!(matches!(ending, Err(Halt::Problem(Problem::Settings { .. }))), "{ending:?}");
     }
 }
@@ -194,7 +185,7 @@ fn a_subject_is_noised_and_comes_back() {
     let start = Start::Subject { subject: image, t: 0.5 };
     let run = Run { start, seeds: vec![1, 2], settings: settings(1, 10) };
     let host = TestHost::patient();
-    now(engine.perform(&Task::Run(run.clone()), &host)).expect("done");
+    block_on(engine.perform(&Task::Run(run.clone()), &host)).expect("done");
     assert_eq!((host.steps.borrow().len(), run.steps()), (5, 5));
 }
 
@@ -220,9 +211,19 @@ fn the_bound_equals_that_of_the_core() {
     let Outcome::Bound(measured) = outcome else { panic!("{outcome:?}") };
     let encoder = engine.encoder.borrow().clone().expect("an encoder");
     let (networks, config) = (&engine.model.networks, &engine.model.config);
-    let expected =
-        now(elbo::measure(networks, config, Stage::Joint, &encoder, &[&picture.pixels], None, 0, 4, 0, &FlexDevice))
-            .expect("terms");
+    let expected = block_on(elbo::measure(
+        networks,
+        config,
+        Stage::Joint,
+        &encoder,
+        &[&picture.pixels],
+        None,
+        0,
+        4,
+        0,
+        &FlexDevice,
+    ))
+    .expect("terms");
     assert_eq!(expected, [measured]);
     assert!(measured.terms.reconstruction > measured.entropy_floor && measured.entropy_floor > 0.0);
 }
@@ -247,7 +248,7 @@ fn tasks_that_need_a_missing_encoder_say_so() {
         [Task::Diffuse { subject: subject.clone(), t: 0.5, seed: 0 }, Task::Measure { subject, times: 1, seed: 0 }]
     {
         assert!(task.needs_encoder());
-        assert_eq!(now(engine.perform(&task, &TestHost::patient())), Err(Halt::Problem(Problem::NoEncoder)));
+        assert_eq!(block_on(engine.perform(&task, &TestHost::patient())), Err(Halt::Problem(Problem::NoEncoder)));
     }
 }
 
@@ -266,7 +267,7 @@ fn settings_that_do_not_fit_the_model_are_refused() {
         run(Start::Between { to: 1, frames: 1000 }, vec![0]),
         run(Start::Subject { subject: Subject::Sample(settings(0, 2)), t: 0.0 }, vec![0]),
     ] {
-        let ending = now(engine.perform(&task, &TestHost::patient()));
+        let ending = block_on(engine.perform(&task, &TestHost::patient()));
         assert!(matches!(ending, Err(Halt::Problem(Problem::Settings { .. }))), "{task:?}: {ending:?}");
     }
 }
@@ -299,7 +300,7 @@ fn files_are_labelled_and_animated() {
         Save::Flipbook { pictures: vec![of(u32::MAX, u32::MAX, 1)] },
     ] {
         let task = Task::Save { save, origin: Origin::default() };
-        let ending = now(engine.perform(&task, &TestHost::patient()));
+        let ending = block_on(engine.perform(&task, &TestHost::patient()));
         assert!(matches!(ending, Err(Halt::Problem(Problem::Encoding { .. }))), "{task:?}: {ending:?}");
     }
 }

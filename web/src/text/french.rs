@@ -31,15 +31,7 @@ pub(super) fn installed() -> Option<&'static Words> {
 
 fn read(lines: &mut Lines) -> Words {
     let mut words = Words { lang: Lang::Fr, ..EN };
-    words.common.translate(lines);
-    words.status.translate(lines);
-    words.problems.translate(lines);
-    words.offline.translate(lines);
-    words.generate.translate(lines);
-    words.game.translate(lines);
-    words.weights.translate(lines);
-    words.about.translate(lines);
-    words.learning.translate(lines);
+    words.translate(lines);
     words
 }
 
@@ -53,8 +45,7 @@ mod tests {
     fn the_file_names_its_texts_in_their_order() {
         let names = FILE.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once(" = "));
         let names: Vec<&str> = names.map(|(name, _)| name).collect();
-        let expected: Vec<&str> =
-            super::super::tests::entries(Lang::En.words()).into_iter().map(|(name, _)| name).collect();
+        let expected: Vec<&str> = Lang::En.words().entries().into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, expected);
         let odd = FILE.lines().find(|line| !line.is_empty() && !line.starts_with(['#', '[']) && !line.contains(" = "));
         assert_eq!(odd, None, "neither a comment, nor a group, nor a text");

@@ -32,22 +32,6 @@ impl Lang {
 mod tests {
     use super::*;
 
-    /// The texts of every group with their names.
-    pub(super) fn entries(words: &Words) -> Vec<(&'static str, &'static str)> {
-        let groups = [
-            words.common.entries(),
-            words.status.entries(),
-            words.problems.entries(),
-            words.offline.entries(),
-            words.generate.entries(),
-            words.game.entries(),
-            words.weights.entries(),
-            words.about.entries(),
-            words.learning.entries(),
-        ];
-        groups.concat()
-    }
-
     /// The places to fill, sorted.
     fn places(template: &str) -> Vec<&str> {
         let mut places: Vec<&str> =
@@ -71,7 +55,7 @@ mod tests {
             "total",
             "pause",
         ]);
-        for ((name, english), (_, french)) in entries(&en::EN).into_iter().zip(entries(Lang::Fr.words())) {
+        for ((name, english), (_, french)) in en::EN.entries().into_iter().zip(Lang::Fr.words().entries()) {
             assert!(!english.trim().is_empty() && !french.trim().is_empty(), "{name} is empty");
             assert!(english != french || same.contains(&name), "{name} is not translated: {english}");
             assert_eq!(places(english), places(french), "{name} has other places");
@@ -80,7 +64,7 @@ mod tests {
 
     #[test]
     fn french_has_no_break_spaces_before_its_marks() {
-        for (name, french) in entries(Lang::Fr.words()) {
+        for (name, french) in Lang::Fr.words().entries() {
             for mark in [" :", " ;", " !", " ?", " »", "« "] {
                 assert!(!french.contains(mark), "{name} may break at `{mark}`: {french}");
             }

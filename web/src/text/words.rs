@@ -159,59 +159,59 @@ words! {
     }
 }
 
-/// The texts of the learning views.
-#[derive(Clone, Copy)]
-pub struct Learning {
-    /// Of the choice of an image.
-    pub subject: Subject,
-    pub forward: Forward,
-    pub schedule: Schedule,
-    pub bound: Bound,
-    pub between: Between,
-    pub race: Race,
+macro_rules! groups {
+    ($(#[$doc:meta])* $name:ident $(with $lang:ident)? { $($(#[$of:meta])* $field:ident: $group:ident),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy)]
+        pub struct $name {
+            $(pub $lang: Lang,)?
+            $($(#[$of])* pub $field: $group),*
+        }
+
+        impl $name {
+            /// Replaces its texts, group by group.
+            pub(super) fn translate(&mut self, lines: &mut Lines) {
+                $(self.$field.translate(lines);)*
+            }
+
+            /// Each text with its name.
+            #[cfg(test)]
+            pub(super) fn entries(&self) -> Vec<(&'static str, &'static str)> {
+                [$(self.$field.entries()),*].concat()
+            }
+        }
+    };
 }
 
-impl Learning {
-    pub(super) fn translate(&mut self, lines: &mut Lines) {
-        self.subject.translate(lines);
-        self.forward.translate(lines);
-        self.schedule.translate(lines);
-        self.bound.translate(lines);
-        self.between.translate(lines);
-        self.race.translate(lines);
-    }
-
-    /// Each text with its name.
-    #[cfg(test)]
-    pub(super) fn entries(&self) -> Vec<(&'static str, &'static str)> {
-        let groups = [
-            self.subject.entries(),
-            self.forward.entries(),
-            self.schedule.entries(),
-            self.bound.entries(),
-            self.between.entries(),
-            self.race.entries(),
-        ];
-        groups.concat()
+groups! {
+    /// The texts of the learning views.
+    Learning {
+        /// Of the choice of an image.
+        subject: Subject,
+        forward: Forward,
+        schedule: Schedule,
+        bound: Bound,
+        between: Between,
+        race: Race,
     }
 }
 
-/// The texts of a language, in groups.
-#[derive(Clone, Copy)]
-pub struct Words {
-    pub lang: Lang,
-    /// Of the whole page.
-    pub common: Common,
-    /// Of the status.
-    pub status: Status,
-    /// Of the problems.
-    pub problems: Problems,
-    /// Of updates and storage.
-    pub offline: Offline,
-    pub generate: Generate,
-    pub game: Game,
-    pub weights: Weights,
-    pub about: About,
-    /// Of the five learning views.
-    pub learning: Learning,
+groups! {
+    /// The texts of a language, in groups.
+    Words with lang {
+        /// Of the whole page.
+        common: Common,
+        /// Of the status.
+        status: Status,
+        /// Of the problems.
+        problems: Problems,
+        /// Of updates and storage.
+        offline: Offline,
+        generate: Generate,
+        game: Game,
+        weights: Weights,
+        about: About,
+        /// Of the five learning views.
+        learning: Learning,
+    }
 }
