@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 use vdm::rng::{Rng, RngStream};
 
@@ -22,8 +23,23 @@ pub fn each(target: &str, seeds: impl FnOnce() -> Vec<Vec<u8>>, count: u64, mut 
     }
     seeds.iter().for_each(|seed| run(seed));
     for case in 0..count {
+        let _case = Case { target, case };
         let mut random = Rng::new(0, RngStream::Evaluation, case);
         run(&changed(&seeds, &mut random));
+    }
+}
+
+/// Names the input that a panic is about.
+struct Case<'a> {
+    target: &'a str,
+    case: u64,
+}
+
+impl Drop for Case<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("{}: the changed input {}", self.target, self.case);
+        }
     }
 }
 

@@ -119,6 +119,8 @@ impl SmallRun {
     /// # Errors
     /// It is damaged.
     pub fn load(&self) -> Result<()> {
+        // Burn forgets parameters that were dropped at a backward pass, and not before.
+        Tensor::<Cpu, 1>::ones([1], &Default::default()).require_grad().backward();
         let optimizer = NetworksOptimizer::<Cpu>::new(&self.training);
         let half_lives = &self.training.ema_half_lives;
         checkpoint::load(&self.folder, &self.model, half_lives, optimizer, &Default::default()).map(drop)
