@@ -50,8 +50,11 @@ fn picture(value: u8) -> Picture {
     Picture { width: 1, height: 1, pixels: vec![value] }
 }
 
+/// Of every run here, whatever the page's default is.
+const STEPS: u32 = 25;
+
 fn run(seed: u64) -> Run {
-    Run::from_noise(Settings { seed, steps: 25, ..Settings::default() }, 1)
+    Run::from_noise(Settings { seed, steps: STEPS, ..Settings::default() }, 1)
 }
 
 fn generate(seed: u64) -> Event {
@@ -90,7 +93,7 @@ fn sampling(kind: BackendKind) -> Session {
     let request = Request::Start { job: 1, task: Task::Run(run(42)), paused: false };
     assert_eq!(commands, [Command::Send(request)]);
     let (pictures, noisy) = (vec![picture(1)], Some(picture(9)));
-    let step = Response::Step { job: 1, step: 1, of: 50, t: 0.98, elapsed_ms: 4.0, pictures, noisy };
+    let step = Response::Step { job: 1, step: 1, of: STEPS, t: 0.96, elapsed_ms: 4.0, pictures, noisy };
     session.apply(Event::Worker(1, step));
     session
 }
@@ -127,7 +130,7 @@ fn an_image_emerges_and_can_be_kept() {
     assert_eq!(session.state_name(), "sampling");
     assert!(session.can_cancel() && !session.can_save(Slot::Generate) && !session.is_idle());
     assert_eq!(session.panel(Slot::Generate).map(|panel| (panel.step, panel.noisy.is_some())), Some((1, true)));
-    assert_eq!(session.progress(), Some(1.0 / f64::from(Settings::default().steps)));
+    assert_eq!(session.progress(), Some(1.0 / f64::from(STEPS)));
     session = drawn();
     assert_eq!((session.state_name(), session.is_whole(Slot::Generate)), ("done", true));
     let (job, task) = started(&session.apply(Event::Save(Slot::Generate, Export::Pictures { image: None })));
@@ -144,7 +147,7 @@ fn an_image_emerges_and_can_be_kept() {
 #[test]
 fn one_of_several_images_is_saved_under_its_own_seed() {
     let mut session = ready(BackendKind::Cpu);
-    let run = Run::from_noise(Settings { seed: 5, ..Settings::default() }, 4);
+    let run = Run::from_noise(Settings { seed: 5, steps: STEPS, ..Settings::default() }, 4);
     session.apply(Event::Run { slot: Slot::Generate, run, stepwise: false });
     let pictures = (0..4).map(picture).collect();
     session.apply(Event::Worker(1, done(1, Outcome::Pictures(pictures))));
@@ -162,10 +165,7 @@ fn a_cancelled_job_leaves_its_picture() {
     assert_eq!(commands, [Command::Send(cancel), Command::ExpectEnd { job: 1 }]);
     assert!(!session.can_cancel(), "once is enough");
     session.apply(Event::Worker(1, Response::Stopped { job: 1, step: 3 }));
-    assert_eq!(
-        (session.state_name(), &session.notice),
-        ("ready", &Some(Notice::Cancelled { step: 3, of: Settings::default().steps }))
-    );
+    assert_eq!((session.state_name(), &session.notice), ("ready", &Some(Notice::Cancelled { step: 3, of: STEPS })));
     assert!(session.panel(Slot::Generate).is_some() && !session.can_save(Slot::Generate));
     assert_eq!(session.apply(Event::Overdue(1)), [], "it did end");
 }
@@ -399,7 +399,7 @@ fn a_run_that_does_not_end_gives_the_finished_picture_back() {
         let before = session.panel(Slot::Generate).cloned();
         session.apply(generate(7));
         let pictures = vec![picture(5)];
-        let step = Response::Step { job: 2, step: 1, of: 25, t: 0.9, elapsed_ms: 4.0, pictures, noisy: None };
+        let step = Response::Step { job: 2, step: 1, of: STEPS, t: 0.9, elapsed_ms: 4.0, pictures, noisy: None };
         session.apply(Event::Worker(1, step));
         assert!(!session.is_whole(Slot::Generate));
         session.apply(Event::Worker(1, end));
@@ -420,8 +420,8 @@ fn a_strip_fills_from_the_noise_to_the_image() {
     for step in [1_u8, 2, 3, 13] {
         let pictures = vec![picture(step)];
         let noisy = Some(picture(100));
-        let t = 1.0 - f64::from(step) / 25.0;
-        let step = Response::Step { job: 1, step: step.into(), of: 25, t, elapsed_ms: 4.0, pictures, noisy };
+        let t = 1.0 - f64::from(step) / f64::from(STEPS);
+        let step = Response::Step { job: 1, step: step.into(), of: STEPS, t, elapsed_ms: 4.0, pictures, noisy };
         session.apply(Event::Worker(1, step));
     }
     assert_eq!(shown(&session)[..6], [Some(1), Some(1), Some(1), Some(1), Some(1), Some(13)].map(|v| v));
