@@ -5,6 +5,7 @@ fn main() {
     flag("skip_browser", "VDM_SKIP_BROWSER");
     flag("skip_mpi", "VDM_SKIP_MPI");
     flag("real_xrays", "VDM_XRAYS");
+    flag("engines", "VDM_ENGINES");
 }
 
 /// Sets a flag for `cfg` where a variable of the environment is set.

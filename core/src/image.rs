@@ -2,7 +2,7 @@
 //! metadata.
 
 use font8x8::UnicodeFonts;
-pub use png::EncodingError;
+pub use png::{DecodingError, EncodingError};
 use serde::{Deserialize, Serialize};
 
 /// The text in every picture that leaves the software.
@@ -45,6 +45,27 @@ pub struct Origin {
     pub weights_sha256: String,
     /// Everything else needed to make the image again, such as seed, sampler and steps, as name and value.
     pub settings: Vec<(String, String)>,
+}
+
+impl Origin {
+    /// The value of a setting.
+    pub fn value(&self, name: &str) -> Option<&str> {
+        self.settings.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// What [`synthetic_metadata`] wrote as a description.
+    fn of_description(text: &str, software: &str) -> Option<Self> {
+        let (_, rest) = text.split_once("Weights ")?;
+        let (weights, rest) = rest.split_once(" (SHA-256 ")?;
+        let (sha256, settings) = rest.split_once("). ")?;
+        let pair = |text: &str| text.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Some(Self {
+            software: software.to_owned(),
+            weights: weights.to_owned(),
+            weights_sha256: sha256.to_owned(),
+            settings: settings.split(", ").map(pair).collect::<Option<_>>()?,
+        })
+    }
 }
 
 impl GreyImage {
@@ -140,6 +161,41 @@ impl GreyImage {
     pub fn to_png(&self, origin: &Origin) -> Result<Vec<u8>, EncodingError> {
         encode(self.width, self.height, &[&self.pixels], 0, origin)
     }
+}
+
+/// Reads a PNG of at most so many pixels: its first image in 8-bit grey, and how this software made it, if its metadata
+/// say so. An editor may have made it coloured: the mean of red, green and blue counts.
+///
+/// # Errors
+/// The file is no whole PNG, or has more pixels.
+pub fn read_png(bytes: &[u8], max_pixels: usize) -> Result<(GreyImage, Option<Origin>), DecodingError> {
+    let limits = png::Limits { bytes: 8 * max_pixels };
+    let mut decoder = png::Decoder::new_with_limits(std::io::Cursor::new(bytes), limits);
+    decoder.set_transformations(png::Transformations::normalize_to_color8());
+    let mut reader = decoder.read_info()?;
+    let (width, height) = (reader.info().width as usize, reader.info().height as usize);
+    let Some(size) = reader.output_buffer_size().filter(|_| width.saturating_mul(height) <= max_pixels) else {
+        return Err(DecodingError::LimitsExceeded);
+    };
+    let mut samples = vec![0; size];
+    let frame = reader.next_frame(&mut samples)?;
+    let colours = frame.color_type.samples().min(3) - usize::from(frame.color_type == png::ColorType::GrayscaleAlpha);
+    let grey = |pixel: &[u8]| {
+        let sum: usize = pixel[..colours].iter().map(|&value| usize::from(value)).sum();
+        ((2 * sum + colours) / (2 * colours)) as u8
+    };
+    let pixels = samples[..frame.buffer_size()].chunks_exact(frame.color_type.samples()).map(grey).collect();
+    // Texts may come after the pixels. An editor writes some as Latin-1.
+    let _ = reader.finish();
+    let info = reader.info();
+    let texts = info.utf8_text.iter().map(|text| (&text.keyword, text.get_text().ok()));
+    let latin = info.compressed_latin1_text.iter().map(|text| (&text.keyword, text.get_text().ok()));
+    let plain = info.uncompressed_latin1_text.iter().map(|text| (&text.keyword, Some(text.text.clone())));
+    let texts: Vec<_> = texts.chain(latin).chain(plain).collect();
+    let text = |name: &str| texts.iter().find(|(key, _)| *key == name).and_then(|(_, text)| text.as_deref());
+    let software = text("Software").unwrap_or_default();
+    let origin = text("Description").and_then(|text| Origin::of_description(text, software));
+    Ok((GreyImage { width, height, pixels }, origin))
 }
 
 /// An animated PNG of images of one size, each shown for `delay_ms`, in a loop. It is marked as
@@ -254,6 +310,33 @@ mod tests {
         assert!(reader.info().utf8_text.iter().any(|text| text.keyword == "Title"));
         assert!(to_apng(&[], 40, &Origin::default()).is_err());
         assert!(to_apng(&[frames[0].clone(), GreyImage::filled(2, 2, 0)], 40, &Origin::default()).is_err());
+    }
+
+    #[test]
+    fn what_was_written_is_read_back() {
+        let image = GreyImage { width: 3, height: 2, pixels: vec![0, 1, 2, 253, 254, 255] };
+        let settings = [("seed", "7"), ("image", "2 (seed 8)")].map(|(name, value)| (name.into(), value.into()));
+        let origin = Origin {
+            software: "ours".into(),
+            weights: "sharp".into(),
+            weights_sha256: "ab".into(),
+            settings: settings.to_vec(),
+        };
+        let bytes = image.to_png(&origin).expect("encodes");
+        let (read, of) = read_png(&bytes, 6).expect("decodes");
+        assert_eq!((read, of.as_ref()), (image.clone(), Some(&origin)));
+        assert_eq!((origin.value("seed"), origin.value("steps")), (Some("7"), None));
+        assert!(read_png(&bytes, 5).is_err() && read_png(&bytes[..60], 6).is_err() && read_png(b"text", 6).is_err());
+        // As editors save it: in colour, and with nothing that is ours.
+        let mut coloured = Vec::new();
+        let mut encoder = png::Encoder::new(&mut coloured, 2, 1);
+        encoder.set_color(png::ColorType::Rgba);
+        encoder.add_text_chunk("Description".into(), "a holiday".into()).expect("a text");
+        let mut writer = encoder.write_header().expect("a header");
+        writer.write_image_data(&[9, 9, 9, 255, 0, 1, 1, 0]).expect("pixels");
+        writer.finish().expect("ends");
+        let grey = GreyImage { width: 2, height: 1, pixels: vec![9, 1] };
+        assert_eq!(read_png(&coloured, 9).expect("decodes"), (grey, None));
     }
 
     #[test]

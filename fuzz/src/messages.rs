@@ -11,7 +11,7 @@ use pollster::block_on;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use vdm::config::SamplingConfig;
-use vdm::image::Origin;
+use vdm::image::{GreyImage, Origin};
 use vdm::model::Networks;
 use vdm::weights::{Precision, Provenance, save, save_encoder, sha256_hex};
 use web::address::Address;
@@ -119,7 +119,7 @@ fn is_small(task: &Task) -> bool {
         Task::Diffuse { subject: of, .. } => subject(of),
         Task::Measure { subject: of, times, .. } => subject(of) && *times <= 4,
         Task::Speed => false,
-        Task::Switch(_) => true,
+        Task::Verify { .. } | Task::Learn { .. } | Task::Switch(_) => true,
     }
 }
 
@@ -162,7 +162,10 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let file = FileRequest { url: "weights/a".to_owned(), name: "a".to_owned(), bytes: 9, sha256: None, fresh: true };
     let source = Source { files: vec![file.clone()], encoder: Some(file) };
     let pictures = vec![picture.clone(), picture.clone()];
-    let origin = Origin::default();
+    let four = Run::from_noise(settings.clone(), 4);
+    let origin = Origin { settings: four.describe(), ..Origin::default() };
+    let saved = GreyImage::grid(&vec![GreyImage::filled(2, 2, 9); 4], 2).labelled();
+    let saved = saved.to_png(&origin).expect("a file");
     let save = |save: Save| Task::Save { save, origin: origin.clone() };
     let tasks = [
         Task::Run(noise.clone()),
@@ -175,6 +178,8 @@ pub fn seeds() -> Vec<Vec<u8>> {
         save(Save::Flipbook { pictures: pictures.clone() }),
         save(Save::Animation { run: noise.clone(), image: 0 }),
         save(Save::Strip { run: between, image: 0 }),
+        Task::Verify { name: "a.png".to_owned(), file: saved, weights_sha256: origin.weights_sha256.clone() },
+        Task::Learn { points: vec![[0.2, 0.7]], seed: 4 },
         Task::Switch(source.clone()),
     ];
     let mut requests: Vec<Request> =

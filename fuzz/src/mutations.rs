@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use vdm::rng::{Rng, RngStream};
@@ -10,9 +10,7 @@ use vdm::rng::{Rng, RngStream};
 /// Runs `run` on each seed, and on `count` changed ones. `VDM_EXECUTIONS` is another count; `VDM_SEEDS` is a folder, which
 /// gets the seeds for a fuzzer.
 pub fn each(target: &str, seeds: impl FnOnce() -> Vec<Vec<u8>>, count: u64, mut run: impl FnMut(&[u8])) {
-    // What is in use is counted for the whole process.
-    static ALONE: Mutex<()> = Mutex::new(());
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = alone();
     let count = std::env::var("VDM_EXECUTIONS").map_or(count, |count| count.parse().expect("a number"));
     let seeds = seeds();
     if let Some(folder) = std::env::var_os("VDM_SEEDS") {
@@ -27,6 +25,12 @@ pub fn each(target: &str, seeds: impl FnOnce() -> Vec<Vec<u8>>, count: u64, mut 
         let mut random = Rng::new(0, RngStream::Evaluation, case);
         run(&changed(&seeds, &mut random));
     }
+}
+
+/// Keeps other tests waiting: what is in use is counted for the whole process.
+pub fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Names the input that a panic is about.

@@ -1,8 +1,8 @@
-//! A real Chromium, headless, driven over WebDriver.
+//! A real browser, driven over WebDriver: Chromium, headless, and for a few tests Firefox and WebKitGTK.
 
 use std::ffi::OsString;
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -26,12 +26,24 @@ pub enum Gpu {
     None,
 }
 
+/// What a page runs in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// Chromium.
+    Chromium(Gpu),
+    /// Firefox, headless, by geckodriver, which GECKODRIVER names.
+    Firefox,
+    /// WebKitGTK's MiniBrowser, by WebKitWebDriver, on a display in memory by Xvfb.
+    WebKit,
+}
+
 /// A browser with one page; it ends when dropped.
 #[derive(Debug)]
 pub struct Browser {
     client: Client,
     session: Session,
     _driver: Child,
+    _display: Option<Child>,
     profile: TempDir,
 }
 
@@ -57,20 +69,37 @@ impl Drop for Session {
 
 impl Browser {
     /// Starts a driver and a browser.
-    pub async fn start(gpu: Gpu) -> Self {
-        let (driver, port) = start_driver().await;
+    pub async fn start(engine: Engine) -> Self {
         let profile = tempfile::tempdir().expect("a temporary folder");
         std::fs::create_dir(profile.path().join("downloads")).expect("a folder");
-        let capabilities = capabilities(gpu, profile.path());
+        let (driver, port, display, capabilities) = match engine {
+            Engine::Chromium(gpu) => {
+                let (driver, port) = start_driver().await;
+                (driver, port, None, capabilities(gpu, profile.path()))
+            }
+            Engine::Firefox => {
+                let program = std::env::var_os("GECKODRIVER").unwrap_or_else(|| "geckodriver".into());
+                let (driver, port) = start_other_driver(Command::new(program)).await;
+                let options = json!({ "moz:firefoxOptions": { "args": ["-headless"] } });
+                (driver, port, None, options)
+            }
+            Engine::WebKit => {
+                let (display, name) = start_display().await;
+                let mut driver = Command::new("WebKitWebDriver");
+                driver.env("DISPLAY", name);
+                let (driver, port) = start_other_driver(driver).await;
+                (driver, port, Some(display), json!({}))
+            }
+        };
         let Value::Object(capabilities) = capabilities else { unreachable!("capabilities are an object") };
         let client = ClientBuilder::new(HttpConnector::new())
             .capabilities(capabilities)
             .connect(&format!("http://127.0.0.1:{port}"))
             .await
-            .unwrap_or_else(|e| panic!("Chromium does not start (CHROME names another): {e}"));
+            .unwrap_or_else(|e| panic!("{engine:?} does not start (CHROME names another Chromium): {e}"));
         client.set_window_size(1200, 1400).await.expect("a window");
         let id = client.session_id().await.expect("the driver answers").expect("a session");
-        Self { client, session: Session { port, id }, _driver: driver, profile }
+        Self { client, session: Session { port, id }, _driver: driver, _display: display, profile }
     }
 
     /// Opens an address.
@@ -344,6 +373,42 @@ async fn start_driver() -> (Child, u16) {
     // Further output must not fill the pipe.
     tokio::spawn(async move { while matches!(lines.next_line().await, Ok(Some(_))) {} });
     (driver, port)
+}
+
+/// Starts a driver that takes a port and says nothing.
+async fn start_other_driver(mut driver: Command) -> (Child, u16) {
+    let port = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port();
+    let program = driver.as_std().get_program().to_owned();
+    let child = driver
+        .arg(format!("--port={port}"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap_or_else(|e| panic!("{} does not start: {e}", program.display()));
+    let started = Instant::now();
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(started.elapsed() < Duration::from_secs(30), "{} does not listen", program.display());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    (child, port)
+}
+
+/// A display in memory, and its name.
+async fn start_display() -> (Child, String) {
+    let mut display = Command::new("Xvfb")
+        .args(["-displayfd", "1", "-screen", "0", "1280x1440x24", "-nolisten", "tcp"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap_or_else(|e| panic!("WebKitGTK needs a display, and Xvfb does not start: {e}"));
+    let mut lines = BufReader::new(display.stdout.take().expect("a pipe")).lines();
+    let number =
+        tokio::time::timeout(Duration::from_secs(30), lines.next_line()).await.expect("Xvfb starts within 30 s");
+    (display, format!(":{}", number.expect("text").expect("its number")))
 }
 
 fn capabilities(gpu: Gpu, profile: &Path) -> Value {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tokio::sync::{Mutex, MutexGuard};
 
-use crate::browser::{Browser, Gpu};
+use crate::browser::{Browser, Engine, Gpu};
 use crate::programs::{dist, run_trainer};
 use crate::site::{Answer, Site};
 
@@ -23,7 +23,7 @@ pub const SOON: Duration = Duration::from_secs(20);
 const MANIFEST: &str = "weights/manifest.json";
 const WORKER: &str = "sw.js";
 /// The model that takes the least time for an image.
-const QUICKEST: &str = "paper";
+pub const QUICKEST: &str = "paper";
 
 /// A page that is served, and a browser to open it.
 pub struct Page {
@@ -46,9 +46,15 @@ impl Page {
 
     /// A served page that is not open yet, exactly as it is built.
     pub async fn as_it_is(gpu: Gpu) -> Self {
+        Self::of(Engine::Chromium(gpu)).await
+    }
+
+    /// The same in any engine.
+    pub async fn of(engine: Engine) -> Self {
         let dist = dist();
         let turn = ONE_AT_A_TIME.lock().await;
-        Self { site: Site::serve(&dist).await, browser: Browser::start(gpu).await, gpu, _turn: turn }
+        let gpu = if let Engine::Chromium(gpu) = engine { gpu } else { Gpu::None };
+        Self { site: Site::serve(&dist).await, browser: Browser::start(engine).await, gpu, _turn: turn }
     }
 
     /// Lets the worker run a piece of JavaScript before its own.

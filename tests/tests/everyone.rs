@@ -272,3 +272,37 @@ async fn opening_to_first_image_is_timed() {
         page.browser.close().await;
     }
 }
+
+/// Prints what several workers save of a grid's time, where there is no GPU.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a benchmark: cargo test -p tests --release --test everyone -- --ignored --nocapture grid"]
+async fn a_grid_on_several_cores_is_timed() {
+    let page = Page::as_it_is(Gpu::None).await;
+    let browser = &page.browser;
+    page.site.answer("sw.js", Answer::Missing);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from).min(8);
+    for count in [4, 16] {
+        let mut times = Vec::new();
+        for workers in [1, cores] {
+            page.patch_worker(&format!(
+                "Object.defineProperty(navigator, 'hardwareConcurrency', {{ get: () => {workers} }})"
+            ));
+            browser.open("about:blank").await;
+            page.open(&format!("?backend=cpu&seed=1&steps=25&count={count}")).await;
+            browser.wait_for_state("done", TO_SAMPLE).await;
+            // The workers are there now.
+            browser.click("generate").await;
+            browser.wait_for_state("sampling", SOON).await;
+            let started = Instant::now();
+            browser.wait_for_state("done", TO_SAMPLE).await;
+            times.push(started.elapsed().as_secs_f64());
+        }
+        let (alone, shared) = (times[0], times[1]);
+        let gain = alone / shared;
+        println!(
+            "{count} images: {alone:.1} s, with {cores} workers {shared:.1} s: {:.2} a worker",
+            gain / cores as f64
+        );
+    }
+    page.browser.close().await;
+}

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tests::browser::Gpu;
 use tests::page::{Page, SOON, TO_LOAD, TO_SAMPLE, assert_same, natively};
+use tests::site::Answer;
 use vdm::image::{DIGITAL_SOURCE_TYPE, LABEL};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -101,6 +102,63 @@ async fn several_images_are_those_of_their_seeds() {
     assert_eq!(*saved.as_raw(), last);
     browser.click("all-images").await;
     assert_eq!(page.pixels("canvas-15").await, last);
+    page.browser.close().await;
+}
+
+/// Draws four images from seed 40 in a page whose worker is patched, and gives their pixels.
+async fn four_images(page: &Page) -> Vec<Vec<u8>> {
+    let browser = &page.browser;
+    // Away first: the same address would not load again.
+    browser.open("about:blank").await;
+    page.open("?backend=cpu&seed=40&steps=6&count=4").await;
+    browser.wait_for_state("done", TO_SAMPLE).await;
+    assert_eq!(browser.text("step").await, "6 / 6");
+    let mut pictures = Vec::new();
+    for image in 0..4 {
+        pictures.push(page.pixels(&format!("canvas-{image}")).await);
+    }
+    pictures
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(skip_browser, ignore = "VDM_SKIP_BROWSER is set")]
+async fn without_a_gpu_workers_share_a_grid_of_the_same_images() {
+    let page = Page::as_it_is(Gpu::None).await;
+    let browser = &page.browser;
+    let cores =
+        |count: u32| format!("Object.defineProperty(navigator, 'hardwareConcurrency', {{ get: () => {count} }})");
+    let workers = || page.site.asked().iter().filter(|file| file.ends_with("worker.js")).count();
+    // No service worker, which would keep a loader that is patched.
+    page.site.answer("sw.js", Answer::Missing);
+    page.patch_worker(&cores(1));
+    let alone = four_images(&page).await;
+    assert!(alone[0] != alone[1] && alone[0] != alone[3]);
+    // Nothing that was drawn or stored before counts.
+    let before = workers();
+    page.patch_worker(&cores(3));
+    assert!(four_images(&page).await == alone, "the images of three workers are those of one, to the bit");
+    println!("{} workers loaded their program", workers() - before);
+    // Whoever drew an image remembers its moments.
+    browser.click("open-3").await;
+    assert_eq!(page.pixels("canvas").await, alone[3]);
+    browser.slide("timeline", 0.0).await;
+    browser.wait_for_text("t", "1.00", SOON).await;
+    assert_ne!(page.pixels("canvas").await, alone[3]);
+    browser.click("all-images").await;
+    // All of them stop where the user stops.
+    browser.unfold("more").await;
+    browser.type_into("steps", "500").await;
+    browser.click("generate").await;
+    browser
+        .wait_until("return !document.querySelector('[data-testid=step]').textContent.startsWith('0 ')", TO_SAMPLE)
+        .await;
+    browser.click("cancel").await;
+    browser.wait_for_text("notice", "of 500", SOON).await;
+    // Helpers that never answer, or cannot be started at all, cost nothing but time.
+    for broken in ["class { postMessage() {} }", "undefined"] {
+        page.patch_worker(&format!("{}; self.Worker = {broken}", cores(3)));
+        assert!(four_images(&page).await == alone, "{broken}");
+    }
     page.browser.close().await;
 }
 

@@ -451,3 +451,77 @@ async fn the_game_shows_a_real_and_a_drawn_picture_and_counts() {
     page.asked_nobody_else().await;
     page.browser.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(skip_browser, ignore = "VDM_SKIP_BROWSER is set")]
+async fn a_saved_picture_is_drawn_again_and_compared() {
+    let page = Page::ready(Gpu::None, "?backend=cpu").await;
+    let browser = &page.browser;
+    page.generate("41", "6", "dpmpp-2m").await;
+    browser.click("save").await;
+    let saved = browser.downloaded("synthetic-xray-seed41-steps6.png").await;
+    page.go("game").await;
+    // The game draws first.
+    let possible = "return document.querySelector('[data-testid=verify-file]')?.disabled === false";
+    browser
+        .wait_until(
+            "return document.querySelector('[data-testid=game-pick-left]')?.ariaDisabled === 'false'",
+            TO_SAMPLE,
+        )
+        .await;
+    browser.wait_until(possible, TO_SAMPLE).await;
+    browser.give_files("verify-file", &[&saved]).await;
+    browser.wait_for_text("verdict", "Exactly what these weights draw from seed 41", TO_SAMPLE).await;
+    assert_eq!(page.pixels("verify-given").await, page.pixels("verify-again").await);
+    assert!(page.pixels("verify-difference").await.iter().all(|&grey| grey == 0));
+    // Without the metadata, nothing is known.
+    let bare = saved.with_file_name("bare.png");
+    image::open(&saved).expect("a picture").save(&bare).expect("a file");
+    browser.wait_until(possible, TO_SAMPLE).await;
+    browser.give_files("verify-file", &[&bare]).await;
+    browser.wait_for_text("verdict", "Cannot tell", SOON).await;
+    assert!(!browser.has("verify-given").await);
+    page.browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(skip_browser, ignore = "VDM_SKIP_BROWSER is set")]
+async fn a_small_model_learns_points_in_the_page() {
+    let page = Page::ready(Gpu::None, "?backend=cpu").await;
+    let browser = &page.browser;
+    page.go("learn").await;
+    assert!(browser.attribute("toy-canvas", "aria-label").await.starts_with("400 points"));
+    assert_eq!(browser.text("toy-error").await, "–");
+    let step = "Number(document.querySelector('[data-testid=toy-step]').textContent.split(' ')[0])";
+    browser.click("toy-start").await;
+    browser.wait_until(&format!("return {step} >= 300"), TO_SAMPLE).await;
+    assert!(number(&browser.text("toy-error").await) < 10.0, "{}", browser.text("toy-error").await);
+    assert!(number(&browser.text("toy-diffusion").await) > 0.0);
+    assert!(browser.has("toy-gamma").await);
+    // It pauses, and goes on.
+    browser.click("toy-start").await;
+    browser.wait_for_text("toy-start", "Go on", SOON).await;
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    let paused = browser.evaluate(&format!("return {step}")).await;
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    assert_eq!(browser.evaluate(&format!("return {step}")).await, paused);
+    browser.click("toy-start").await;
+    browser.wait_until(&format!("return {step} > {paused}"), SOON).await;
+    // Points that are added are learned from the start.
+    browser
+        .evaluate(
+            "const canvas = document.querySelector('[data-testid=toy-canvas]'); \
+             const box = canvas.getBoundingClientRect(); \
+             const at = (type, x, y, buttons) => canvas.dispatchEvent(new PointerEvent(type, { bubbles: true, buttons, \
+                 clientX: box.left + x * box.width, clientY: box.top + y * box.height })); \
+             at('pointerdown', 0.1, 0.1, 1); at('pointermove', 0.2, 0.1, 1); at('pointerup', 0.2, 0.1, 0);",
+        )
+        .await;
+    assert!(browser.attribute("toy-canvas", "aria-label").await.starts_with("402 points"));
+    browser.wait_until(&format!("return {step} < {paused}"), SOON).await;
+    // Elsewhere the page is free.
+    page.go("generate").await;
+    browser.wait_for_state("ready", SOON).await;
+    page.generate("3", "4", "ddim").await;
+    page.browser.close().await;
+}

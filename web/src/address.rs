@@ -32,6 +32,8 @@ pub enum View {
     Between,
     /// Two samplers side by side.
     Race,
+    /// A small model that learns.
+    Learn,
     /// The weights, of the site and of the user.
     Weights,
     /// How it works, and its ethics.

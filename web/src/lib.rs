@@ -8,6 +8,7 @@
 //! - [`interrupt`]: waiting that can be interrupted
 //! - [`crop`], [`game`] and [`plot`]: what views compute, from numbers alone
 //! - [`manifest`] (which weights the site has), [`settings`] (how an image is made)
+//! - [`toy`]: a model that learns points while one looks
 //! - [`protocol`]: the messages between page and worker
 //! - [`form`]: how typed text becomes settings
 //! - [`session`]: the states of the page, and the transitions between them
@@ -32,6 +33,7 @@ pub mod protocol;
 pub mod session;
 pub mod settings;
 pub mod text;
+pub mod toy;
 
 #[cfg(target_arch = "wasm32")]
 mod page;

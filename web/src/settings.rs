@@ -1,6 +1,7 @@
 //! How an image is made, and the choices that the page offers.
 
 use serde::{Deserialize, Serialize};
+use vdm::image::Origin;
 use vdm::model::Condition;
 use vdm::sampler::{Sampler, SamplingOptions};
 
@@ -43,6 +44,36 @@ impl Settings {
                 guidance: if self.class.is_some() { self.guidance } else { 0.0 },
             },
         }
+    }
+
+    /// How many images a saved picture shows, and how they were made, where its metadata name nothing that a run from noise
+    /// does not have.
+    ///
+    /// ```
+    /// # use vdm::image::Origin;
+    /// # use web::settings::Settings;
+    /// let settings = Settings { seed: 7, class: Some(1), guidance: 1.5, ..Settings::default() };
+    /// let origin = Origin { settings: settings.describe(), ..Origin::default() };
+    /// assert_eq!(Settings::of(&origin), Some((settings, 1)));
+    /// ```
+    pub fn of(origin: &Origin) -> Option<(Self, u32)> {
+        const KNOWN: [&str; 8] = ["seed", "sampler", "steps", "class", "guidance", "images", "image", "backend"];
+        if !origin.settings.iter().all(|(name, _)| KNOWN.contains(&name.as_str())) {
+            return None;
+        }
+        let settings = Self {
+            // One of several images is named with its own seed: `3 (seed 9)`.
+            seed: match origin.value("image") {
+                Some(image) => image.split_once("(seed ")?.1.strip_suffix(')')?.parse().ok()?,
+                None => origin.value("seed")?.parse().ok()?,
+            },
+            steps: origin.value("steps")?.parse().ok().filter(|steps| (1..=MAX_STEPS).contains(steps))?,
+            sampler: origin.value("sampler")?.parse().ok()?,
+            class: origin.value("class").map(str::parse).transpose().ok()?,
+            guidance: origin.value("guidance").map_or(Ok(0.0), str::parse).ok()?,
+        };
+        let count = if origin.value("image").is_some() { "1" } else { origin.value("images").unwrap_or("1") };
+        Some((settings, count.parse().ok().filter(|count| COUNTS.contains(count))?))
     }
 
     /// The metadata of a saved picture: all that is needed to make it again.

@@ -91,6 +91,9 @@ fn test(options: &[String]) -> Result<()> {
     build(&[])?;
     let mut tests = cargo();
     tests.env("VDM_DIST", repository().join("dist"));
+    if std::env::var_os("VDM_ENGINES").is_some() {
+        tests.env("GECKODRIVER", tools::geckodriver()?);
+    }
     if let Some(program) = with_mpi {
         tests.env("VDM_TRAINER_MPI", program);
     }

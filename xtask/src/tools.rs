@@ -11,6 +11,7 @@ use anyhow::{Context, Result, ensure};
 use crate::shell::{cargo, output, repository, succeed};
 
 const TRUNK_VERSION: &str = "0.21.14";
+const GECKODRIVER_VERSION: &str = "0.37.1";
 const CARGO_DENY_VERSION: &str = "0.20.2";
 /// What the page is compiled for.
 pub const WASM_TARGET: &str = "wasm32-unknown-unknown";
@@ -30,12 +31,21 @@ pub fn bindgen(programs: &[PathBuf], folder: &Path) -> Result<()> {
     succeed(cargo().args(run).arg("--").arg(folder).args(programs))
 }
 
+/// What drives Firefox in tests.
+pub fn geckodriver() -> Result<PathBuf> {
+    only_tool("geckodriver", GECKODRIVER_VERSION)
+}
+
+/// A tool whose build leaves nothing that another one needs.
+fn only_tool(name: &str, version: &str) -> Result<PathBuf> {
+    ensure_tool(name, name, version, &[])?;
+    let _ = fs::remove_dir_all(tools().join("build"));
+    found(name, version).with_context(|| format!("{name} was installed, and does not run"))
+}
+
 /// cargo-deny in the repository's root.
 pub fn cargo_deny() -> Result<Command> {
-    ensure_tool("cargo-deny", "cargo-deny", CARGO_DENY_VERSION, &[])?;
-    let _ = fs::remove_dir_all(tools().join("build"));
-    let found = found("cargo-deny", CARGO_DENY_VERSION).context("cargo-deny was installed, and does not run")?;
-    let mut deny = Command::new(found);
+    let mut deny = Command::new(only_tool("cargo-deny", CARGO_DENY_VERSION)?);
     deny.current_dir(repository());
     Ok(deny)
 }

@@ -171,7 +171,7 @@ impl ModelConfig {
     /// The first field out of its range, with the range.
     pub fn validate(&self) -> Result<(), ConfigError> {
         for (field, value, range) in
-            [("height", self.height, 2..=4096), ("width", self.width, 2..=4096), ("classes", self.classes, 0..=10_000)]
+            [("height", self.height, 1..=4096), ("width", self.width, 1..=4096), ("classes", self.classes, 0..=10_000)]
         {
             ConfigError::check_range(field, value, range)?;
         }

@@ -100,11 +100,16 @@ pub fn gradient_difference<B: Backend>(x: Tensor<B, 3>, y: Tensor<B, 3>) -> Tens
 
 fn plain_gradient_difference<B: Backend>(x: Tensor<B, 3>, y: Tensor<B, 3>) -> Tensor<B, 1> {
     let residual = x - y;
-    let [_, h, w] = residual.dims();
-    let mean_square = |d: Tensor<B, 3>| d.square().mean_dim(2).mean_dim(1).squeeze_dim::<2>(2).squeeze_dim::<1>(1);
-    let vertical = residual.clone().narrow(1, 1, h - 1) - residual.clone().narrow(1, 0, h - 1);
-    let horizontal = residual.clone().narrow(2, 1, w - 1) - residual.narrow(2, 0, w - 1);
-    mean_square(vertical) + mean_square(horizontal)
+    let [batch, h, w] = residual.dims();
+    // A row or column alone has no neighbours.
+    let along = |dim: usize, size: usize| match size {
+        0 | 1 => Tensor::zeros([batch], &residual.device()),
+        _ => {
+            let difference = residual.clone().narrow(dim, 1, size - 1) - residual.clone().narrow(dim, 0, size - 1);
+            difference.square().mean_dim(2).mean_dim(1).squeeze_dim::<2>(2).squeeze_dim::<1>(1)
+        }
+    };
+    along(1, h) + along(2, w)
 }
 
 #[cfg(all(test, feature = "training"))]

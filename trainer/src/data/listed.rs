@@ -38,8 +38,8 @@ pub fn nih(folder: &Path, skip_unreadable: bool, remarks: &mut Remarks) -> Resul
     let count = files.len();
     let lists = Lists::read(folder, &files, remarks)?;
     let (mut all, mut spellings, mut seen) = (Vec::new(), HashMap::new(), HashSet::new());
-    for row in &table.rows {
-        let Some(name) = table.value(row, &["Image Index"]) else { continue };
+    for row in table.rows() {
+        let Some(name) = table.value(&row, &["Image Index"]) else { continue };
         if !seen.insert(name.to_owned()) {
             remarks.add(
                 "rows of the table name an image again, and are passed over",
@@ -52,7 +52,7 @@ pub fn nih(folder: &Path, skip_unreadable: bool, remarks: &mut Remarks) -> Resul
             continue;
         };
         let part = lists.part(name, remarks);
-        all.push(Entry { path: file, name: name.to_owned(), part, ..entry(&table, row, &mut spellings, remarks) });
+        all.push(Entry { path: file, name: name.to_owned(), part, ..entry(&table, &row, &mut spellings, remarks) });
     }
     files.keys().for_each(|name| remarks.add("images have no row in the table, and are left out", name));
     ensure!(!all.is_empty(), "none of the {count} images under {} is listed in {}", folder.display(), path.display());
@@ -119,10 +119,10 @@ pub fn manifest(path: &Path, skip_unreadable: bool, remarks: &mut Remarks) -> Re
     let table = Table::read(path, &["path"], MANIFEST)?;
     let base = path.parent().unwrap_or(Path::new(""));
     let (mut all, mut missing, mut spellings, mut lines) = (Vec::new(), Vec::new(), HashMap::new(), HashMap::new());
-    for row in &table.rows {
+    for row in table.rows() {
         let of = || format!("{} line {}", path.display(), row.line);
-        let name = table.value(row, &["path"]).with_context(|| format!("{} has no path", of()))?;
-        let part = match table.value(row, &["split"]) {
+        let name = table.value(&row, &["path"]).with_context(|| format!("{} has no path", of()))?;
+        let part = match table.value(&row, &["split"]) {
             None => None,
             Some(text) => Some(
                 part_named(text)
@@ -136,7 +136,7 @@ pub fn manifest(path: &Path, skip_unreadable: bool, remarks: &mut Remarks) -> Re
         if let Some(first) = lines.insert(file.clone(), row.line) {
             bail!("{} lists {name} twice: it is in line {first} too", of());
         }
-        let mut entry = entry(&table, row, &mut spellings, remarks);
+        let mut entry = entry(&table, &row, &mut spellings, remarks);
         entry.patient = entry.patient.or_else(|| patient_folder(name));
         all.push(Entry { path: file, name: name.replace('\\', "/"), part, ..entry });
     }

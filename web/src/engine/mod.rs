@@ -3,12 +3,16 @@
 
 mod files;
 mod host;
+mod images;
 mod model;
 mod record;
 mod run;
+mod shares;
 mod tasks;
 #[cfg(test)]
 mod tests;
+mod verify;
 
 pub use self::host::{Halt, Host, StepTaken};
 pub use self::model::Engine;
+pub use self::shares::Shares;

@@ -12,7 +12,7 @@ use vdm::model::Vdm;
 use vdm::weights::{self, Header};
 
 use super::record::Recording;
-use crate::protocol::{Picture, Problem, Subject};
+use crate::protocol::{Picture, Problem, Run, Start, Subject};
 
 /// A model on a device.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub struct Engine<B: Backend> {
     pub(super) encoder: RefCell<Option<Encoder<B>>>,
     pub(super) device: B::Device,
     pub(super) header: Header,
+    /// Whether each image of a run is computed by itself.
+    pub(super) apart: bool,
     /// The last run, for time travel.
     pub(super) recording: RefCell<Option<Rc<Recording>>>,
     /// The last subject's clean latent.
@@ -38,7 +40,20 @@ impl<B: Backend> Engine<B> {
         let (recording, subject) = (RefCell::default(), RefCell::default());
         // A fixed transform encodes too.
         let encoder = RefCell::new(model.networks.encoder.clone());
-        Ok(Self { model, encoder, device, header, recording, subject })
+        Ok(Self { model, encoder, device, header, apart: false, recording, subject })
+    }
+
+    /// Computes each image of a run by itself, if the model has bands: its products are large enough, and whichever worker
+    /// draws an image, it is the same to the bit.
+    #[must_use]
+    pub fn with_images_apart(mut self) -> Self {
+        self.apart = self.model.config.bands.is_some();
+        self
+    }
+
+    /// Whether the images of a run may be computed by different engines.
+    pub fn can_share(&self, run: &Run) -> bool {
+        self.apart && run.start == Start::Noise && run.count() > 1
     }
 
     /// Builds the encoder of a file; `sampling_sha256` is the hash of the sampling file.

@@ -8,6 +8,7 @@ use vdm::rng::{RngStream, seeded_noise};
 use vdm::sampler::Trajectory;
 
 use super::host::{Halt, Host, StepTaken};
+use super::images::Images;
 use super::model::Engine;
 use super::record::{Recording, stride};
 use crate::protocol::{Outcome, Picture, Problem, Run, Start, Subject};
@@ -86,36 +87,36 @@ impl<B: Backend> Engine<B> {
             Start::Subject { subject, .. } => Some(Box::pin(self.clean_latent(subject, host)).await?),
             Start::Noise | Start::Between { .. } => None,
         };
-        let mut trajectory = self.start(run, clean.as_deref().map(Vec::as_slice))?;
-        let (dim, steps) = (self.model.config.latent_dim(), trajectory.steps());
+        let mut images = self.start(run, clean.as_deref().map(Vec::as_slice))?;
+        let (dim, steps) = (self.model.config.latent_dim(), images.steps());
         let every = stride(steps, run.count(), dim);
         let keeps = |step: usize| step.is_multiple_of(every) || step == steps;
         let kept: Vec<usize> = (0..=steps).filter(|&step| keeps(step)).collect();
-        let places: Vec<Place> = kept.iter().map(|&step| trajectory.place_after(step)).collect();
+        let places: Vec<Place> = kept.iter().map(|&step| images.place_after(step)).collect();
         let visible = places.iter().map(|&place| self.model.visible(place)).collect();
         let (mut z, mut f_hat) = (Reel::new(), Reel::new());
         let mut pace = PreviewPace::default();
         let mut taken = 0;
-        z.push(self, trajectory.z().clone()).await?;
+        z.push(self, images.z()).await?;
         loop {
             if !host.should_continue().await {
                 return Err(Halt::Stopped { step: taken });
             }
-            let Some(step) = trajectory.step(&self.model) else { break };
+            let Some(step) = images.step(&self.model) else { break };
             taken = step.number as u32;
             if keeps(step.number) {
-                z.push(self, trajectory.z().clone()).await?;
+                z.push(self, images.z()).await?;
             }
-            if let Some(predicted) = trajectory.f_hat()
-                && keeps(step.number - 1)
+            if keeps(step.number - 1)
+                && let Some(predicted) = images.f_hat()
             {
-                f_hat.push(self, predicted.clone()).await?;
+                f_hat.push(self, predicted).await?;
             }
             let Some(host) = shown else { continue };
             let before_ms = host.elapsed_ms();
             let (mut pictures, mut noisy) = (Vec::new(), None);
             if pace.wants(before_ms) {
-                (pictures, noisy) = self.preview(&trajectory, run.count()).await?;
+                (pictures, noisy) = self.preview(&images, run.count()).await?;
                 pace.record(before_ms, host.elapsed_ms());
             }
             host.on_step(StepTaken { step: taken, of: step.of as u32, t: step.t, pictures, noisy });
@@ -154,40 +155,41 @@ impl<B: Backend> Engine<B> {
     }
 
     /// The model's predictions of the images and, for a single image, the decoded latent.
-    async fn preview(
-        &self,
-        trajectory: &Trajectory<B>,
-        images: usize,
-    ) -> Result<(Vec<Picture>, Option<Picture>), Problem> {
-        let Some(f_hat) = trajectory.f_hat() else { return Ok((Vec::new(), None)) };
-        if images > 1 {
-            return Ok((self.read(self.model.decode(f_hat.clone())).await?, None));
+    async fn preview(&self, images: &Images<B>, count: usize) -> Result<(Vec<Picture>, Option<Picture>), Problem> {
+        let Some(f_hat) = images.f_hat() else { return Ok((Vec::new(), None)) };
+        let predicted = self.model.decode(f_hat);
+        if count > 1 {
+            return Ok((self.read(predicted).await?, None));
         }
-        let images = vec![self.model.decode(f_hat.clone()), trajectory.decode(&self.model)];
-        let mut pictures = self.read(Tensor::cat(images, 0)).await?;
+        let mut pictures = self.read(Tensor::cat(vec![predicted, images.decode(&self.model)], 0)).await?;
         let noisy = pictures.pop();
         Ok((pictures, noisy))
     }
 
     /// The start of a run; `clean` is the latent of its subject, if it has one.
-    pub(super) fn start(&self, run: &Run, clean: Option<&[f32]>) -> Result<Trajectory<B>, Problem> {
+    pub(super) fn start(&self, run: &Run, clean: Option<&[f32]>) -> Result<Images<B>, Problem> {
         if !(1..=MAX_IMAGES).contains(&run.count()) || run.seeds.is_empty() {
             let detail = format!("{} images: 1 to {MAX_IMAGES} are accepted", run.count());
             return Err(Problem::Settings { detail });
         }
         let options = run.settings.sampling_options();
-        let trajectory = match (&run.start, clean) {
-            (Start::Between { to, frames }, _) => {
-                Trajectory::between(&self.model, options, run.seeds[0], *to, *frames as usize, &self.device)
-            }
-            (Start::Subject { t, .. }, Some(clean)) => {
-                let rows = run.seeds.len();
-                let noise = seeded_noise(&run.seeds, RngStream::Diffuse, 0, clean.len(), &self.device);
-                let z = self.model.diffuse(self.tensor(clean.repeat(rows), rows), noise, *t);
-                Trajectory::from_latent(&self.model, options, &run.seeds, z, *t)
-            }
-            _ => Trajectory::from_noise(&self.model, options, &run.seeds, &self.device),
+        let start = |seeds: &[u64]| {
+            let trajectory = match (&run.start, clean) {
+                (Start::Between { to, frames }, _) => {
+                    Trajectory::between(&self.model, options, seeds[0], *to, *frames as usize, &self.device)
+                }
+                (Start::Subject { t, .. }, Some(clean)) => {
+                    let rows = seeds.len();
+                    let noise = seeded_noise(seeds, RngStream::Diffuse, 0, clean.len(), &self.device);
+                    let z = self.model.diffuse(self.tensor(clean.repeat(rows), rows), noise, *t);
+                    Trajectory::from_latent(&self.model, options, seeds, z, *t)
+                }
+                _ => Trajectory::from_noise(&self.model, options, seeds, &self.device),
+            };
+            trajectory.map_err(|error| Problem::Settings { detail: error.to_string() })
         };
-        trajectory.map_err(|error| Problem::Settings { detail: error.to_string() })
+        let batch = if self.apart { 1 } else { run.seeds.len() };
+        let (first, others) = run.seeds.split_at(batch);
+        Ok(Images::new(start(first)?, others.chunks(batch).map(start).collect::<Result<_, _>>()?))
     }
 }

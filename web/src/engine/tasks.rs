@@ -21,9 +21,9 @@ impl<B: Backend> Engine<B> {
     /// The device fails, or a value is not finite.
     pub async fn warm_up(&self) -> Result<Vec<Picture>, Problem> {
         let settings = Settings { steps: self.model.config.band_dims().len() as u32, ..Settings::default() };
-        let mut trajectory = self.start(&Run::from_noise(settings, 1), None)?;
-        while trajectory.step(&self.model).is_some() {}
-        self.read(trajectory.decode(&self.model)).await
+        let mut images = self.start(&Run::from_noise(settings, 1), None)?;
+        while images.step(&self.model).is_some() {}
+        self.read(images.decode(&self.model)).await
     }
 
     /// Does a task, except [`Task::Switch`].
@@ -38,6 +38,8 @@ impl<B: Backend> Engine<B> {
             Task::Measure { subject, times, seed } => self.measure(subject, *times, *seed, host).await,
             Task::Speed => self.speed(host).await,
             Task::Save { save, origin } => self.save(save, origin, host).await,
+            Task::Verify { name, file, weights_sha256 } => self.verify(name, file, weights_sha256, host).await,
+            Task::Learn { .. } => Err(Problem::Settings { detail: "a toy learns without an engine".into() }.into()),
             Task::Switch(_) => Err(Problem::Settings { detail: "an engine has one model".into() }.into()),
         }
     }

@@ -3,7 +3,7 @@ use std::cell::{Cell, RefCell};
 use burn_flex::{Flex, FlexDevice};
 use pollster::block_on;
 use vdm::config::{Preset, SamplingConfig, Stage};
-use vdm::image::{LABEL, Origin};
+use vdm::image::{GreyImage, LABEL, Origin, read_png};
 use vdm::model::Networks;
 use vdm::rng::RngStream;
 use vdm::sampler::Sampler;
@@ -12,7 +12,7 @@ use vdm::{cost, elbo};
 
 use super::run::PreviewPace;
 use super::*;
-use crate::protocol::{Moment, Outcome, Picture, Problem, Run, Save, Start, Subject, Task};
+use crate::protocol::{Moment, Outcome, Picture, Problem, Run, Save, Start, Subject, Task, Verdict};
 use crate::settings::Settings;
 
 /// An engine with its encoder.
@@ -101,9 +101,22 @@ fn a_model_of_bands_warms_up_and_draws() {
     let networks = Networks::<Flex>::new(&config, 1, &FlexDevice).expect("networks");
     let bytes =
         save(&networks, &config, &SamplingConfig::default(), &Provenance::default(), Precision::F16).expect("bytes");
-    let engine = block_on(Engine::load(&bytes, FlexDevice)).expect("loads");
-    assert_eq!(block_on(engine.warm_up()).expect("warms up").len(), 1);
-    assert_eq!(pictures(&engine, &Run::from_noise(settings(7, 4), 2)).len(), 2);
+    let engine = || block_on(Engine::load(&bytes, FlexDevice)).expect("loads");
+    assert_eq!(block_on(engine().warm_up()).expect("warms up").len(), 1);
+    let run = Run::from_noise(settings(7, 4), 3);
+    assert!(!engine().can_share(&run));
+
+    let (alone, other) = (engine().with_images_apart(), engine().with_images_apart());
+    let all = pictures(&alone, &run);
+    assert!(alone.can_share(&run) && !alone.can_share(&run.part(0..1)) && all[0] != all[1]);
+    let shared = [pictures(&alone, &run.part(0..1)), pictures(&other, &run.part(1..3))].concat();
+    assert!(shared == all, "whoever draws an image, it is the same");
+    let (of_all, of_part) = (look(&alone, &run, 2, 3), look(&other, &run.part(1..3), 1, 3));
+    assert!(of_all == of_part && look(&alone, &run, 2, 4).predicted == all[2]);
+    assert_eq!(run.part(1..3), Run::from_noise(settings(8, 4), 2));
+    // A batch may sum in another order.
+    let batch = pictures(&engine(), &run);
+    assert!(all.iter().zip(&batch).all(|(a, b)| a.rms_difference(b).is_some_and(|rms| rms < 0.5)));
 }
 
 #[test]
@@ -319,4 +332,69 @@ fn slow_pictures_take_about_half_of_the_time() {
     }
     // Ten steps of 10 ms for each picture of 100 ms; the first picture comes early.
     assert!((in_pictures_ms / clock_ms - 0.5_f64).abs() < 0.01);
+}
+
+#[test]
+fn a_saved_picture_is_verified_by_drawing_it_again() {
+    let engine = engine();
+    let run = Run::from_noise(settings(7, 3), 4);
+    let made = pictures(&engine, &run);
+    let origin =
+        |settings: Vec<(String, String)>| Origin { weights_sha256: "ours".into(), settings, ..Origin::default() };
+    let saved = |pictures: &[Picture], origin: Origin| match perform(
+        &engine,
+        &Task::Save { save: Save::Grid { pictures: pictures.to_vec(), columns: 2 }, origin },
+    ) {
+        Outcome::File(bytes) => bytes,
+        other => panic!("{other:?}"),
+    };
+    let verify = |file: Vec<u8>| match perform(
+        &engine,
+        &Task::Verify { name: "a.png".into(), file, weights_sha256: "ours".into() },
+    ) {
+        Outcome::Verified(verdict) => *verdict,
+        other => panic!("{other:?}"),
+    };
+    let of_grid = saved(&made, origin(run.describe()));
+    let Verdict::Redrawn { settings: read, given, again, differing, largest, .. } = verify(of_grid.clone()) else {
+        panic!("not drawn again");
+    };
+    assert_eq!((read.seed, differing, largest, given == again), (7, 0, 0, true));
+
+    // One of them, by its own seed; a batch may round otherwise.
+    let mut one = origin(run.describe());
+    one.settings.push(("image".into(), "3 (seed 9)".into()));
+    let Verdict::Redrawn { settings: read, largest, .. } = verify(saved(&made[2..3], one.clone())) else {
+        panic!("not drawn again");
+    };
+    assert!(read.seed == 9 && largest <= Verdict::ROUNDING);
+
+    // A lesion painted into it.
+    let (mut picture, _) = read_png(&of_grid, 1 << 20).expect("a picture");
+    picture.paste(&GreyImage::filled(5, 4, 255), 10, 20);
+    let altered = picture.to_png(&origin(run.describe())).expect("a file");
+    let Verdict::Redrawn { differing, largest, difference, .. } = verify(altered) else { panic!("not drawn again") };
+    assert!((10..=20).contains(&differing) && largest > Verdict::ROUNDING, "{differing} pixels by {largest}");
+    let (row, column) = (difference.width as usize * 20, 10);
+    assert!(difference.pixels[row + column] > 0 && difference.pixels[0] == 0);
+
+    assert_eq!(verify(saved(&made[..1], origin(run.describe()))), Verdict::OtherKind, "of another size");
+    let strip = Save::Strip { run: run.clone(), image: 0 };
+    let Outcome::File(strip) = perform(&engine, &Task::Save { save: strip, origin: origin(run.describe()) }) else {
+        panic!("not saved");
+    };
+    assert_eq!(verify(strip), Verdict::OtherKind);
+    let between = vec![("seed".into(), "7".into()), ("to_seed".into(), "8".into())];
+    assert_eq!(verify(saved(&made, origin(between))), Verdict::OtherKind);
+    let others = Origin { weights: "theirs".into(), weights_sha256: "no".into(), ..origin(run.describe()) };
+    let expected = Verdict::OtherWeights { weights: "theirs".into(), sha256: "no".into() };
+    assert_eq!(verify(saved(&made, others)), expected);
+    let mut bare = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bare, 1, 1);
+    encoder.set_color(png::ColorType::Grayscale);
+    encoder.write_header().and_then(|mut writer| writer.write_image_data(&[7])).expect("a file");
+    assert_eq!(verify(bare), Verdict::NoOrigin);
+    let task = Task::Verify { name: "a.txt".into(), file: b"text".to_vec(), weights_sha256: "ours".into() };
+    let refused = block_on(engine.perform(&task, &TestHost::patient()));
+    assert_eq!(refused, Err(Halt::Problem(Problem::BadPicture { file: "a.txt".into() })));
 }

@@ -19,6 +19,7 @@ use super::views::bound::Bound;
 use super::views::forward::Forward;
 use super::views::game::Game;
 use super::views::generate::Generate;
+use super::views::learn::Learn;
 use super::views::race::Race;
 use super::views::schedule::Schedule;
 use super::views::weights::Weights;
@@ -97,6 +98,7 @@ fn view_name(words: &Words, view: View) -> &'static str {
         View::Bound => common.bound,
         View::Between => common.between,
         View::Race => common.race,
+        View::Learn => words.toy.title,
         View::Weights => common.weights,
         View::About => common.about,
     }
@@ -146,6 +148,7 @@ fn Page(controller: Controller, state: PageState) -> impl IntoView {
                 View::Bound => view! { <Bound controller state /> }.into_any(),
                 View::Between => view! { <Between controller state /> }.into_any(),
                 View::Race => view! { <Race controller state /> }.into_any(),
+                View::Learn => view! { <Learn controller state /> }.into_any(),
                 View::Weights => view! { <Weights controller state /> }.into_any(),
                 View::About => view! { <About controller state /> }.into_any(),
             }}

@@ -58,6 +58,24 @@ pub(super) fn PictureCanvas(
     }
 }
 
+/// What a future gives, again whenever what its function reads changes; none before. A tenth of a `LocalResource` in the
+/// program that is downloaded.
+pub(super) fn fetched<T, F>(future: impl Fn() -> F + 'static) -> RwSignal<Option<T>>
+where
+    T: Send + Sync + 'static,
+    F: Future<Output = T> + 'static,
+{
+    let value = RwSignal::new(None);
+    Effect::new(move |_| {
+        let future = future();
+        spawn_local(async move {
+            let fetched = future.await;
+            value.try_set(Some(fetched));
+        });
+    });
+    value
+}
+
 /// A picture with a caption below.
 #[component]
 pub(super) fn Captioned(#[prop(into)] caption: Signal<String>, children: Children) -> impl IntoView {

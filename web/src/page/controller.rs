@@ -13,12 +13,10 @@ use web_sys::{HtmlAnchorElement, RequestCache};
 use crate::manifest::Manifest;
 use crate::protocol::{Problem, Response};
 use crate::session::{Command, Event, PATIENCE_SECONDS, Session};
-use crate::worker::Diffusion;
+use crate::worker::{Diffusion, LOADER};
 
-/// Trunk's name of the worker's loader, after the binary.
-const WORKER_LOADER: &str = "worker_loader.js";
 /// The files of the worker.
-const WORKER_FILES: [&str; 3] = [WORKER_LOADER, "worker.js", "worker_bg.wasm"];
+const WORKER_FILES: [&str; 3] = [LOADER, "worker.js", "worker_bg.wasm"];
 /// After this time without a message, the page checks whether the worker's files are there.
 const SUSPECT_AFTER_MS: u32 = 4_000;
 /// After this time without a message, the page looks into these files.
@@ -59,7 +57,7 @@ impl Controller {
                 let worker = Diffusion::spawner()
                     .callback(move |response| self.dispatch(Event::Worker(generation, response)))
                     .with_loader(true)
-                    .spawn(WORKER_LOADER);
+                    .spawn(LOADER);
                 self.worker.set_value(Some(worker));
                 spawn_local(self.await_greeting(generation));
             }
@@ -135,7 +133,7 @@ async fn is_whole(file: &str) -> bool {
     }
     // wasm-bindgen's scripts end with their exports, and the loader with its call.
     let end = String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(200)..]).into_owned();
-    end.contains("default") || file == WORKER_LOADER
+    end.contains("default") || file == LOADER
 }
 
 async fn fetch_manifest(url: String, fresh: bool) -> Result<Manifest, Problem> {

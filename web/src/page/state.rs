@@ -11,6 +11,7 @@ use crate::game::Game;
 use crate::protocol::Subject;
 use crate::session::Choice;
 use crate::text::Lang;
+use crate::toy::{Point, Shape};
 
 /// Signals that outlive the components.
 #[derive(Clone, Copy)]
@@ -53,6 +54,8 @@ pub(super) struct PageState {
     pub(super) game: RwSignal<Game>,
     /// The seed that the game has asked for last.
     pub(super) game_asked: RwSignal<Option<u64>>,
+    /// The points that a small model learns.
+    pub(super) points: RwSignal<Vec<Point>>,
     /// The state of the learning views.
     pub(super) learning: LearningState,
 }
@@ -83,6 +86,7 @@ impl PageState {
             remarks: RwSignal::new(Vec::new()),
             game: RwSignal::new(Game::new(random_seed())),
             game_asked: RwSignal::new(None),
+            points: RwSignal::new(Shape::Ring.points()),
             learning: LearningState::new(),
         }
     }

@@ -12,11 +12,12 @@ use serde::{Deserialize, Serialize};
 
 pub use self::model::{Backend, BackendKind, BackendPreference, BackendReason, FileRequest, ModelInfo, Source};
 pub use self::problem::{Problem, Recovery};
-pub use self::task::{Diffused, Moment, Outcome, Picture, Run, Save, Start, Subject, Task};
+pub use self::task::{Diffused, Moment, Outcome, Picture, Run, Save, Start, Subject, Task, Verdict};
+use crate::toy::Progress;
 
 /// Raised with every change of the messages: a page and a worker of two versions of the site must not misread each
 /// other.
-pub const PROTOCOL_VERSION: u32 = 5;
+pub const PROTOCOL_VERSION: u32 = 6;
 
 /// From the page to the worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -73,6 +74,8 @@ pub enum Response {
         /// The decoded latent, if the job makes one image.
         noisy: Option<Picture>,
     },
+    /// How far a model is that learns.
+    Learned { job: u32, progress: Box<Progress> },
     /// The job is complete.
     Done { job: u32, elapsed_ms: f64, outcome: Outcome },
     /// The job was cancelled after `step` steps.

@@ -1,5 +1,7 @@
 //! The tasks of the worker, and their outcomes.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 use vdm::cost::Speed;
 use vdm::elbo::ImageElbo;
@@ -7,6 +9,7 @@ use vdm::image::{GreyImage, Origin};
 
 use super::model::{ModelInfo, Source};
 use crate::settings::Settings;
+use crate::toy::Point;
 
 /// Something for the worker to do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,6 +28,17 @@ pub enum Task {
     Speed,
     /// Make a file that marks itself as synthetic, with `origin` as its metadata: gives [`Outcome::File`].
     Save { save: Save, origin: Origin },
+    /// Draw a saved picture, a PNG file of this name, again, and compare: gives [`Outcome::Verified`]. `weights_sha256` is
+    /// the hash of the weights in use.
+    Verify {
+        name: String,
+        #[serde(with = "serde_bytes")]
+        file: Vec<u8>,
+        weights_sha256: String,
+    },
+    /// Train a small model on points of the unit square: gives [`Outcome::Learned`], after a
+    /// [`Response::Learned`](super::Response::Learned) now and then.
+    Learn { points: Vec<Point>, seed: u64 },
     /// Use other weights: gives [`Outcome::Loaded`]. If this fails or is cancelled, the present ones stay in use.
     Switch(Source),
 }
@@ -39,7 +53,7 @@ impl Task {
             Task::Save { save: Save::Strip { run, .. }, .. } => run.needs_encoder(),
             Task::Diffuse { subject, .. } => subject.needs_encoder(),
             Task::Measure { .. } => true,
-            Task::Speed | Task::Save { .. } | Task::Switch(_) => false,
+            Task::Speed | Task::Save { .. } | Task::Verify { .. } | Task::Learn { .. } | Task::Switch(_) => false,
         }
     }
 }
@@ -72,6 +86,14 @@ impl Run {
     pub fn from_noise(settings: Settings, count: u32) -> Self {
         let seeds = (0..u64::from(count.max(1))).map(|i| settings.seed.wrapping_add(i)).collect();
         Self { start: Start::Noise, seeds, settings }
+    }
+
+    /// Some of its images, for a run from noise.
+    #[must_use]
+    pub fn part(&self, images: Range<usize>) -> Self {
+        let seeds = self.seeds[images].to_vec();
+        let seed = seeds.first().copied().unwrap_or(self.settings.seed);
+        Self { start: self.start.clone(), seeds, settings: Settings { seed, ..self.settings.clone() } }
     }
 
     /// The number of images.
@@ -180,8 +202,32 @@ pub enum Outcome {
     Speed(Speed),
     /// The content of a file.
     File(#[serde(with = "serde_bytes")] Vec<u8>),
+    /// What a saved picture turned out to be.
+    Verified(Box<Verdict>),
+    /// The small model has learned.
+    Learned,
     /// Other weights are in use.
     Loaded(Box<ModelInfo>),
+}
+
+/// What a saved picture turned out to be. That it is real is never among it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the fields' names say what they are")]
+pub enum Verdict {
+    /// Its file does not say how it was made.
+    NoOrigin,
+    /// It says that other weights made it.
+    OtherWeights { weights: String, sha256: String },
+    /// It says that these weights made it, in a way or a size that is not drawn again.
+    OtherKind,
+    /// It was drawn again. `difference` is magnified so that its largest is white; `differing` counts pixels, and
+    /// `largest` is in grey levels.
+    Redrawn { settings: Settings, given: Picture, again: Picture, difference: Picture, differing: u64, largest: u8 },
+}
+
+impl Verdict {
+    /// Differences that another processor makes by rounding, in grey levels.
+    pub const ROUNDING: u8 = 2;
 }
 
 /// A moment of a run.

@@ -3,6 +3,7 @@
 use super::parts::{Choice, Export, Notice, Slot};
 use crate::manifest::Manifest;
 use crate::protocol::{Problem, Request, Response, Run, Subject};
+use crate::toy::Point;
 
 /// A cancelled job must end within this time. While it downloads, bytes must come within this time.
 pub const PATIENCE_SECONDS: u32 = 10;
@@ -29,6 +30,10 @@ pub enum Event {
     Measure(Subject),
     /// The user measures how long the model takes on this device.
     MeasureSpeed,
+    /// The user lets a small model learn points.
+    Learn { points: Vec<Point>, seed: u64 },
+    /// The user asks whether a file, a saved picture, is what these weights draw.
+    Verify { name: String, file: Vec<u8> },
     /// The user saves something of a slot.
     Save(Slot, Export),
     /// The user cancels the job.

@@ -10,6 +10,7 @@ use crate::protocol::{
     BackendKind, Control, ModelInfo, Outcome, Problem, Recovery, Request, Response, Run, Save, Task,
 };
 use crate::settings::Settings;
+use crate::toy::STEPS;
 
 /// Diffusion times at which the bound is measured.
 pub(super) const MEASURE_TIMES: u32 = 16;
@@ -53,6 +54,16 @@ impl Session {
                 self.notice = None;
                 self.plan(JobKind::Speed, Task::Speed, false)
             }
+            Event::Learn { points, seed } => {
+                (self.notice, self.learned) = (None, None);
+                self.plan(JobKind::Learn, Task::Learn { points, seed }, false)
+            }
+            Event::Verify { name, file } => {
+                let Some(model) = &self.model else { return Vec::new() };
+                let weights_sha256 = model.sha256.clone();
+                (self.notice, self.verified) = (None, None);
+                self.plan(JobKind::Verify, Task::Verify { name, file, weights_sha256 }, false)
+            }
             Event::Save(slot, export) => self.save(slot, export),
             Event::Use(choice) => {
                 let Some(source) = self.source(&choice) else { return Vec::new() };
@@ -93,7 +104,8 @@ impl Session {
         }
         let request = Request::Start { job: id, task: plan.task.clone(), paused: plan.paused };
         let paused = plan.paused;
-        self.job = Some(Job { id, plan, step: 0, paused, stopping: false, fetching: None, fetched_before: None });
+        let of = if let Task::Run(run) = &plan.task { run.steps() } else { 0 };
+        self.job = Some(Job { id, plan, step: 0, of, paused, stopping: false, fetching: None, fetched_before: None });
         vec![Command::Send(request)]
     }
 
@@ -140,15 +152,16 @@ impl Session {
         let of = match &answer {
             Response::Step { job, .. } | Response::Done { job, .. } | Response::Stopped { job, .. } => Some(*job),
             Response::Failed { job, .. } => *job,
+            Response::Learned { job, .. } => Some(*job),
             _ => None,
         };
         if self.job.as_ref().map(|job| job.id) != of {
             return Vec::new();
         }
         match answer {
-            Response::Step { step, t, elapsed_ms, pictures, noisy, .. } => {
+            Response::Step { step, of, t, elapsed_ms, pictures, noisy, .. } => {
                 let Some(job) = &mut self.job else { return Vec::new() };
-                job.step = step;
+                (job.step, job.of) = (step, of);
                 job.fetching = None;
                 if let JobKind::Fill(slot) = job.plan.kind
                     && let Some(panel) = &mut self.panels[slot as usize]
@@ -164,6 +177,13 @@ impl Session {
                 }
                 Vec::new()
             }
+            Response::Learned { progress, .. } => {
+                if let Some(job) = &mut self.job {
+                    (job.step, job.of) = (progress.step, STEPS);
+                }
+                self.learned = Some(*progress);
+                Vec::new()
+            }
             Response::Done { elapsed_ms, outcome, .. } => {
                 let Some(job) = self.job.take() else { return Vec::new() };
                 let mut commands = self.receive(job, elapsed_ms, outcome);
@@ -174,7 +194,8 @@ impl Session {
                 let Some(job) = self.job.take() else { return Vec::new() };
                 self.restore(Some(&job));
                 let of = if let Task::Run(run) = &job.plan.task { run.steps() } else { 0 };
-                self.notice = Some(Notice::Cancelled { step, of });
+                // What has learned stays on the screen.
+                self.notice = (job.plan.kind != JobKind::Learn).then_some(Notice::Cancelled { step, of });
                 self.forget_plans();
                 Vec::new()
             }
@@ -232,6 +253,10 @@ impl Session {
             (JobKind::Measure, Task::Measure { subject, times, .. }, Outcome::Bound(elbo)) => {
                 self.measured = Some(Measured { subject, times, elbo });
             }
+            (JobKind::Learn, _, Outcome::Learned) => {}
+            (JobKind::Verify, Task::Verify { name, .. }, Outcome::Verified(verdict)) => {
+                self.verified = Some((name, *verdict));
+            }
             (JobKind::Speed, _, Outcome::Speed(speed)) => self.speed = Some(speed),
             (JobKind::Save { file_name }, _, Outcome::File(bytes)) => {
                 self.notice = Some(Notice::Saved { file_name: file_name.clone() });
@@ -247,7 +272,7 @@ impl Session {
                     for panel in &mut self.panels {
                         *panel = panel.take().filter(|panel| panel.origin.is_some());
                     }
-                    (self.diffused, self.measured, self.speed) = (None, None, None);
+                    (self.diffused, self.measured, self.speed, self.verified) = (None, None, None, None);
                 }
                 self.notice = Some(Notice::Switched { name: model.provenance.name.clone() });
                 self.model = Some(*model);
@@ -260,7 +285,7 @@ impl Session {
 
     fn control(&mut self, control: Control) -> Vec<Command> {
         let Some(job) = &mut self.job else { return Vec::new() };
-        if !matches!(job.plan.kind, JobKind::Fill(_)) || job.stopping {
+        if !matches!(job.plan.kind, JobKind::Fill(_) | JobKind::Learn) || job.stopping {
             return Vec::new();
         }
         job.paused = control != Control::Resume;

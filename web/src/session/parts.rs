@@ -117,6 +117,10 @@ pub enum JobKind {
     Measure,
     /// How long the model takes.
     Speed,
+    /// A small model that learns.
+    Learn,
+    /// Whether a saved picture is what the weights draw.
+    Verify,
     /// A file to save.
     Save { file_name: String },
     /// Other weights.
@@ -150,6 +154,8 @@ pub struct Job {
     pub plan: Plan,
     /// Steps taken.
     pub step: u32,
+    /// Steps in all, as far as that is known.
+    pub of: u32,
     /// Whether it is paused.
     pub paused: bool,
     /// Whether it was cancelled and has not ended yet.

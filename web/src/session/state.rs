@@ -6,7 +6,8 @@ use vdm::cost::Speed;
 
 use super::parts::{Choice, DiffusedAt, Job, JobKind, Loading, Measured, Notice, Panel, Phase, Plan, Slot};
 use crate::manifest::{Manifest, ModelEntry};
-use crate::protocol::{BackendPreference, ModelInfo, Task};
+use crate::protocol::{BackendPreference, ModelInfo, Verdict};
+use crate::toy::Progress;
 
 /// The page's state.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +24,10 @@ pub struct Session {
     pub measured: Option<Measured>,
     /// How long the model takes on this device, if that was measured.
     pub speed: Option<Speed>,
+    /// The last file that was verified: its name, and what it turned out to be.
+    pub verified: Option<(String, Verdict)>,
+    /// How far the small model is that learns, or was when it was stopped.
+    pub learned: Option<Progress>,
     /// News beside the present state.
     pub notice: Option<Notice>,
     /// The list of the site's models, once it is fetched.
@@ -65,6 +70,8 @@ impl Session {
             diffused: None,
             measured: None,
             speed: None,
+            verified: None,
+            learned: None,
             notice: None,
             manifest: None,
             choice: Choice::Site(None),
@@ -137,10 +144,9 @@ impl Session {
         let share = |done: u64, of: u64| (of > 0).then(|| done as f64 / of as f64);
         match (&self.phase, &self.job) {
             (Phase::Loading(Loading::Weights { received, total }), _) => share(*received, *total),
-            (Phase::Ready, Some(job)) => match (job.fetching, &job.plan.task) {
-                (Some((received, total)), _) => share(received, total),
-                (None, Task::Run(run)) => share(job.step.into(), run.steps().into()),
-                _ => None,
+            (Phase::Ready, Some(job)) => match job.fetching {
+                Some((received, total)) => share(received, total),
+                None => share(job.step.into(), job.of.into()),
             },
             _ => None,
         }

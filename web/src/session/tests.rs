@@ -2,6 +2,7 @@ use vdm::config::Preset;
 use vdm::config::SamplingConfig;
 use vdm::cost::{Speed, Timed};
 use vdm::diffusion::schedule::NoiseSchedule;
+use vdm::diffusion::terms::Terms;
 use vdm::weights::Provenance;
 
 use super::jobs::MEASURE_TIMES;
@@ -9,9 +10,10 @@ use super::*;
 use crate::manifest::{Manifest, ModelEntry, WeightsFile};
 use crate::protocol::{
     Backend, BackendKind, BackendPreference, BackendReason, Control, Diffused, FileRequest, ModelInfo, Moment, Outcome,
-    Picture, Request, Run, Save, Source, Start, Subject, Task,
+    Picture, Request, Run, Save, Source, Start, Subject, Task, Verdict,
 };
 use crate::settings::Settings;
+use crate::toy::{Progress, STEPS as STEPS_OF_A_TOY};
 
 fn manifest() -> Manifest {
     let file = |name: &str| WeightsFile { file: name.into(), bytes: 10, sha256: "0".repeat(64) };
@@ -523,4 +525,46 @@ fn a_file_that_cannot_be_made_changes_nothing_else() {
     session.apply(Event::Worker(1, Response::Failed { job: Some(job), problem }));
     assert_eq!(session.state_name(), "done");
     assert!(matches!(session.notice, Some(Notice::Failed(_))) && session.can_save(Slot::Generate));
+}
+
+#[test]
+fn a_file_is_verified_with_the_weights_in_use() {
+    let mut session = drawn();
+    let commands = session.apply(Event::Verify { name: "a.png".into(), file: vec![1, 2] });
+    let (job, task) = started(&commands);
+    assert_eq!(task, Task::Verify { name: "a.png".into(), file: vec![1, 2], weights_sha256: "0".repeat(64) });
+    session.apply(Event::Worker(
+        1,
+        Response::Step { job, step: 3, of: 4, t: 0.5, elapsed_ms: 1.0, pictures: Vec::new(), noisy: None },
+    ));
+    assert_eq!((session.state_name(), session.progress()), ("busy", Some(0.75)));
+    session.apply(Event::Worker(1, done(job, Outcome::Verified(Box::new(Verdict::NoOrigin)))));
+    assert_eq!(session.verified, Some(("a.png".into(), Verdict::NoOrigin)));
+    assert!(session.is_whole(Slot::Generate), "the picture on the screen stays");
+    session.apply(Event::Verify { name: "b.png".into(), file: Vec::new() });
+    assert_eq!(session.verified, None, "what is said is about the file that was chosen last");
+}
+
+#[test]
+fn what_has_learned_stays_when_it_is_stopped() {
+    let mut session = ready(BackendKind::Cpu);
+    let points = vec![[0.25, 0.5]];
+    let (job, task) = started(&session.apply(Event::Learn { points: points.clone(), seed: 3 }));
+    assert_eq!(task, Task::Learn { points, seed: 3 });
+    let progress = Progress {
+        step: STEPS_OF_A_TOY / 4,
+        terms: Terms::default(),
+        samples: vec![[0.5, 0.5]],
+        schedule: NoiseSchedule::linear(-5.0, 5.0),
+    };
+    session.apply(Event::Worker(1, Response::Learned { job, progress: Box::new(progress.clone()) }));
+    assert_eq!((session.state_name(), session.progress()), ("busy", Some(0.25)));
+    for (event, control) in [(Event::Pause, Control::Pause), (Event::Resume, Control::Resume)] {
+        assert_eq!(session.apply(event), [Command::Send(Request::Control { job, control })]);
+    }
+    session.apply(Event::Cancel);
+    session.apply(Event::Worker(1, Response::Stopped { job, step: 900 }));
+    assert_eq!((session.state_name(), &session.notice, &session.learned), ("ready", &None, &Some(progress)));
+    session.apply(Event::Learn { points: vec![[0.0, 0.0]], seed: 4 });
+    assert_eq!(session.learned, None);
 }

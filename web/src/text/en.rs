@@ -2,7 +2,7 @@
 
 use super::lang::Lang;
 use super::learning_en;
-use super::words::{About, Common, Game, Generate, Offline, Problems, Status, Weights, Words};
+use super::words::{About, Common, Game, Generate, Offline, Problems, Status, Toy, Weights, Words};
 
 /// The texts in English.
 pub(super) static EN: Words = Words {
@@ -13,6 +13,7 @@ pub(super) static EN: Words = Words {
     offline: OFFLINE,
     generate: GENERATE,
     game: GAME,
+    toy: TOY,
     weights: WEIGHTS,
     about: ABOUT,
     learning: learning_en::EN,
@@ -237,6 +238,43 @@ const GAME: Game = Game {
     score: "{right} of {of} right",
     hint: "What gives a drawn one away: smeared ribs, vessels that end nowhere, letters that spell nothing, fine detail that glitters. The loupe magnifies the same place in both.",
     source: "The real X-rays are twelve of ChestX-ray14 without a finding (Wang et al., ChestX-ray8, CVPR 2017), in 256×256 pixels. We gratefully acknowledge the NIH Clinical Center as the provider of the data. What you answer stays in this browser.",
+    check: "Is it ours?",
+    check_intro: "Choose a picture that was saved here. Its file says which seed drew it: it is drawn again, and each pixel is compared.",
+    check_file: "A saved picture (PNG)",
+    checking: "Drawing it again…",
+    exact: "Exactly what these weights draw from seed {seed}.",
+    rounded: "What these weights draw from seed {seed}, but for rounding, as on another processor: {pixels} pixels differ, by at most {levels} of 255 grey levels.",
+    altered: "Altered: {pixels} pixels are not what these weights draw from seed {seed}. They differ by up to {levels} of 255 grey levels, where the third picture is bright.",
+    other_weights: "It says that other weights drew it: {name} ({hash}). With those in use, it can be compared.",
+    no_origin: "Cannot tell: the file does not say how it was made. That does not make it real.",
+    other_kind: "Cannot tell: it says that these weights drew it, but animations, strips and other sizes are not drawn again.",
+    given: "The file",
+    redrawn: "Drawn again",
+    difference: "Difference",
+};
+
+const TOY: Toy = Toy {
+    title: "Watch one learn",
+    intro: "A small model of the same kind learns here, in this tab, in seconds: a point is to it what an X-ray is to the large one.",
+    intro_more: "Draw points with the pointer, or choose a shape, and press “Learn”. First it draws at random; then its points gather where yours are. It never copies one: it learns where points lie.",
+    canvas: "{count} points, and what the model draws",
+    legend: "Grey: your points. Orange: what it draws from noise at this moment.",
+    ring: "Ring",
+    groups: "Two groups",
+    spiral: "Spiral",
+    clear: "Clear",
+    start: "Learn",
+    pause: "Pause",
+    go_on: "Go on",
+    learning: "Learning…",
+    step: "Step",
+    steps: "{step} of {of}",
+    error: "Reconstruction error, % of the side",
+    latent: "Latent term, nats",
+    diffusion: "Diffusion term, nats",
+    gamma: "γ(t), learned too",
+    gamma_hint: "It starts as it was drawn by lot, and bends until noise is added at the pace that is easiest to learn.",
+    gamma_value: "γ in the middle: {middle}",
 };
 
 const WEIGHTS: Weights = Weights {

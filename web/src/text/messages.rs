@@ -5,7 +5,7 @@ use vdm::sampler::Sampler;
 use super::lang::{fill, short_hash};
 use super::words::Words;
 use crate::form::Field;
-use crate::protocol::{Backend, BackendKind, BackendReason, ModelInfo, Problem, Recovery, Run, Start, Task};
+use crate::protocol::{Backend, BackendKind, BackendReason, ModelInfo, Problem, Recovery, Run, Start, Task, Verdict};
 use crate::session::{Job, JobKind, Loading, Notice, Phase, Session, Slot};
 use crate::settings::MAX_STEPS;
 
@@ -46,6 +46,8 @@ fn working(words: &Words, job: &Job) -> String {
         (JobKind::Switch, _) => status.switching.to_owned(),
         (JobKind::Measure, _) => status.measuring.to_owned(),
         (JobKind::Speed, _) => status.timing.to_owned(),
+        (JobKind::Learn, _) => words.toy.learning.to_owned(),
+        (JobKind::Verify, _) => words.game.checking.to_owned(),
         _ => status.diffusing.to_owned(),
     }
 }
@@ -110,6 +112,27 @@ pub fn notice(words: &Words, notice: &Notice) -> String {
             };
             let faults: Vec<String> = faults.iter().map(say).collect();
             fill(status.bad_link, &[("faults", &faults.join(" "))])
+        }
+    }
+}
+
+/// What a saved picture turned out to be.
+pub fn verdict(words: &Words, verdict: &Verdict) -> String {
+    let game = &words.game;
+    match verdict {
+        Verdict::NoOrigin => game.no_origin.to_owned(),
+        Verdict::OtherKind => game.other_kind.to_owned(),
+        Verdict::OtherWeights { weights, sha256 } => {
+            fill(game.other_weights, &[("name", weights), ("hash", &short_hash(sha256))])
+        }
+        Verdict::Redrawn { settings, differing, largest, .. } => {
+            let template = match *largest {
+                0 => game.exact,
+                1..=Verdict::ROUNDING => game.rounded,
+                _ => game.altered,
+            };
+            let numbers = [differing.to_string(), largest.to_string(), settings.seed.to_string()];
+            fill(template, &[("pixels", &numbers[0]), ("levels", &numbers[1]), ("seed", &numbers[2])])
         }
     }
 }

@@ -86,7 +86,16 @@ words! {
     /// The game.
     Game {
         title, question, drawing, left, right_one, pick, right, wrong, drawn, real, open, next, again, loupe, across, down,
-        score, hint, source,
+        score, hint, source, check, check_intro, check_file, checking, exact, rounded, altered, other_weights, no_origin,
+        other_kind, given, redrawn, difference,
+    }
+}
+
+words! {
+    /// The view of a model that learns.
+    Toy {
+        title, intro, intro_more, canvas, legend, ring, groups, spiral, clear, start, pause, go_on, learning, step, steps,
+        error, latent, diffusion, gamma, gamma_hint, gamma_value,
     }
 }
 
@@ -209,6 +218,7 @@ groups! {
         offline: Offline,
         generate: Generate,
         game: Game,
+        toy: Toy,
         weights: Weights,
         about: About,
         /// Of the five learning views.

@@ -16,7 +16,7 @@ use wasm_bindgen_futures::JsFuture;
 
 use super::guard;
 use crate::engine::{Engine, Halt, Host};
-use crate::protocol::{Backend, BackendKind, BackendPreference, BackendReason, Outcome, Picture, Problem, Task};
+use crate::protocol::{Backend, BackendKind, BackendPreference, BackendReason, Outcome, Picture, Problem, Run, Task};
 
 /// How long a browser may take to answer whether it has a GPU.
 const PROBE_TIMEOUT_MS: u32 = 10_000;
@@ -62,7 +62,10 @@ impl AnyEngine {
                 let engine = in_time(patience_ms, Engine::load(bytes, device)).await?;
                 engine.map(|engine| AnyEngine::WebGpu(Box::new(engine)))
             }
-            BackendKind::Cpu => Engine::load(bytes, FlexDevice).await.map(|engine| AnyEngine::Cpu(Box::new(engine))),
+            BackendKind::Cpu => {
+                let engine = Engine::load(bytes, FlexDevice).await;
+                engine.map(|engine| AnyEngine::Cpu(Box::new(engine.with_images_apart())))
+            }
         })
     }
 
@@ -87,6 +90,11 @@ impl AnyEngine {
             },
             AnyEngine::Cpu(engine) => engine.perform(task, host).await,
         }
+    }
+
+    /// Whether several workers may share the images of a run.
+    pub(crate) fn can_share(&self, run: &Run) -> bool {
+        matches!(self, AnyEngine::Cpu(engine) if engine.can_share(run))
     }
 
     pub(crate) fn load_encoder(&self, bytes: &[u8], sampling_sha256: &str) -> Result<(), WeightsError> {
@@ -197,7 +205,7 @@ async fn set_up_gpu() -> WgpuDevice {
     device
 }
 
-fn property(object: &JsValue, name: &str) -> Option<JsValue> {
+pub(super) fn property(object: &JsValue, name: &str) -> Option<JsValue> {
     Reflect::get(object, &name.into()).ok().filter(|value| !value.is_undefined() && !value.is_null())
 }
 

@@ -110,6 +110,16 @@ impl JobHost {
         guard::now_ms() - self.moved_ms.get()
     }
 
+    /// The number of the job.
+    pub(super) fn job(&self) -> u32 {
+        self.job
+    }
+
+    /// Whether the job waits for the user.
+    pub(super) fn is_paused(&self) -> bool {
+        self.flow.get() == Flow::Wait
+    }
+
     /// Whether the job was cancelled.
     pub(super) fn is_cancelled(&self) -> bool {
         self.flow.get() == Flow::End

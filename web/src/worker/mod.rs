@@ -3,7 +3,9 @@
 mod backend;
 mod download;
 mod guard;
+mod helpers;
 mod jobs;
+mod learn;
 mod outbox;
 mod store;
 mod weights;
@@ -12,9 +14,10 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use gloo_timers::future::TimeoutFuture;
-use gloo_worker::{HandlerId, Registrable, Worker, WorkerScope};
+use gloo_worker::{HandlerId, Registrable, Spawnable, Worker, WorkerScope};
 use wasm_bindgen_futures::spawn_local;
 
+use self::helpers::Helpers;
 use self::jobs::{Job, JobHost, Jobs};
 use self::outbox::Outbox;
 use self::weights::Loaded;
@@ -42,6 +45,15 @@ fn outbox(scope: &WorkerScope<Diffusion>, page: HandlerId) -> Outbox {
     Outbox::new(move |response| scope.respond(page, response))
 }
 
+/// Trunk's name of the loader, after the binary.
+pub(crate) const LOADER: &str = "worker_loader.js";
+
+/// Starts a worker like this one.
+fn spawn(callback: Box<dyn Fn(Response)>) -> Box<dyn Fn(Request)> {
+    let worker = Diffusion::spawner().callback(callback).with_loader(true).spawn(LOADER);
+    Box::new(move |request| worker.send(request))
+}
+
 impl Worker for Diffusion {
     type Message = ();
     type Input = Request;
@@ -65,7 +77,7 @@ impl Worker for Diffusion {
             Request::Load { source, preference, keep } => {
                 let model = Rc::clone(&self.model);
                 spawn_local(guard::busy(async move {
-                    match weights::load_first(source, preference, &outbox).await {
+                    match weights::load_first(source, preference, Rc::new(spawn), &outbox).await {
                         Ok(loaded) => {
                             let info = loaded.info();
                             *model.borrow_mut() = Some(Rc::new(loaded));
@@ -85,7 +97,12 @@ impl Worker for Diffusion {
                     spawn_local(guard::busy(work(self.jobs.clone(), Rc::clone(&self.model), outbox)));
                 }
             }
-            Request::Control { job, control } => self.jobs.control(job, control),
+            Request::Control { job, control } => {
+                self.jobs.control(job, control);
+                if let Some(model) = &*self.model.borrow() {
+                    model.helpers.control(job, control);
+                }
+            }
         }
     }
 }
@@ -110,6 +127,9 @@ async fn perform(
     host: &JobHost,
     outbox: &Outbox,
 ) -> Result<Outcome, Halt> {
+    if let Task::Learn { points, seed } = &job.task {
+        return learn::learn(points, *seed, host, outbox).await;
+    }
     let present = model.borrow().clone();
     let Some(present) = present else {
         return Err(Problem::Settings { detail: "no model is loaded".to_owned() }.into());
@@ -126,6 +146,21 @@ async fn perform(
     }
     if is_cancelled() {
         return Err(Halt::Stopped { step: 0 });
+    }
+    if let Task::Run(run) = &job.task
+        && Helpers::can_share(run, &present.engine)
+    {
+        return present.helpers.run(run, &present.engine, host).await;
+    }
+    if let Some((task, helper)) = present.helpers.route(&job.task) {
+        let helped = match helper {
+            Some(helper) => helper.perform(task.clone(), host).await,
+            None => None,
+        };
+        return match helped {
+            Some(outcome) => outcome,
+            None => present.engine.perform(&task, host).await,
+        };
     }
     // A step of any other task may take long; the CPU never waits.
     if !matches!(job.task, Task::Run(_)) || !present.engine.is_on_gpu() {

@@ -6,6 +6,7 @@ use gloo_timers::future::TimeoutFuture;
 use vdm::weights::{Part, read_header, sha256_hex};
 
 use super::backend::{self, AnyEngine};
+use super::helpers::{Helpers, Spawn};
 use super::outbox::Outbox;
 use super::{download, store};
 use crate::engine::Halt;
@@ -14,6 +15,7 @@ use crate::protocol::{Backend, BackendPreference, FileRequest, ModelInfo, Proble
 /// A loaded model.
 pub(super) struct Loaded {
     pub(super) engine: AnyEngine,
+    pub(super) helpers: Helpers,
     file: File,
     backend: Backend,
     /// How long the GPU may take for a step.
@@ -36,10 +38,15 @@ struct File {
 ///
 /// # Errors
 /// WebGPU is required and missing, or as [`load_other`].
-pub(super) async fn load_first(source: Source, preference: BackendPreference, outbox: &Outbox) -> Result<Loaded, Halt> {
+pub(super) async fn load_first(
+    source: Source,
+    preference: BackendPreference,
+    spawn: Spawn,
+    outbox: &Outbox,
+) -> Result<Loaded, Halt> {
     // Before the download: if WebGPU is required and missing, nothing is fetched.
     let backend = backend::choose(preference).await?;
-    load(source, backend, backend::patience_ms(preference), outbox, &|| false).await
+    load(source, backend, backend::patience_ms(preference), spawn, outbox, &|| false).await
 }
 
 /// Loads other weights onto the same backend, beside those that are in use.
@@ -52,13 +59,15 @@ pub(super) async fn load_other(
     outbox: &Outbox,
     is_cancelled: &dyn Fn() -> bool,
 ) -> Result<Loaded, Halt> {
-    load(source, present.backend.clone(), present.patience_ms, outbox, is_cancelled).await
+    load(source, present.backend.clone(), present.patience_ms, present.helpers.spawn.clone(), outbox, is_cancelled)
+        .await
 }
 
 async fn load(
     source: Source,
     backend: Backend,
     patience_ms: u32,
+    spawn: Spawn,
     outbox: &Outbox,
     is_cancelled: &dyn Fn() -> bool,
 ) -> Result<Loaded, Halt> {
@@ -85,7 +94,8 @@ async fn load(
     yield_now(is_cancelled).await?;
     engine.warm_up(patience_ms).await?;
     yield_now(is_cancelled).await?;
-    Ok(Loaded { engine, file, backend, patience_ms, encoder: RefCell::new(source.encoder) })
+    let helpers = Helpers::new(&source, spawn);
+    Ok(Loaded { engine, helpers, file, backend, patience_ms, encoder: RefCell::new(source.encoder) })
 }
 
 /// Lets messages in and out before the worker is busy again.

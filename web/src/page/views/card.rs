@@ -3,6 +3,7 @@
 use gloo_net::http::Request;
 use leptos::prelude::*;
 
+use crate::page::components::fetched;
 use crate::page::lang::words;
 use crate::session::Session;
 
@@ -11,10 +12,13 @@ use crate::session::Session;
 pub(super) fn Card(session: RwSignal<Session>) -> impl IntoView {
     let words = words();
     let url = Memo::new(move |_| session.with(Session::rendered_card_url));
-    let card = LocalResource::new(move || async move {
-        match url.get() {
-            Some(url) => fetch(&url).await,
-            None => None,
+    let card = fetched(move || {
+        let url = url.get();
+        async move {
+            match url {
+                Some(url) => fetch(&url).await,
+                None => None,
+            }
         }
     });
     let content = move || match card.get() {

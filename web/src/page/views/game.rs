@@ -8,6 +8,7 @@ use wasm_bindgen_futures::JsFuture;
 use web_sys::{Blob, HtmlElement, PointerEvent};
 
 use super::own_picture;
+use super::verify::Verify;
 use crate::address::Link;
 use crate::game::Side;
 use crate::page::components::{Action, PictureCanvas, Slider, ViewHeading};
@@ -123,6 +124,7 @@ pub(in crate::page) fn Game(controller: Controller, state: PageState) -> impl In
                     <p class="hint">{words.source}</p>
                 </div>
             </div>
+            <Verify controller />
         </section>
     }
 }

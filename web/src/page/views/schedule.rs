@@ -6,7 +6,7 @@ use vdm::config::ScheduleKind;
 use vdm::diffusion::schedule::NoiseSchedule;
 
 use super::plot::{Line, Plot};
-use super::shared::{Intro, figure, figure_of_time};
+use super::shared::{Intro, figure, figure_of_time, plain};
 use crate::learning::{NoiseAt, running_time};
 use crate::page::components::{Fact, Slider, ViewHeading};
 use crate::page::controller::Controller;
@@ -122,10 +122,6 @@ fn Plots(schedule: NoiseSchedule, t: Memo<f64>) -> impl IntoView {
             </PlotCard>
         </div>
     }
-}
-
-fn plain(axis: &Axis, tick: f64) -> String {
-    words().lang.decimal(tick, axis.decimals).replace('-', "−")
 }
 
 #[component]

@@ -1,6 +1,7 @@
 //! Small parts that the five learning views share.
 
 use leptos::prelude::*;
+use vdm::axis::Axis;
 use vdm::sampler::Sampler;
 
 use crate::form::Field;
@@ -26,6 +27,11 @@ pub(super) fn figure(value: f64, decimals: usize) -> String {
         Some(exponent) => format!("{digits}\u{a0}×\u{a0}{}", power_of_ten(exponent)),
         None => digits,
     }
+}
+
+/// The text of a tick.
+pub(super) fn plain(axis: &Axis, tick: f64) -> String {
+    words().lang.decimal(tick, axis.decimals).replace('-', "−")
 }
 
 /// The accepted seeds.

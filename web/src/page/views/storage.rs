@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 
-use crate::page::components::Action;
+use crate::page::components::{Action, fetched};
 use crate::page::lang::words;
 use crate::page::offline;
 use crate::page::state::PageState;
@@ -16,7 +16,7 @@ pub(super) fn Storage(session: RwSignal<Session>, state: PageState) -> impl Into
     let words = words();
     let loaded = Memo::new(move |_| session.with(|session| session.model.is_some()));
     let emptied = RwSignal::new(false);
-    let used = LocalResource::new(move || {
+    let used = fetched(move || {
         emptied.track();
         loaded.track();
         offline::used()
