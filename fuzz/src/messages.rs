@@ -18,7 +18,7 @@ use web::address::Address;
 use web::engine::{Engine, Host, StepTaken};
 use web::manifest::Manifest;
 use web::protocol::{
-    Backend, BackendKind, BackendPreference, BackendReason, Control, FileRequest, ModelInfo, Outcome, PROTOCOL_VERSION,
+    Backend, BackendKind, BackendPreference, BackendReason, Control, FileRequest, Film, ModelInfo, Outcome, PROTOCOL_VERSION,
     Picture, Problem, Request, Response, Run, Save, Source, Start, Subject, Task,
 };
 use web::session::{Command, Event, Session};
@@ -115,7 +115,7 @@ fn is_small(task: &Task) -> bool {
     match task {
         Task::Run(run) | Task::Moment { run, .. } => small(run),
         Task::Save { save: Save::Animation { run, .. } | Save::Strip { run, .. }, .. } => small(run),
-        Task::Save { save: Save::Grid { pictures, .. } | Save::Flipbook { pictures }, .. } => pictures.len() <= 4,
+        Task::Save { save: Save::Grid { pictures, .. } | Save::Flipbook { pictures, .. }, .. } => pictures.len() <= 4,
         Task::Diffuse { subject: of, .. } => subject(of),
         Task::Measure { subject: of, times, .. } => subject(of) && *times <= 4,
         Task::Speed => false,
@@ -175,8 +175,8 @@ pub fn seeds() -> Vec<Vec<u8>> {
         Task::Diffuse { subject: image.clone(), t: 0.5, seed: 3 },
         Task::Measure { subject: sample, times: 2, seed: 3 },
         save(Save::Grid { pictures: pictures.clone(), columns: 2 }),
-        save(Save::Flipbook { pictures: pictures.clone() }),
-        save(Save::Animation { run: noise.clone(), image: 0 }),
+        save(Save::Flipbook { pictures: pictures.clone(), format: Film::Gif }),
+        save(Save::Animation { run: noise.clone(), image: 0, format: Film::Gif }),
         save(Save::Strip { run: between, image: 0 }),
         Task::Verify { name: "a.png".to_owned(), file: saved, weights_sha256: origin.weights_sha256.clone() },
         Task::Learn { points: vec![[0.2, 0.7]], seed: 4 },

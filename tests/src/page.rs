@@ -123,6 +123,14 @@ impl Page {
         assert_eq!(browser.text("step").await, format!("{steps} / {steps}"));
     }
 
+    /// Measures the model's speed beside a matrix product's, in the view of diagnostics.
+    pub async fn speeds(&self) -> Vec<String> {
+        self.browser.click("measure-speed").await;
+        self.browser.wait_for_text("diagnostics", "an image in 40 steps", TO_LOAD).await;
+        let text = self.browser.text("diagnostics").await;
+        text.lines().filter(|line| line.contains("GFLOP/s")).map(Into::into).collect()
+    }
+
     /// Grey values of a canvas.
     pub async fn pixels(&self, canvas: &str) -> Vec<u8> {
         let script = format!(

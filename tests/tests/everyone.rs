@@ -222,16 +222,8 @@ async fn diagnostics_say_what_a_bug_report_needs() {
     for id in ["formulas", "card", "ethics", "licences", "storage-used"] {
         assert!(browser.has(id).await, "no {id}");
     }
-    assert_eq!(speeds(&page).await.len(), 4);
+    assert_eq!(page.speeds().await.len(), 4);
     page.browser.close().await;
-}
-
-/// Measures the model's speed beside a matrix product's, in the view of diagnostics.
-async fn speeds(page: &Page) -> Vec<String> {
-    page.browser.click("measure-speed").await;
-    page.browser.wait_for_text("diagnostics", "an image in 40 steps", Duration::from_secs(120)).await;
-    let text = page.browser.text("diagnostics").await;
-    text.lines().filter(|line| line.contains("GFLOP/s")).map(Into::into).collect()
 }
 
 /// Prints the times of the models in a browser.
@@ -243,7 +235,7 @@ async fn the_speed_is_measured_beside_a_matrix_product() {
         page.open("?draw=no").await;
         page.browser.wait_for_state("ready", TO_LOAD).await;
         page.go("about").await;
-        println!("{name}:\n{}", speeds(&page).await.join("\n"));
+        println!("{name}:\n{}", page.speeds().await.join("\n"));
         page.browser.close().await;
     }
 }

@@ -270,6 +270,10 @@ async fn what_is_saved_is_animated_labelled_and_marked() {
         assert!(said[0]["Software"].as_str().is_some_and(|software| software.contains("medical-vdm")), "{said}");
         assert!(said[0]["Description"].as_str().is_some_and(|words| words.contains(&hash)), "{said}");
     }
+    browser.click("save-gif").await;
+    let gif = std::fs::read(browser.downloaded("synthetic-xray-seed77-steps10-animation.gif").await).expect("a file");
+    let text = String::from_utf8_lossy(&gif);
+    assert!(text.starts_with("GIF89a") && text.contains(LABEL) && text.contains("seed=77"));
     page.browser.close().await;
 }
 

@@ -28,6 +28,7 @@ usage: cargo xtask COMMAND
   check              the fast tests: formatting, clippy and unit tests, without GPUs and without a browser
   lint               formatting, clippy, documentation, imports, licences: everything, natively and for WebAssembly
   test [OPTION…]     all the tests: crates, command line, page in a real Chromium; options go to `cargo test`
+  bench-web          compare the page's networks with ONNX Runtime Web's, in one browser
   arrows             check that modules use each other one way only: a part of check and lint
   weights-manifest   write web/weights/manifest.json from the files beside it
   finish-site        what Trunk calls at the end of every build: model cards, Content-Security-Policy and service worker
@@ -54,6 +55,7 @@ fn run(arguments: &[String]) -> Result<()> {
         "build" => build(options),
         "check" => without_options(options).and_then(|()| check()),
         "test" => test(options),
+        "bench-web" => without_options(options).and_then(|()| bench_web()),
         "lint" => without_options(options).and_then(|()| lint()),
         "arrows" => without_options(options).and_then(|()| arrows::check(&repository())),
         "weights-manifest" => {
@@ -98,6 +100,17 @@ fn test(options: &[String]) -> Result<()> {
         tests.env("VDM_TRAINER_MPI", program);
     }
     succeed(tests.arg("test").args(everything).args(options))
+}
+
+/// With the features of `test`, so that nothing is compiled anew.
+fn bench_web() -> Result<()> {
+    tools::check_browser()?;
+    let everything = ["--release", "--workspace", "--locked"];
+    succeed(cargo().args(["build", "--bin", "trainer"]).args(everything))?;
+    build(&[])?;
+    let mut bench = cargo();
+    bench.env("VDM_DIST", repository().join("dist")).env("VDM_ORT", tools::onnxruntime_web()?);
+    succeed(bench.arg("test").args(everything).args(["--test", "bench_web", "--", "--ignored", "--nocapture"]))
 }
 
 /// Builds the trainer with MPI beside the other one, of the same libraries.

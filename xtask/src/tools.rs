@@ -11,6 +11,7 @@ use anyhow::{Context, Result, ensure};
 use crate::shell::{cargo, output, repository, succeed};
 
 const TRUNK_VERSION: &str = "0.21.14";
+const ONNXRUNTIME_WEB_VERSION: &str = "1.30.0";
 const GECKODRIVER_VERSION: &str = "0.37.1";
 const CARGO_DENY_VERSION: &str = "0.20.2";
 /// What the page is compiled for.
@@ -92,13 +93,27 @@ fn wasm_opt(repository: &Path) -> Result<Option<PathBuf>> {
         eprintln!("wasm-opt {version} is not on PATH, nor npm to install it with: Trunk downloads its own");
         return Ok(None);
     }
-    eprintln!("installing wasm-opt {version} into {}: some seconds, once", root.display());
-    fs::create_dir_all(&root).with_context(|| format!("cannot make {}", root.display()))?;
-    let mut install = Command::new("npm");
-    install.args(["install", "--no-audit", "--no-fund", "--no-save", "--ignore-scripts", "--prefix"]).arg(&root);
-    succeed(install.arg(format!("binaryen@{version}.0.0")))?;
+    npm_install(&root, &format!("binaryen@{version}.0.0"))?;
     ensure!(is_version(&program, version), "wasm-opt {version} was installed, and does not run: is node there?");
     Ok(Some(folder))
+}
+
+/// The folder of ONNX Runtime Web's programs, by npm.
+pub fn onnxruntime_web() -> Result<PathBuf> {
+    let root = tools().join(format!("onnxruntime-web-{ONNXRUNTIME_WEB_VERSION}"));
+    let folder = root.join("node_modules/onnxruntime-web/dist");
+    if !folder.is_dir() {
+        npm_install(&root, &format!("onnxruntime-web@{ONNXRUNTIME_WEB_VERSION}"))?;
+    }
+    Ok(folder)
+}
+
+fn npm_install(root: &Path, package: &str) -> Result<()> {
+    eprintln!("installing {package} into {}: some seconds, once", root.display());
+    fs::create_dir_all(root).with_context(|| format!("cannot make {}", root.display()))?;
+    let mut install = Command::new("npm");
+    install.args(["install", "--no-audit", "--no-fund", "--no-save", "--ignore-scripts", "--prefix"]).arg(root);
+    succeed(install.arg(package))
 }
 
 /// `132`, where Trunk.toml pins `version_132`.

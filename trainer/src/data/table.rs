@@ -164,7 +164,7 @@ impl<'a> Records<'a> {
     /// What comes before the next separator or end of a line.
     fn until_end(&mut self) -> &'a str {
         let separator = self.separator;
-        let end = self.rest.find(|c| c == separator || c == '\n').unwrap_or(self.rest.len());
+        let end = self.rest.find([separator, '\n']).unwrap_or(self.rest.len());
         let (cell, rest) = self.rest.split_at(end);
         self.rest = rest;
         cell

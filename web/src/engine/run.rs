@@ -38,6 +38,14 @@ impl PreviewPace {
     }
 }
 
+/// What of a run is reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shown {
+    Nothing,
+    Steps,
+    Pictures,
+}
+
 /// Latents that are transferred from the device to the host in blocks.
 struct Reel<B: Backend> {
     pending: Vec<Tensor<B, 2>>,
@@ -66,22 +74,22 @@ impl<B: Backend> Reel<B> {
 
 impl<B: Backend> Engine<B> {
     pub(super) async fn run(&self, run: &Run, host: &impl Host) -> Result<Outcome, Halt> {
-        let recording = self.record(run, Some(host), host).await?;
+        let recording = self.record(run, Shown::Pictures, host).await?;
         let last: Vec<Vec<f32>> = (0..run.count()).map(|row| recording.noisy(row, recording.last())).collect();
         Ok(Outcome::Pictures(self.decode_rows(&last).await?))
     }
 
     /// The recording of a run: the last one, or a new one that is not shown.
-    pub(super) async fn recorded(&self, run: &Run, host: &impl Host) -> Result<Rc<Recording>, Halt> {
+    pub(super) async fn recorded(&self, run: &Run, shown: Shown, host: &impl Host) -> Result<Rc<Recording>, Halt> {
         if let Some(recording) = &*self.recording.borrow()
             && recording.run == *run
         {
             return Ok(Rc::clone(recording));
         }
-        self.record(run, None, host).await
+        self.record(run, shown, host).await
     }
 
-    async fn record<H: Host>(&self, run: &Run, shown: Option<&H>, host: &H) -> Result<Rc<Recording>, Halt> {
+    async fn record(&self, run: &Run, shown: Shown, host: &impl Host) -> Result<Rc<Recording>, Halt> {
         let clean = match &run.start {
             // A subject that is a sample is recorded first. That run starts from noise, so that this goes no deeper.
             Start::Subject { subject, .. } => Some(Box::pin(self.clean_latent(subject, host)).await?),
@@ -112,12 +120,14 @@ impl<B: Backend> Engine<B> {
             {
                 f_hat.push(self, predicted).await?;
             }
-            let Some(host) = shown else { continue };
-            let before_ms = host.elapsed_ms();
             let (mut pictures, mut noisy) = (Vec::new(), None);
-            if pace.wants(before_ms) {
+            let before_ms = host.elapsed_ms();
+            if shown == Shown::Pictures && pace.wants(before_ms) {
                 (pictures, noisy) = self.preview(&images, run.count()).await?;
                 pace.record(before_ms, host.elapsed_ms());
+            }
+            if shown == Shown::Nothing {
+                continue;
             }
             host.on_step(StepTaken { step: taken, of: step.of as u32, t: step.t, pictures, noisy });
         }
@@ -139,7 +149,8 @@ impl<B: Backend> Engine<B> {
         let f = match subject {
             Subject::Sample(settings) => {
                 let run = Run { start: Start::Noise, seeds: vec![settings.seed], settings: settings.clone() };
-                let recording = self.recorded(&run, host).await?;
+                // The steps that count are those that follow.
+                let recording = self.recorded(&run, Shown::Nothing, host).await?;
                 recording.noisy(0, recording.last())
             }
             Subject::Image { picture, .. } => {

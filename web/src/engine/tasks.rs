@@ -11,6 +11,7 @@ use vdm::rng::{RngStream, seeded_noise};
 use super::files;
 use super::host::{Halt, Host};
 use super::model::Engine;
+use super::run::Shown;
 use crate::protocol::{Diffused, Moment, Outcome, Picture, Problem, Run, Save, Subject, Task};
 use crate::settings::Settings;
 
@@ -45,7 +46,7 @@ impl<B: Backend> Engine<B> {
     }
 
     async fn look(&self, run: &Run, image: u32, index: u32, host: &impl Host) -> Result<Outcome, Halt> {
-        let recording = self.recorded(run, host).await?;
+        let recording = self.recorded(run, Shown::Steps, host).await?;
         let (row, moment) = recording.place(image, index)?;
         let latents = [recording.noisy(row, moment), recording.predicted(row, moment)];
         let mut pictures = self.decode_rows(&latents).await?.into_iter();
@@ -123,22 +124,22 @@ impl<B: Backend> Engine<B> {
 
     async fn save(&self, save: &Save, origin: &Origin, host: &impl Host) -> Result<Outcome, Halt> {
         let grey = |pictures: &[Picture]| pictures.iter().cloned().map(GreyImage::from).collect::<Vec<_>>();
-        if let Save::Grid { pictures, .. } | Save::Flipbook { pictures } = save {
+        if let Save::Grid { pictures, .. } | Save::Flipbook { pictures, .. } = save {
             are_of_one_size(pictures).map_err(|detail| Problem::Encoding { detail: detail.into() })?;
         }
         let bytes = match save {
             Save::Grid { pictures, columns } => {
                 files::grid(&grey(pictures), (*columns as usize).clamp(1, pictures.len()), origin)
             }
-            Save::Flipbook { pictures } => files::flipbook(&grey(pictures), origin),
-            Save::Animation { run, image } => {
-                files::animation(&self.film(run, *image, files::ANIMATION_FRAMES, host).await?, origin)
+            Save::Flipbook { pictures, format } => files::flipbook(&grey(pictures), *format, origin),
+            Save::Animation { run, image, format } => {
+                files::animation(&self.film(run, *image, files::ANIMATION_FRAMES, host).await?, *format, origin)
             }
             Save::Strip { run, image } => {
                 files::strip(&self.film(run, *image, files::STRIP_FRAMES, host).await?, origin)
             }
         };
-        Ok(Outcome::File(bytes.map_err(|error| Problem::Encoding { detail: error.to_string() })?))
+        Ok(Outcome::File(bytes.map_err(|detail| Problem::Encoding { detail })?))
     }
 
     /// Latent and prediction of an image of a run, decoded at evenly spaced moments.
@@ -149,7 +150,7 @@ impl<B: Backend> Engine<B> {
         frames: usize,
         host: &impl Host,
     ) -> Result<Vec<(GreyImage, GreyImage)>, Halt> {
-        let recording = self.recorded(run, host).await?;
+        let recording = self.recorded(run, Shown::Steps, host).await?;
         let mut film = Vec::new();
         let (row, _) = recording.place(image, 0)?;
         for moment in evenly(recording.last() + 1, frames) {

@@ -12,7 +12,7 @@ use vdm::{cost, elbo};
 
 use super::run::PreviewPace;
 use super::*;
-use crate::protocol::{Moment, Outcome, Picture, Problem, Run, Save, Start, Subject, Task, Verdict};
+use crate::protocol::{Film, Moment, Outcome, Picture, Problem, Run, Save, Start, Subject, Task, Verdict};
 use crate::settings::Settings;
 
 /// An engine with its encoder.
@@ -295,8 +295,8 @@ fn files_are_labelled_and_animated() {
         (Save::Grid { pictures: vec![picture; 4], columns: 2 }, None),
         (Save::Strip { run: run.clone(), image: 0 }, None),
         // Each moment, and repetitions of the last.
-        (Save::Animation { run, image: 0 }, Some(6 + 20)),
-        (Save::Flipbook { pictures: flipbook }, Some(4)),
+        (Save::Animation { run, image: 0, format: Film::Png }, Some(6 + 20)),
+        (Save::Flipbook { pictures: flipbook, format: Film::Png }, Some(4)),
     ] {
         let outcome = perform(&engine, &Task::Save { save: save.clone(), origin: Origin::default() });
         let Outcome::File(bytes) = outcome else { panic!("{outcome:?}") };
@@ -309,8 +309,8 @@ fn files_are_labelled_and_animated() {
         Save::Grid { pictures: Vec::new(), columns: 1 },
         Save::Grid { pictures: vec![of(2, 2, 3)], columns: 1 },
         Save::Grid { pictures: vec![of(0, 0, 0)], columns: 1 },
-        Save::Flipbook { pictures: vec![of(2, 2, 4), of(4, 1, 4)] },
-        Save::Flipbook { pictures: vec![of(u32::MAX, u32::MAX, 1)] },
+        Save::Flipbook { pictures: vec![of(2, 2, 4), of(4, 1, 4)], format: Film::Gif },
+        Save::Flipbook { pictures: vec![of(u32::MAX, u32::MAX, 1)], format: Film::Png },
     ] {
         let task = Task::Save { save, origin: Origin::default() };
         let ending = block_on(engine.perform(&task, &TestHost::patient()));

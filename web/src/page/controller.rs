@@ -159,7 +159,8 @@ async fn fetch_manifest(url: String, fresh: bool) -> Result<Manifest, Problem> {
 }
 
 fn save_file(name: &str, bytes: &[u8]) {
-    let url = ObjectUrl::from(Blob::new_with_options(bytes, Some("image/png")));
+    let kind = if name.ends_with(".gif") { "image/gif" } else { "image/png" };
+    let url = ObjectUrl::from(Blob::new_with_options(bytes, Some(kind)));
     let Ok(element) = document().create_element("a") else { return };
     let Ok(anchor) = element.dyn_into::<HtmlAnchorElement>() else { return };
     anchor.set_href(&url);

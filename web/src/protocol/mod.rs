@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::model::{Backend, BackendKind, BackendPreference, BackendReason, FileRequest, ModelInfo, Source};
 pub use self::problem::{Problem, Recovery};
-pub use self::task::{Diffused, Moment, Outcome, Picture, Run, Save, Start, Subject, Task, Verdict};
+pub use self::task::{Diffused, Film, Moment, Outcome, Picture, Run, Save, Start, Subject, Task, Verdict};
 use crate::toy::Progress;
 
 /// Raised with every change of the messages: a page and a worker of two versions of the site must not misread each

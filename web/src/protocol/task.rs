@@ -179,12 +179,31 @@ impl Subject {
 pub enum Save {
     /// Pictures side by side, as PNG.
     Grid { pictures: Vec<Picture>, columns: u32 },
-    /// One image of a run from noise to the end, latent and prediction side by side, as an animated PNG.
-    Animation { run: Run, image: u32 },
+    /// One image of a run from noise to the end, latent and prediction side by side, animated.
+    Animation { run: Run, image: u32, format: Film },
     /// One image of a run from noise to the end, latent above prediction, as PNG.
     Strip { run: Run, image: u32 },
-    /// Pictures forth and back, as an animated PNG.
-    Flipbook { pictures: Vec<Picture> },
+    /// Pictures forth and back, animated.
+    Flipbook { pictures: Vec<Picture>, format: Film },
+}
+
+/// The format of an animation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Film {
+    /// Animated PNG, which says in its metadata how it was made.
+    Png,
+    /// GIF, which more programs show. Its comment says the same.
+    Gif,
+}
+
+impl Film {
+    /// The ending of its files' names.
+    pub fn ending(self) -> &'static str {
+        match self {
+            Film::Png => "png",
+            Film::Gif => "gif",
+        }
+    }
 }
 
 /// The result of a job.

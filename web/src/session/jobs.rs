@@ -7,7 +7,7 @@ use super::event::{Command, Event, PATIENCE_SECONDS};
 use super::parts::{DiffusedAt, Export, FRAMES, Frame, Job, JobKind, Measured, Notice, Panel, Phase, Plan, Slot};
 use super::state::Session;
 use crate::protocol::{
-    BackendKind, Control, ModelInfo, Outcome, Problem, Recovery, Request, Response, Run, Save, Task,
+    BackendKind, Control, Film, ModelInfo, Outcome, Problem, Recovery, Request, Response, Run, Save, Task,
 };
 use crate::settings::Settings;
 use crate::toy::STEPS;
@@ -356,6 +356,7 @@ impl Session {
                 origin.settings.push(("image".into(), format!("{} (seed {own})", image + 1)));
             }
         };
+        let mut ending = Film::Png.ending();
         let (save, suffix) = match export {
             Export::Pictures { image: None } => {
                 (Save::Grid { pictures: pictures.clone(), columns: columns as u32 }, "")
@@ -365,22 +366,26 @@ impl Session {
                 of_image(image);
                 (Save::Grid { pictures: vec![picture.clone()], columns: 1 }, "")
             }
-            Export::Animation { image } => {
+            Export::Animation { image, format } => {
                 of_image(image);
-                (Save::Animation { run: run.clone(), image }, "-animation")
+                ending = format.ending();
+                (Save::Animation { run: run.clone(), image, format }, "-animation")
             }
             Export::Strip { image } => {
                 of_image(image);
                 (Save::Strip { run: run.clone(), image }, "-strip")
             }
-            Export::Flipbook => (Save::Flipbook { pictures: pictures.clone() }, "-animation"),
+            Export::Flipbook { format } => {
+                ending = format.ending();
+                (Save::Flipbook { pictures: pictures.clone(), format }, "-animation")
+            }
         };
         let what = match slot {
             Slot::Between => "-between",
             Slot::Denoise => "-denoised",
             _ => "",
         };
-        let file_name = format!("synthetic-xray-seed{seed}{}{what}{suffix}.png", self.named(run));
+        let file_name = format!("synthetic-xray-seed{seed}{}{what}{suffix}.{ending}", self.named(run));
         self.plan(JobKind::Save { file_name }, Task::Save { save, origin }, false)
     }
 

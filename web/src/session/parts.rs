@@ -4,7 +4,7 @@ use vdm::elbo::ImageElbo;
 use vdm::image::Origin;
 
 use crate::form::Field;
-use crate::protocol::{Diffused, Moment, Picture, Problem, Run, Source, Subject, Task};
+use crate::protocol::{Diffused, Film, Moment, Picture, Problem, Run, Source, Subject, Task};
 
 /// The page's connection to a model.
 #[derive(Clone, Debug, PartialEq)]
@@ -225,10 +225,10 @@ pub enum Notice {
 pub enum Export {
     /// One image, or with none all of them side by side, as PNG.
     Pictures { image: Option<u32> },
-    /// One image from noise to the end, as an animated PNG.
-    Animation { image: u32 },
+    /// One image from noise to the end, animated.
+    Animation { image: u32, format: Film },
     /// One image from noise to the end, as a strip.
     Strip { image: u32 },
-    /// All images forth and back, as an animated PNG.
-    Flipbook,
+    /// All images forth and back, animated.
+    Flipbook { format: Film },
 }

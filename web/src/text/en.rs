@@ -211,6 +211,7 @@ const GENERATE: Generate = Generate {
     save_one: "Save PNG",
     save_all: "Save all as one PNG",
     animation: "Save animation",
+    gif: "Save GIF",
     strip: "Save strip",
     share: "Copy link",
     share_copied: "Copied",

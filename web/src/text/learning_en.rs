@@ -130,6 +130,7 @@ pub(super) const EN: Learning = Learning {
         pause: "Pause",
         save: "Save strip",
         save_animation: "Save animation",
+        save_gif: "Save GIF",
         empty: "Press Generate, and the way from one seed to the other appears here.",
     },
     race: Race {

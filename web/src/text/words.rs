@@ -77,7 +77,7 @@ words! {
     /// The first view.
     Generate {
         heading, settings, count, count_one, count_many, class, class_any, guidance, generate, again, held, keys, pause,
-        step_once, moment, moment_value, open_one, all_images, keep, keep_intro, save_one, save_all, animation, strip,
+        step_once, moment, moment_value, open_one, all_images, keep, keep_intro, save_one, save_all, animation, gif, strip,
         share, share_copied, share_label, share_hint,
     }
 }
@@ -156,7 +156,7 @@ words! {
     /// Images between two seeds.
     Between {
         title, intro, intro_more, from, to, seed_hint, new_seeds, frames, generate, settings, strip, frame,
-        animation, play, pause, save, save_animation, empty,
+        animation, play, pause, save, save_animation, save_gif, empty,
     }
 }
 

@@ -92,7 +92,7 @@ impl Helpers {
     pub(super) fn route(&self, task: &Task) -> Option<(Task, Option<Rc<Helper>>)> {
         let mut task = task.clone();
         let (Task::Moment { run, image, .. }
-        | Task::Save { save: Save::Animation { run, image } | Save::Strip { run, image }, .. }) = &mut task
+        | Task::Save { save: Save::Animation { run, image, .. } | Save::Strip { run, image }, .. }) = &mut task
         else {
             return None;
         };

@@ -11,7 +11,7 @@ use crate::page::controller::Controller;
 use crate::page::lang::words;
 use crate::page::state::PageState;
 use crate::plot::there_and_back;
-use crate::protocol::{Picture, Run, Start};
+use crate::protocol::{Film, Picture, Run, Start};
 use crate::session::{Event, Export, Slot};
 use crate::settings::Settings;
 use crate::text::fill;
@@ -152,7 +152,13 @@ fn Way(controller: Controller) -> impl IntoView {
                                 label=words.save_animation
                                 testid="between-save-animation"
                                 possible=can_save
-                                on_click=keep(Export::Flipbook)
+                                on_click=keep(Export::Flipbook { format: Film::Png })
+                            />
+                            <Action
+                                label=words.save_gif
+                                testid="between-save-gif"
+                                possible=can_save
+                                on_click=keep(Export::Flipbook { format: Film::Gif })
                             />
                         </div>
                     </div>

@@ -7,9 +7,10 @@ use crate::page::controller::Controller;
 use crate::page::lang::words;
 use crate::page::share;
 use crate::page::state::PageState;
+use crate::protocol::Film;
 use crate::session::{Event, Export, Slot};
 
-/// PNG, animation, strip and link.
+/// PNG, animation, GIF, strip and link.
 #[component]
 pub(super) fn SaveAndShare(controller: Controller, state: PageState) -> impl IntoView {
     let (words, session) = (words(), controller.session);
@@ -58,7 +59,13 @@ pub(super) fn SaveAndShare(controller: Controller, state: PageState) -> impl Int
                         label=words.generate.animation.to_owned()
                         testid="save-animation"
                         possible=filmed
-                        on_click=move |()| save(Export::Animation { image: image() })
+                        on_click=move |()| save(Export::Animation { image: image(), format: Film::Png })
+                    />
+                    <Action
+                        label=words.generate.gif.to_owned()
+                        testid="save-gif"
+                        possible=filmed
+                        on_click=move |()| save(Export::Animation { image: image(), format: Film::Gif })
                     />
                     <Action
                         label=words.generate.strip.to_owned()
