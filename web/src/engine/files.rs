@@ -112,7 +112,7 @@ mod tests {
         let mut decoder = options.read_info(&bytes[..]).expect("a GIF");
         for picture in &pictures {
             let frame = decoder.read_next_frame().expect("reads").expect("a frame");
-            assert_eq!((frame.delay, &frame.buffer[..] == &picture.labelled().pixels[..]), (15, true));
+            assert_eq!((frame.delay, frame.buffer[..] == picture.labelled().pixels[..]), (15, true));
         }
         assert!(decoder.read_next_frame().expect("reads").is_none());
         let text = String::from_utf8_lossy(&bytes);
