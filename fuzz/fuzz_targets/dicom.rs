@@ -1,3 +1,6 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fuzz::dicom::run(bytes));
+libfuzzer_sys::fuzz_target!(
+    init: fuzz::seeds::write("dicom", fuzz::dicom::seeds),
+    |bytes: &[u8]| fuzz::dicom::run(bytes)
+);

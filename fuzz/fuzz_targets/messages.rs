@@ -1,3 +1,6 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fuzz::messages::run(bytes));
+libfuzzer_sys::fuzz_target!(
+    init: fuzz::seeds::write("messages", fuzz::messages::seeds),
+    |bytes: &[u8]| fuzz::messages::run(bytes)
+);

@@ -1,3 +1,6 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fuzz::weights::run(bytes));
+libfuzzer_sys::fuzz_target!(
+    init: fuzz::seeds::write("weights", fuzz::weights::seeds),
+    |bytes: &[u8]| fuzz::weights::run(bytes)
+);

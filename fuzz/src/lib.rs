@@ -4,6 +4,7 @@
 pub mod bounds;
 pub mod mutations;
 pub mod place;
+pub mod seeds;
 
 pub mod checkpoint;
 pub mod dicom;

@@ -1,24 +1,15 @@
 //! Inputs that were changed at random, for bounded tests; a fuzzer changes them by what they reach.
 
-use std::fs;
-use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use vdm::rng::{Rng, RngStream};
 
-/// Runs `run` on each seed, and on `count` changed ones. `VDM_EXECUTIONS` is another count; `VDM_SEEDS` is a folder, which
-/// gets the seeds for a fuzzer.
+/// Runs `run` on each seed, and on `count` changed ones. `VDM_EXECUTIONS` is another count.
 pub fn each(target: &str, seeds: impl FnOnce() -> Vec<Vec<u8>>, count: u64, mut run: impl FnMut(&[u8])) {
     let _alone = alone();
     let count = std::env::var("VDM_EXECUTIONS").map_or(count, |count| count.parse().expect("a number"));
     let seeds = seeds();
-    if let Some(folder) = std::env::var_os("VDM_SEEDS") {
-        let folder = Path::new(&folder).join(target);
-        fs::create_dir_all(&folder).expect("a folder");
-        let write = |(i, seed): (usize, &Vec<u8>)| fs::write(folder.join(format!("seed-{i}")), seed).expect("a file");
-        seeds.iter().enumerate().for_each(write);
-    }
     seeds.iter().for_each(|seed| run(seed));
     for case in 0..count {
         let _case = Case { target, case };
