@@ -104,7 +104,12 @@ impl Page {
 
     /// Goes to a view by the navigation.
     pub async fn go(&self, view: &str) {
-        self.browser.click(&format!("nav-{view}")).await;
+        let link = format!("nav-{view}");
+        if !self.browser.has(&link).await {
+            // A chapter of the story.
+            self.browser.click("nav-story").await;
+        }
+        self.browser.click(&link).await;
         self.browser.wait_for_attribute("app", "data-view", view, SOON).await;
     }
 

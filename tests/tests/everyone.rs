@@ -30,10 +30,15 @@ async fn assert_accessible(browser: &Browser, what: &str) {
 
 /// The views that the page offers.
 async fn views(browser: &Browser) -> Vec<String> {
+    // With its chapters.
+    browser.click("nav-story").await;
+    browser.find("nav-race").await;
     let script =
         "return [...document.querySelectorAll('[data-testid^=nav-]')].map(link => link.dataset.testid.slice(4))";
     let views: Vec<String> = serde_json::from_value(browser.evaluate(script).await).expect("names");
-    for view in ["generate", "game", "forward", "schedule", "bound", "between", "race", "weights", "about"] {
+    for view in
+        ["generate", "game", "story", "learn", "forward", "schedule", "bound", "between", "race", "weights", "about"]
+    {
         assert!(views.iter().any(|offered| offered == view), "no {view} in {views:?}");
     }
     views
@@ -119,7 +124,7 @@ async fn a_keyboard_alone_suffices_and_results_are_announced() {
         assert_eq!(outlined, Value::Bool(true), "the focus on {focused} cannot be seen");
         reached.push(focused);
     }
-    for id in ["nav-forward", "nav-about", "generate", "seed", "steps", "sampler", "count-1", "lang"] {
+    for id in ["nav-story", "nav-about", "generate", "seed", "steps", "sampler", "count-1", "lang"] {
         assert!(reached.iter().any(|focused| focused == id), "{id} is not reached by Tab: {reached:?}");
     }
     while browser.focused().await != "generate" {

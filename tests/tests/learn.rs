@@ -525,3 +525,37 @@ async fn a_small_model_learns_points_in_the_page() {
     page.generate("3", "4", "ddim").await;
     page.browser.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(skip_browser, ignore = "VDM_SKIP_BROWSER is set")]
+async fn the_story_shows_each_figure_on_the_last_image() {
+    let page = Page::ready(Gpu::None, "?backend=cpu").await;
+    let browser = &page.browser;
+    page.generate("5", "6", "ddim").await;
+    let image = page.pixels("canvas").await;
+    page.go("story").await;
+    let chapters = browser.evaluate("return Array.from(document.querySelectorAll('.chapter'), h => h.id)").await;
+    assert_eq!(
+        chapters,
+        serde_json::json!(
+            ["forward", "schedule", "bound", "race", "between", "learn", "copies"]
+                .map(|name| format!("{name}-heading"))
+        )
+    );
+    let ids = browser.evaluate(
+        "const ids = Array.from(document.querySelectorAll('[id]'), of => of.id); return ids.length - new Set(ids).size",
+    );
+    assert_eq!(ids.await, 0, "ids that are there twice");
+    browser.click("subject-sample").await;
+    browser
+        .wait_until(
+            "return document.querySelector('[data-testid=forward-clean]').parentElement.dataset.empty === 'false'",
+            TO_SAMPLE,
+        )
+        .await;
+    assert_eq!(page.pixels("forward-clean").await, image);
+    browser.slide("forward-t", 1.0).await;
+    browser.click("measure").await;
+    browser.wait_until("return document.querySelector('[data-testid=bound-total]') !== null", TO_SAMPLE).await;
+    page.browser.close().await;
+}

@@ -22,6 +22,10 @@ pub enum View {
     Generate,
     /// A real X-ray beside a drawn one.
     Game,
+    /// How it works, chapter by chapter.
+    Story,
+    /// A small model that learns.
+    Learn,
     /// From an image to noise, and back.
     Forward,
     /// The noise schedule.
@@ -32,8 +36,6 @@ pub enum View {
     Between,
     /// Two samplers side by side.
     Race,
-    /// A small model that learns.
-    Learn,
     /// The weights, of the site and of the user.
     Weights,
     /// How it works, and its ethics.
@@ -41,6 +43,11 @@ pub enum View {
 }
 
 impl View {
+    /// Whether it is a chapter of the story.
+    pub fn is_chapter(self) -> bool {
+        matches!(self, View::Forward | View::Schedule | View::Bound | View::Between | View::Race)
+    }
+
     /// The name in addresses.
     pub fn name(self) -> &'static str {
         self.into()

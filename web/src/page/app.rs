@@ -22,6 +22,7 @@ use super::views::generate::Generate;
 use super::views::learn::Learn;
 use super::views::race::Race;
 use super::views::schedule::Schedule;
+use super::views::story::Story;
 use super::views::weights::Weights;
 use crate::address::View;
 use crate::protocol::Problem;
@@ -98,6 +99,7 @@ fn view_name(words: &Words, view: View) -> &'static str {
         View::Bound => common.bound,
         View::Between => common.between,
         View::Race => common.race,
+        View::Story => words.story.name,
         View::Learn => words.toy.title,
         View::Weights => common.weights,
         View::About => common.about,
@@ -148,6 +150,7 @@ fn Page(controller: Controller, state: PageState) -> impl IntoView {
                 View::Bound => view! { <Bound controller state /> }.into_any(),
                 View::Between => view! { <Between controller state /> }.into_any(),
                 View::Race => view! { <Race controller state /> }.into_any(),
+                View::Story => view! { <Story controller state /> }.into_any(),
                 View::Learn => view! { <Learn controller state /> }.into_any(),
                 View::Weights => view! { <Weights controller state /> }.into_any(),
                 View::About => view! { <About controller state /> }.into_any(),
@@ -176,9 +179,17 @@ fn Navigation(state: PageState) -> impl IntoView {
             </li>
         }
     };
+    let links = move |chapters: bool| {
+        View::VARIANTS.iter().copied().filter(|view| view.is_chapter() == chapters).map(link).collect_view()
+    };
+    // The chapters are for those who have come to the story.
+    let tells = Memo::new(move |_| state.view.get() == View::Story || state.view.get().is_chapter());
     view! {
         <nav aria-label=words.common.views>
-            <ul>{View::VARIANTS.iter().copied().map(link).collect_view()}</ul>
+            <ul>{links(false)}</ul>
+            <Show when=move || tells.get()>
+                <ul class="chapters">{links(true)}</ul>
+            </Show>
         </nav>
     }
 }

@@ -271,10 +271,22 @@ pub(super) fn Fact(
     }
 }
 
+/// A view that is a chapter of another, and its name.
+#[derive(Clone, Copy)]
+pub(super) struct Chapter(pub(super) &'static str);
+
+/// The id of a view's heading.
+pub(super) fn heading_id() -> String {
+    use_context::<Chapter>().map_or_else(|| "view-heading".to_owned(), |Chapter(name)| [name, "-heading"].concat())
+}
+
 /// The heading of a view. It takes the focus when the view opens, for keyboard and screen reader.
 #[component]
 pub(super) fn ViewHeading(text: &'static str) -> impl IntoView {
-    view! { <h2 id="view-heading" tabindex="-1">{text}</h2> }
+    match use_context::<Chapter>() {
+        None => view! { <h2 id=heading_id() tabindex="-1">{text}</h2> }.into_any(),
+        Some(_) => view! { <h3 id=heading_id() class="chapter">{text}</h3> }.into_any(),
+    }
 }
 
 /// A seed of at most ten digits, short enough to be read aloud.

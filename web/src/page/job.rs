@@ -20,7 +20,7 @@ fn slot(view: View) -> Option<Slot> {
         View::Forward => Some(Slot::Denoise),
         View::Between => Some(Slot::Between),
         View::Race => Some(Slot::RaceRight),
-        View::Schedule | View::Bound | View::Learn | View::Weights | View::About => None,
+        View::Story | View::Schedule | View::Bound | View::Learn | View::Weights | View::About => None,
     }
 }
 

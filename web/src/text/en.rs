@@ -2,7 +2,7 @@
 
 use super::lang::Lang;
 use super::learning_en;
-use super::words::{About, Common, Game, Generate, Offline, Problems, Status, Toy, Weights, Words};
+use super::words::{About, Common, Game, Generate, Offline, Problems, Status, Story, Toy, Weights, Words};
 
 /// The texts in English.
 pub(super) static EN: Words = Words {
@@ -13,6 +13,7 @@ pub(super) static EN: Words = Words {
     offline: OFFLINE,
     generate: GENERATE,
     game: GAME,
+    story: STORY,
     toy: TOY,
     weights: WEIGHTS,
     about: ABOUT,
@@ -252,6 +253,15 @@ const GAME: Game = Game {
     given: "The file",
     redrawn: "Drawn again",
     difference: "Difference",
+};
+
+const STORY: Story = Story {
+    name: "How it works",
+    title: "How noise becomes an image, in six chapters",
+    intro: "Each chapter has a figure to move, on the image that you drew last. Each is a view of its own, too: their names are above.",
+    copies: "Does it copy?",
+    copies_text: "A model that memorises draws its training images again. That is measured: samples are compared with every image that the model has learned from.",
+    card: "The model card has the figures.",
 };
 
 const TOY: Toy = Toy {

@@ -92,6 +92,13 @@ words! {
 }
 
 words! {
+    /// The story.
+    Story {
+        name, title, intro, copies, copies_text, card,
+    }
+}
+
+words! {
     /// The view of a model that learns.
     Toy {
         title, intro, intro_more, canvas, legend, ring, groups, spiral, clear, start, pause, go_on, learning, step, steps,
@@ -218,6 +225,7 @@ groups! {
         offline: Offline,
         generate: Generate,
         game: Game,
+        story: Story,
         toy: Toy,
         weights: Weights,
         about: About,

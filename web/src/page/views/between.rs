@@ -6,7 +6,9 @@ use leptos::prelude::*;
 use super::shared::{Intro, idle, pictures, sampler_name, synthetic, whole, wrong_seed};
 use crate::form::seed;
 use crate::page::browser;
-use crate::page::components::{Action, Captioned, PictureCanvas, Slider, TextField, ViewHeading, random_seed};
+use crate::page::components::{
+    Action, Captioned, PictureCanvas, Slider, TextField, ViewHeading, heading_id, random_seed,
+};
 use crate::page::controller::Controller;
 use crate::page::lang::words;
 use crate::page::state::PageState;
@@ -49,7 +51,7 @@ pub(in crate::page) fn Between(controller: Controller, state: PageState) -> impl
         })
     };
     view! {
-        <section class="view learning" aria-labelledby="view-heading">
+        <section class="view learning" aria-labelledby=heading_id()>
             <ViewHeading text=words.title />
             <Intro paragraphs=vec![words.intro.to_owned(), words.intro_more.to_owned()] />
             <div class="card">

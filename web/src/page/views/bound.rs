@@ -5,7 +5,7 @@ use leptos::prelude::*;
 use super::shared::{Intro, figure, has_encoder, idle};
 use super::subject::{SubjectPicker, subject_name};
 use crate::learning::{Bits, percent};
-use crate::page::components::{Action, ViewHeading};
+use crate::page::components::{Action, ViewHeading, heading_id};
 use crate::page::controller::Controller;
 use crate::page::lang::words;
 use crate::page::state::PageState;
@@ -46,7 +46,7 @@ pub(in crate::page) fn Bound(controller: Controller, state: PageState) -> impl I
         })
     };
     view! {
-        <section class="view learning" aria-labelledby="view-heading">
+        <section class="view learning" aria-labelledby=heading_id()>
             <ViewHeading text=words.title />
             <Intro paragraphs=[words.intro, words.intro_more, words.intro_last].map(str::to_owned).to_vec() />
             <SubjectPicker controller state />

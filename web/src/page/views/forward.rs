@@ -6,7 +6,9 @@ use super::shared::{Intro, figure, figure_of_time, idle, synthetic, wrong_seed};
 use super::subject::SubjectPicker;
 use crate::form::seed;
 use crate::learning::{NoiseAt, percent};
-use crate::page::components::{Action, Captioned, Fact, PictureCanvas, Slider, TextField, ViewHeading, random_seed};
+use crate::page::components::{
+    Action, Captioned, Fact, PictureCanvas, Slider, TextField, ViewHeading, heading_id, random_seed,
+};
 use crate::page::controller::Controller;
 use crate::page::lang::words;
 use crate::page::state::PageState;
@@ -23,7 +25,7 @@ pub(in crate::page) fn Forward(controller: Controller, state: PageState) -> impl
     let wanted = Memo::new(move |_| Some((state.learning.subject.get()?, state.learning.t.get(), noise_seed.get()?)));
     follow_the_slider(controller, wanted);
     view! {
-        <section class="view learning" aria-labelledby="view-heading">
+        <section class="view learning" aria-labelledby=heading_id()>
             <ViewHeading text=words.title />
             <Intro paragraphs=[words.intro, words.intro_more].map(str::to_owned).to_vec() />
             <SubjectPicker controller state />

@@ -7,7 +7,7 @@ use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, PointerEvent};
 
 use super::plot::{Line, Plot};
 use super::shared::{Intro, figure, plain};
-use crate::page::components::{Action, Fact, ViewHeading, random_seed};
+use crate::page::components::{Action, Fact, ViewHeading, heading_id, random_seed};
 use crate::page::controller::Controller;
 use crate::page::lang::words;
 use crate::page::state::PageState;
@@ -85,7 +85,7 @@ pub(in crate::page) fn Learn(controller: Controller, state: PageState) -> impl I
         (true, true) => controller.dispatch(Event::Resume),
     };
     view! {
-        <section class="view learning" aria-labelledby="view-heading">
+        <section class="view learning" aria-labelledby=heading_id()>
             <ViewHeading text=words.title />
             <Intro paragraphs=vec![words.intro.to_owned(), words.intro_more.to_owned()] />
             <div class="columns even">

@@ -19,6 +19,7 @@ mod save;
 pub(super) mod schedule;
 mod shared;
 mod storage;
+pub(super) mod story;
 mod subject;
 mod verify;
 pub(super) mod weights;

@@ -6,7 +6,7 @@ use vdm::sampler::Sampler;
 use super::shared::{Intro, idle, pictures, samplers, synthetic, whole, wrong_seed};
 use crate::form::{Field, seed, steps};
 use crate::learning::faster;
-use crate::page::components::{Action, Fact, PictureCanvas, Select, TextField, ViewHeading, random_seed};
+use crate::page::components::{Action, Fact, PictureCanvas, Select, TextField, ViewHeading, heading_id, random_seed};
 use crate::page::controller::Controller;
 use crate::page::lang::words;
 use crate::page::state::{Lane, PageState};
@@ -30,7 +30,7 @@ pub(in crate::page) fn Race(controller: Controller, state: PageState) -> impl In
     };
     let runs = Memo::new(move |_| Some((run(learning.left)?, run(learning.right)?)));
     view! {
-        <section class="view learning" aria-labelledby="view-heading">
+        <section class="view learning" aria-labelledby=heading_id()>
             <ViewHeading text=words.title />
             <Intro paragraphs=[words.intro, words.intro_more, words.intro_last].map(str::to_owned).to_vec() />
             <div class="card">

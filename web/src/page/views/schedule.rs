@@ -8,7 +8,7 @@ use vdm::diffusion::schedule::NoiseSchedule;
 use super::plot::{Line, Plot};
 use super::shared::{Intro, figure, figure_of_time, plain};
 use crate::learning::{NoiseAt, running_time};
-use crate::page::components::{Fact, Slider, ViewHeading};
+use crate::page::components::{Fact, Slider, ViewHeading, heading_id};
 use crate::page::controller::Controller;
 use crate::page::lang::words;
 use crate::page::state::PageState;
@@ -41,7 +41,7 @@ pub(in crate::page) fn Schedule(controller: Controller, state: PageState) -> imp
         None => view! { <p class="card">{words.no_model}</p> }.into_any(),
     };
     view! {
-        <section class="view learning" aria-labelledby="view-heading">
+        <section class="view learning" aria-labelledby=heading_id()>
             <ViewHeading text=words.title />
             <Intro paragraphs=vec![words.intro.to_owned(), words.intro_more.to_owned()] />
             <div class="card">
