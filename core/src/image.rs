@@ -172,11 +172,14 @@ pub fn read_png(bytes: &[u8], max_pixels: usize) -> Result<(GreyImage, Option<Or
     let limits = png::Limits { bytes: 8 * max_pixels };
     let mut decoder = png::Decoder::new_with_limits(std::io::Cursor::new(bytes), limits);
     decoder.set_transformations(png::Transformations::normalize_to_color8());
-    let mut reader = decoder.read_info()?;
-    let (width, height) = (reader.info().width as usize, reader.info().height as usize);
-    let Some(size) = reader.output_buffer_size().filter(|_| width.saturating_mul(height) <= max_pixels) else {
+    // Before anything is allocated for a row.
+    let header = decoder.read_header_info()?;
+    let (width, height) = (header.width as usize, header.height as usize);
+    if width.saturating_mul(height) > max_pixels {
         return Err(DecodingError::LimitsExceeded);
-    };
+    }
+    let mut reader = decoder.read_info()?;
+    let size = reader.output_buffer_size().ok_or(DecodingError::LimitsExceeded)?;
     let mut samples = vec![0; size];
     let frame = reader.next_frame(&mut samples)?;
     let colours = frame.color_type.samples().min(3) - usize::from(frame.color_type == png::ColorType::GrayscaleAlpha);

@@ -15,7 +15,7 @@ use vdm::image::{GreyImage, Origin};
 use vdm::model::Networks;
 use vdm::weights::{Precision, Provenance, save, save_encoder, sha256_hex};
 use web::address::Address;
-use web::engine::{Engine, Host, StepTaken};
+use web::engine::{Engine, Host, MAX_PIXELS, StepTaken};
 use web::manifest::Manifest;
 use web::protocol::{
     Backend, BackendKind, BackendPreference, BackendReason, Control, FileRequest, Film, ModelInfo, Outcome, PROTOCOL_VERSION,
@@ -94,7 +94,16 @@ fn work(request: Request) {
     if !is_small(&task) {
         return;
     }
-    ENGINE.with(|engine| drop(bounded(1 << 20, |_| 0, || block_on(engine.perform(&task, &Clock::default())))));
+    // The pixels that a picture's header claims, as samples of two bytes in four colours and as grey values.
+    let claimed = match &task {
+        Task::Verify { file, .. } => {
+            let side = |at: usize| file.get(at..at + 4).map_or(0, |bytes| bytes.iter().fold(0, |n, &b| n << 8 | usize::from(b)));
+            10 * side(16).saturating_mul(side(20)).min(MAX_PIXELS)
+        }
+        _ => 0,
+    };
+    let perform = |engine: &Engine<Flex>| block_on(engine.perform(&task, &Clock::default()));
+    ENGINE.with(|engine| drop(bounded((1 << 20) + claimed, |_| 0, || perform(engine))));
 }
 
 /// Whether a task takes few steps; those of many are what a user may ask for.

@@ -220,6 +220,11 @@ fn move_former_options(table: &mut Table) {
 
 /// The option whose name is most similar to this one, in any section.
 fn similar_option(name: &str) -> Option<String> {
+    // Longer than any is like none: comparing thousands of letters takes a second.
+    const LONGEST: usize = 100;
+    if name.len() > LONGEST {
+        return None;
+    }
     let like = strsim::normalized_damerau_levenshtein;
     let last = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
     let options = Preset::ALL.iter().filter_map(|&preset| table::options(&RunSettings::of(preset, None)).ok());
@@ -234,6 +239,7 @@ fn similar_option(name: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::time::{Duration, Instant};
 
     use serde_json::Value as Json;
     use vdm::config::ScheduleKind;
@@ -419,5 +425,16 @@ mod tests {
         for wrong in ["training.batch".to_owned(), format!("a{}=1", ".a".repeat(30_000))] {
             assert!(table::assign(&mut Table::new(), &wrong).is_err());
         }
+    }
+
+    #[test]
+    fn a_long_name_is_refused_at_once() {
+        let name = "[".repeat(300_000);
+        let started = Instant::now();
+        let set = table::nested(&format!("training.{name}"), toml::Value::Boolean(true));
+        let error = RunSettings::of(Preset::Paper, None).with(set, "--set").expect_err("no such option").to_string();
+        assert!(error.contains("--set") && !error.contains("did you mean"), "{error:.200}");
+        assert!(started.elapsed() < Duration::from_secs(2), "it took {:?}", started.elapsed());
+        assert_eq!(similar_option("training.lerning_rate").as_deref(), Some("training.learning_rate"));
     }
 }

@@ -16,3 +16,4 @@ mod verify;
 pub use self::host::{Halt, Host, StepTaken};
 pub use self::model::Engine;
 pub use self::shares::Shares;
+pub use self::verify::MAX_PIXELS;

@@ -9,7 +9,7 @@ use crate::protocol::{Outcome, Picture, Problem, Run, Verdict};
 use crate::settings::Settings;
 
 /// The largest picture that is read: a grid of 64 with room to spare.
-const MAX_PIXELS: usize = 16 << 20;
+pub const MAX_PIXELS: usize = 16 << 20;
 
 impl<B: Backend> Engine<B> {
     /// `weights_sha256` is the hash of the weights in use.
