@@ -169,7 +169,8 @@ impl GreyImage {
 /// # Errors
 /// The file is no whole PNG, or has more pixels.
 pub fn read_png(bytes: &[u8], max_pixels: usize) -> Result<(GreyImage, Option<Origin>), DecodingError> {
-    let limits = png::Limits { bytes: 8 * max_pixels };
+    // Samples of two bytes in four colours, and texts.
+    let limits = png::Limits { bytes: 8 * max_pixels + (1 << 20) };
     let mut decoder = png::Decoder::new_with_limits(std::io::Cursor::new(bytes), limits);
     decoder.set_transformations(png::Transformations::normalize_to_color8());
     // Before anything is allocated for a row.
