@@ -3,6 +3,7 @@
 use std::fs::{self, File, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use vdm::config::Preset;
@@ -32,6 +33,8 @@ pub struct OpenFolder {
 }
 
 const LOCK: &str = "run.lock";
+/// How long a lock may take to be let go of.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 impl OpenFolder {
     /// Makes the folder of a new run: `out`, or the next free one in `runs`.
@@ -69,7 +72,15 @@ impl OpenFolder {
         let file = path.join(LOCK);
         let open = || fs::OpenOptions::new().create(true).append(true).open(&file);
         let lock = open().with_context(|| format!("cannot write {}", file.display()))?;
-        match lock.try_lock() {
+        let asked = Instant::now();
+        // A process that was killed keeps its lock until it has ended, and what it was about to start with it.
+        let locked = loop {
+            match lock.try_lock() {
+                Err(TryLockError::WouldBlock) if asked.elapsed() < PATIENCE => std::thread::sleep(PATIENCE / 20),
+                other => break other,
+            }
+        };
+        match locked {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 bail!("another process trains in {}: stop it first, or pass another --out", path.display())
