@@ -35,7 +35,9 @@ pub(in crate::page) fn Learn(controller: Controller, state: PageState) -> impl I
     let (learning, paused) = (job(|_| true), job(|job| job.paused));
     let start = move || {
         let points = points.get_untracked();
-        controller.dispatch(Event::Learn { points, seed: random_seed().into() });
+        if !points.is_empty() {
+            controller.dispatch(Event::Learn { points, seed: random_seed().into() });
+        }
     };
     // What is drawn while it learns is learned from the start.
     let again = RwSignal::new(false);
@@ -45,16 +47,21 @@ pub(in crate::page) fn Learn(controller: Controller, state: PageState) -> impl I
             start();
         }
     });
-    let changed = move || {
-        if learning.get_untracked() {
-            again.set(true);
+    // In the story, the job may be another chapter's.
+    let stop = move || {
+        let was_learning = learning.try_get_untracked().unwrap_or_default();
+        if was_learning {
             controller.dispatch(Event::Cancel);
+        }
+        was_learning
+    };
+    let changed = move || {
+        if stop() {
+            again.set(true);
         }
     };
     on_cleanup(move || {
-        if learning.try_get_untracked().unwrap_or_default() {
-            controller.dispatch(Event::Cancel);
-        }
+        stop();
     });
     let shapes = Shape::ALL.into_iter().map(|shape| {
         let name = match shape {
@@ -100,7 +107,7 @@ pub(in crate::page) fn Learn(controller: Controller, state: PageState) -> impl I
                             testid="toy-clear"
                             on_click=move |()| {
                                 points.set(Vec::new());
-                                controller.dispatch(Event::Cancel);
+                                stop();
                             }
                         />
                     </div>
