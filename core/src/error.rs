@@ -116,8 +116,8 @@ pub enum WeightsError {
         /// Its shape by the configuration.
         expected: Vec<usize>,
     },
-    /// A tensor is neither f32 nor f16.
-    #[error("tensor `{name}` is stored as {found}: F32 and F16 are accepted")]
+    /// A tensor is neither f32 nor f16, nor a matrix of bytes.
+    #[error("tensor `{name}` is stored as {found}: F32 and F16 are accepted, and I8 for a matrix with scales")]
     Dtype {
         /// The tensor.
         name: String,

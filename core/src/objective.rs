@@ -92,9 +92,15 @@ pub fn losses<B: AutodiffBackend>(
         )
     };
     let [images] = terms.latent.dims();
+    let gamma = || leaves.at_t.clone();
     let draws = match weights.sigmoid_bias {
         None => diffusion_draws,
-        Some(bias) => diffusion_draws * sigmoid(leaves.at_t.clone() + bias),
+        Some(bias) => diffusion_draws * sigmoid(gamma() + bias),
+    };
+    let draws = match weights.velocity_gamma {
+        None => draws,
+        // 1 + e^γ = 1 / sigmoid(−γ).
+        Some(limit) => draws * sigmoid(gamma().neg() + limit) / sigmoid(gamma().neg()),
     };
     let diffusion = mean_of_draws(draws.clone(), images);
     let kl = terms.latent.clone() + diffusion.clone();

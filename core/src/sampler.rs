@@ -409,13 +409,23 @@ impl<B: Backend> Trajectory<B> {
         self.places[steps + usize::from(steps > of_first)]
     }
 
-    /// The images `[B, H·W]` of z_0 / α_0. Before the end, those of z_t / α_t in the bands that have begun, and the mean in
-    /// the others.
+    /// The images `[B, H·W]` of z_t / α_t in the bands that have begun, and of the mean in the others; at the end those of
+    /// z_0 / α_0.
+    ///
+    /// Of a band of the image itself that is finished, its last f̂ is taken: z_0 still has noise of
+    /// [`min_noise`](crate::config::BandsConfig::min_noise), which moves some pixels of a black background by a grey level.
     pub fn decode(&self, model: &Vdm<B>) -> Tensor<B, 2> {
+        let place = self.place();
+        let at_end = self.places.get(self.position + 1).is_none_or(|next| next.band != place.band);
         let mut first = 0;
-        let bands = model.visible(self.place()).into_iter().map(|(count, factor)| {
+        let bands = model.visible(place).into_iter().enumerate().map(|(band, (count, factor))| {
             first += count;
-            self.z.clone().narrow(1, first - count, count) * factor
+            let part = |of: &Tensor<B, 2>| of.clone().narrow(1, first - count, count);
+            let finished = band < place.band || (band == place.band && at_end);
+            match &self.f_hat {
+                Some(f_hat) if finished && model.config.bands.is_some() => part(f_hat),
+                _ => part(&self.z) * factor,
+            }
         });
         model.decode(Tensor::cat(bands.collect(), 1))
     }

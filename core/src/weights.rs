@@ -1,4 +1,4 @@
-//! The weights file: safetensors, f32 or f16, with the configuration and provenance in its metadata.
+//! The weights file: safetensors with the configuration and provenance in its metadata.
 //!
 //! The metadata of safetensors is an unordered map of strings. Ours is one JSON object under the key `medical-vdm`, so that
 //! the same weights give the same bytes and the same hash:
@@ -23,13 +23,13 @@ use burn::tensor::{Tensor, backend::Backend};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use strum::Display;
+use strum::{Display, IntoStaticStr, VariantArray};
 
 use crate::autoencoder::Encoder;
 use crate::config::{ModelConfig, SamplingConfig};
 use crate::error::{BackendError, WeightsError};
 use crate::model::Networks;
-use crate::nn::params::ParamBuilder;
+use crate::nn::params::{ParamBuilder, SCALE};
 
 /// The version of the format.
 pub const FORMAT_VERSION: u32 = 2;
@@ -76,13 +76,27 @@ pub enum Part {
 }
 
 /// How numbers are stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr, VariantArray)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum Precision {
     /// 4 bytes per number, exact.
     F32,
     /// 2 bytes per number, 11 significant bits.
     F16,
+    /// One byte per number of the matrices in residual blocks, with a scale for each column in `NAME.scale`; the others as
+    /// in F16. w = byte · scale, where the largest of a column is ±127.
+    Int8,
+}
+
+impl Precision {
+    /// Every precision.
+    pub const ALL: &'static [Self] = Self::VARIANTS;
+
+    /// The name on the command line.
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
 }
 
 #[derive(Serialize)]
@@ -122,6 +136,14 @@ pub struct TensorInfo {
     pub dtype: String,
     /// Its shape.
     pub shape: Vec<usize>,
+}
+
+impl Header {
+    /// The number of parameters.
+    pub fn parameters(&self) -> usize {
+        let parameters = self.tensors.iter().filter(|tensor| !tensor.name.ends_with(SCALE));
+        parameters.map(|tensor| tensor.shape.iter().product::<usize>()).sum()
+    }
 }
 
 /// SHA-256 of bytes in lower-case hexadecimal.
@@ -324,45 +346,54 @@ fn encode(parameters: Vec<Parameter>, precision: Precision, metadata: &Metadata<
     let metadata = serde_json::to_string(metadata)
         .map_err(|error| WeightsError::UnreadableMetadata { key: METADATA_KEY, reason: error.to_string() })?;
     let metadata = HashMap::from([(METADATA_KEY.to_owned(), metadata)]);
-    let dtype = match precision {
-        Precision::F32 => Dtype::F32,
-        Precision::F16 => Dtype::F16,
-    };
     let tensors = parameters
-        .into_iter()
-        .map(|parameter| {
-            let bytes = value_bytes(&parameter, precision)?;
-            Ok((parameter.name, parameter.shape, bytes))
-        })
-        .collect::<Result<Vec<_>, WeightsError>>()?;
+        .iter()
+        .map(|parameter| tensors_of(parameter, precision))
+        .collect::<Result<Vec<_>, WeightsError>>()?
+        .concat();
     let views = tensors
         .iter()
-        .map(|(name, shape, bytes)| Ok((name.clone(), TensorView::new(dtype, shape.clone(), bytes)?)))
+        .map(|(name, dtype, shape, bytes)| Ok((name.clone(), TensorView::new(*dtype, shape.clone(), bytes)?)))
         .collect::<Result<Vec<_>, safetensors::SafeTensorError>>();
     views
         .and_then(|views| safetensors::serialize(views, Some(metadata)))
         .map_err(|error| WeightsError::NotSafetensors(error.to_string()))
 }
 
-fn value_bytes(parameter: &Parameter, precision: Precision) -> Result<Vec<u8>, WeightsError> {
-    let mut bytes = Vec::new();
-    for (index, &value) in parameter.values.iter().enumerate() {
-        let name = || parameter.name.clone();
-        if !value.is_finite() {
-            return Err(WeightsError::NotFinite { name: name(), index, value });
-        }
-        match precision {
-            Precision::F32 => bytes.extend(value.to_le_bytes()),
-            Precision::F16 => {
-                let half = half::f16::from_f32(value);
-                if !half.is_finite() {
-                    return Err(WeightsError::TooLargeForHalf { name: name(), index, value });
-                }
-                bytes.extend(half.to_le_bytes());
+/// Name, type, shape and data of a tensor.
+type Stored = (String, Dtype, Vec<usize>, Vec<u8>);
+
+/// The tensors that hold a parameter.
+fn tensors_of(parameter: &Parameter, precision: Precision) -> Result<Vec<Stored>, WeightsError> {
+    let Parameter { name, shape, values } = parameter;
+    if let Some(index) = values.iter().position(|value| !value.is_finite()) {
+        return Err(WeightsError::NotFinite { name: name.clone(), index, value: values[index] });
+    }
+    let one = |dtype, bytes| vec![(name.clone(), dtype, shape.clone(), bytes)];
+    let exact = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
+    match (precision, shape.as_slice()) {
+        (Precision::F32, _) => Ok(one(Dtype::F32, exact(values))),
+        (Precision::Int8, &[_, columns]) if name.contains(".blocks.") => {
+            let mut scales = vec![0.0_f32; columns];
+            for row in values.chunks_exact(columns) {
+                scales.iter_mut().zip(row).for_each(|(scale, value)| *scale = scale.max(value.abs() / 127.0));
             }
+            // A column of zeros has the scale 0, and 0 / 0 becomes the byte 0.
+            let bytes = values.chunks_exact(columns).flat_map(|row| {
+                row.iter().zip(&scales).map(|(value, scale)| (value / scale).round().clamp(-127.0, 127.0) as i8 as u8)
+            });
+            let bytes = one(Dtype::I8, bytes.collect());
+            let scales = (format!("{name}{SCALE}"), Dtype::F32, vec![columns], exact(&scales));
+            Ok([bytes, vec![scales]].concat())
+        }
+        _ => {
+            let halves: Vec<half::f16> = values.iter().map(|&value| half::f16::from_f32(value)).collect();
+            if let Some(index) = halves.iter().position(|half| !half.is_finite()) {
+                return Err(WeightsError::TooLargeForHalf { name: name.clone(), index, value: values[index] });
+            }
+            Ok(one(Dtype::F16, halves.iter().flat_map(|half| half.to_le_bytes()).collect()))
         }
     }
-    Ok(bytes)
 }
 
 #[derive(Default)]

@@ -167,8 +167,66 @@ fn f16_is_close_and_half_the_size() {
 }
 
 #[test]
+fn int8_is_within_half_a_step_of_each_column_and_takes_a_byte_a_number() {
+    let (full, bytes) = (Parts::of(&sampling_file(Precision::F32)), sampling_file(Precision::Int8));
+    let (header, networks) = read(&bytes).expect("our own file");
+    assert_eq!(header.parameters(), read_header(&sampling_file(Precision::F32)).expect("our own file").parameters());
+    let again = save(&networks, &config(), &SAMPLING, &provenance(), Precision::F32).expect("weights can be written");
+    let (mut stored, mut again) = (Parts::of(&bytes), Parts::of(&again));
+    let mut matrices = 0;
+    for (name, _, shape, values) in &full.tensors {
+        let numbers = |bytes: &[u8]| -> Vec<f32> {
+            bytes.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().expect("four bytes"))).collect()
+        };
+        let (values, rounded) = (numbers(values), numbers(&again.tensor(name).3));
+        if !(shape.len() == 2 && name.contains(".blocks.")) {
+            assert_eq!(stored.tensor(name).1, Dtype::F16, "{name}");
+            continue;
+        }
+        matrices += 1;
+        assert_eq!((stored.tensor(name).1, stored.tensor(name).3.len()), (Dtype::I8, values.len()), "{name}");
+        let scales = numbers(&stored.tensor(&format!("{name}.scale")).3);
+        for (i, (a, b)) in values.iter().zip(&rounded).enumerate() {
+            let column = i % shape[1];
+            let largest = values.iter().skip(column).step_by(shape[1]).fold(0.0_f32, |m, v| m.max(v.abs()));
+            assert!((scales[column] - largest / 127.0).abs() < 1e-9, "{name}: {} for {largest}", scales[column]);
+            assert!((a - b).abs() <= 0.5001 * scales[column], "{name}: {a} became {b}");
+        }
+    }
+    assert!(matrices >= 5, "{matrices}");
+}
+
+#[test]
+fn int8_needs_a_scale_for_each_column_and_no_other() {
+    let spoilt = |spoil: &dyn Fn(&mut Parts)| {
+        let mut parts = Parts::of(&sampling_file(Precision::Int8));
+        spoil(&mut parts);
+        refusal(&parts.bytes())
+    };
+    let name = "score_net.net.blocks.0.dense_1.weight.scale";
+    let missing = spoilt(&|parts| parts.tensors.retain(|tensor| tensor.0 != name));
+    assert!(matches!(&missing, WeightsError::MissingTensor(found) if found == name), "{missing}");
+    let short = spoilt(&|parts| {
+        let tensor = parts.tensor(name);
+        (tensor.2, tensor.3) = (vec![1], vec![0; 4]);
+    });
+    assert!(matches!(&short, WeightsError::Shape { name: found, .. } if found == name), "{short}");
+    let infinite = spoilt(&|parts| parts.tensor(name).3[..4].copy_from_slice(&f32::INFINITY.to_le_bytes()));
+    assert!(matches!(&infinite, WeightsError::NotFinite { name: found, .. } if found == name), "{infinite}");
+    let extra = spoilt(&|parts| {
+        parts.tensors.push(("score_net.condition_1.weight.scale".into(), Dtype::F32, vec![1], vec![0; 4]));
+    });
+    assert!(matches!(&extra, WeightsError::ExtraTensor(_)), "{extra}");
+    let vector = spoilt(&|parts| {
+        let tensor = parts.tensor("score_net.net.blocks.0.dense_1.bias");
+        (tensor.1, tensor.3) = (Dtype::I8, vec![0; tensor.2[0]]);
+    });
+    assert!(matches!(&vector, WeightsError::Dtype { .. }), "{vector}");
+}
+
+#[test]
 fn the_same_weights_give_the_same_bytes() {
-    for precision in [Precision::F32, Precision::F16] {
+    for precision in Precision::ALL.iter().copied() {
         assert!(sampling_file(precision) == sampling_file(precision));
     }
     let other =
@@ -432,7 +490,7 @@ fn what_cannot_be_stored_is_not_written() {
         networks
     };
     let write = |value, precision| save(&spoil(value), &config(), &SAMPLING, &provenance(), precision);
-    for precision in [Precision::F32, Precision::F16] {
+    for precision in Precision::ALL.iter().copied() {
         let error = write(f32::NAN, precision).expect_err("NaN");
         assert!(matches!(&error, WeightsError::NotFinite { name, .. } if name == "schedule.gamma_max"), "{error}");
     }

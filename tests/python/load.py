@@ -9,6 +9,8 @@ from safetensors import safe_open
 with safe_open(sys.argv[1], framework="numpy") as file:
     about = json.loads(file.metadata()["medical-vdm"])
     weights = {name: file.get_tensor(name).astype(np.float64) for name in file.keys()}
+for name in [name for name in weights if name.endswith(".scale")]:  # of the columns of a matrix of bytes
+    weights[name.removesuffix(".scale")] *= weights.pop(name)
 config = about["config"]
 config = config.get("latent", {**config, "dim": config.get("latent_dim")}) | {key: config[key] for key in ("height", "width")}
 assert config["dim"], "a model of bands has no decoder network: `trainer export` and sample.py draw from it"

@@ -35,7 +35,7 @@ def main(folder, out, seed=0):
             noise = score_net.run(["epsilon"], now | inputs)[0]
             f = (z - sigma(t) * noise) / alpha(t)
             z = alpha(s) * f + sigma(s) * noise
-        bands.append(z / alpha(gamma(0)))
+        bands.append(f if len(about["bands"]) > 1 else z / alpha(gamma(0)))
     image = network("decoder").run(["mean"], {"f": np.concatenate(bands, 1).astype(np.float32)})[0]
 
     image = np.rint(255 * image).astype(np.uint8).reshape(about["height"], about["width"])

@@ -35,6 +35,7 @@ fn help_explains_each_option_and_version_tells_one() {
         ("help evaluate", "weights data json seed device train-data samples samples-dir out card"),
         ("inspect", "json"),
         ("export", "weights out"),
+        ("convert", "weights out precision fine-from"),
         ("man", "out"),
     ] {
         let flag = if command.starts_with("help") { "" } else { "--help" };

@@ -542,6 +542,11 @@ async fn the_story_shows_each_figure_on_the_last_image() {
                 .map(|name| format!("{name}-heading"))
         )
     );
+    let part = "return document.querySelector('.parts').dataset.part";
+    assert_eq!(browser.evaluate(part).await, "picture");
+    browser.click("race-start").await;
+    browser.wait_until(&format!("{part} === 'net'"), SOON).await;
+    browser.wait_until(&format!("{part} === 'picture'"), TO_SAMPLE).await;
     let ids = browser.evaluate(
         "const ids = Array.from(document.querySelectorAll('[id]'), of => of.id); return ids.length - new Set(ids).size",
     );
@@ -557,5 +562,10 @@ async fn the_story_shows_each_figure_on_the_last_image() {
     browser.slide("forward-t", 1.0).await;
     browser.click("measure").await;
     browser.wait_until("return document.querySelector('[data-testid=bound-total]') !== null", TO_SAMPLE).await;
+    // The Bernoulli bound of `paper` is not one of grey values, and no file's size compares with it.
+    assert_eq!(
+        browser.evaluate("return document.querySelector('[data-testid=bound-png]')").await,
+        serde_json::Value::Null
+    );
     page.browser.close().await;
 }

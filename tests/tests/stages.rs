@@ -61,6 +61,32 @@ fn two_stages_make_one_model() {
     assert!(table.contains("the coarse ScoreNet") && table.contains("the fine ScoreNet"), "{table}");
 }
 
+#[test]
+fn bands_that_were_trained_apart_become_one_file() {
+    let folder = scratch();
+    first(folder.path());
+    let line = format!("train {SMALL} --stage fine --from coarse/sharp.safetensors --steps 6 --out fine");
+    run(folder.path(), &line.replace("--steps 4", "")).ok();
+    let convert = |more: &str| run(folder.path(), &format!("convert --weights coarse/sharp.safetensors {more}"));
+    convert("--fine-from fine/sharp.safetensors --precision f16 --out both/sharp.safetensors").ok();
+    assert!(by_name(folder.path(), "both") == by_name(folder.path(), "fine"), "the same bands");
+    convert("--precision int8 --out small/sharp.safetensors").ok();
+    let size = |run: &str| std::fs::metadata(folder.path().join(run).join("sharp.safetensors")).expect("a file").len();
+    assert!(size("small") < size("coarse"), "{} beside {}", size("small"), size("coarse"));
+    run(folder.path(), "sample --weights small/sharp.safetensors --device cpu --steps 2 --out one.png").ok();
+
+    run(folder.path(), "train --preset quick --max-images 20 --steps 1 --device cpu --out quick").ok();
+    for (more, word) in [
+        ("--fine-from quick/quick.safetensors --out no.safetensors", "two models of bands"),
+        ("--fine-from nowhere.safetensors --out no.safetensors", "nowhere.safetensors"),
+        ("--out coarse", "coarse"),
+    ] {
+        let said = convert(more).refusal();
+        assert!(said.contains(word), "{word} in {said}");
+        assert!(!folder.path().join("no.safetensors").exists());
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn a_stage_goes_on_where_it_stopped() {

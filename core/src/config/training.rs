@@ -138,6 +138,11 @@ pub struct ObjectiveWeights {
     /// et al., *Simpler diffusion*, 2024). The bound's own weights where absent. Reports always give the bound.
     #[serde(default)]
     pub sigmoid_bias: Option<f64>,
+    /// c of the weight (1 + e^γ) sigmoid(c − γ) of the diffusion loss at γ: up to c it is that of the velocity's error,
+    /// ‖v − v̂‖² = ‖ε − ε̂‖² / α² (Salimans and Ho, *Progressive distillation*, 2022). It gives more weight to the noise at
+    /// which the structure of an image is decided. 1 where absent.
+    #[serde(default)]
+    pub velocity_gamma: Option<f64>,
 }
 
 impl Default for TrainingConfig {
@@ -170,7 +175,7 @@ impl Default for TrainingConfig {
 
 impl Default for ObjectiveWeights {
     fn default() -> Self {
-        Self { kl_weight: 1.0, mse: 0.0, gradient_difference: 0.0, sigmoid_bias: None }
+        Self { kl_weight: 1.0, mse: 0.0, gradient_difference: 0.0, sigmoid_bias: None, velocity_gamma: None }
     }
 }
 

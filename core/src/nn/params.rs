@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use burn::module::{Param, ParamId};
 use burn::nn::{LayerNorm, LayerNormConfig, Linear};
 use burn::tensor::{Tensor, TensorData, backend::Backend};
-use safetensors::{Dtype, SafeTensors};
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
 use crate::error::WeightsError;
 use crate::rng::{Rng, RngStream};
@@ -98,11 +98,7 @@ impl<'a, B: Backend> ParamBuilder<'a, B> {
         let count = shape.iter().product();
         let values = match &mut self.source {
             Source::Seed(seed) => init(count, &mut Rng::new(*seed, RngStream::Weights, id)),
-            Source::File { tensors, used } => {
-                let values = read_tensor(tensors, &path, &shape)?;
-                used.insert(path);
-                values
-            }
+            Source::File { tensors, used } => read_parameter(tensors, used, &path, &shape)?,
         };
         // Ids that follow from the names let an optimizer's state find its parameter again in another process.
         Ok(Param::initialized(ParamId::from(id), parameter(values, shape, self.device)))
@@ -165,15 +161,40 @@ fn hash(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-fn read_tensor(file: &SafeTensors<'_>, name: &str, shape: &[usize]) -> Result<Vec<f32>, WeightsError> {
-    let tensor = file.tensor(name).map_err(|_| WeightsError::MissingTensor(name.to_owned()))?;
-    if tensor.shape() != shape {
-        return Err(WeightsError::Shape {
-            name: name.to_owned(),
-            found: tensor.shape().to_vec(),
-            expected: shape.to_vec(),
-        });
+/// What follows the name of a matrix of bytes in that of its scales, see [`Precision`](crate::weights::Precision).
+pub(crate) const SCALE: &str = ".scale";
+
+fn read_parameter(
+    file: &SafeTensors<'_>,
+    used: &mut BTreeSet<String>,
+    name: &str,
+    shape: &[usize],
+) -> Result<Vec<f32>, WeightsError> {
+    used.insert(name.to_owned());
+    let tensor = find(file, name)?;
+    let (Dtype::I8, &[_, columns]) = (tensor.dtype(), shape) else { return read_tensor(file, name, shape) };
+    expect_shape(name, tensor.shape(), shape)?;
+    let scale = format!("{name}{SCALE}");
+    let scales = read_tensor(file, &scale, &[columns])?;
+    used.insert(scale);
+    let values = tensor.data().chunks_exact(columns.max(1));
+    Ok(values.flat_map(|row| row.iter().zip(&scales).map(|(&byte, scale)| f32::from(byte as i8) * scale)).collect())
+}
+
+fn find<'a>(file: &'a SafeTensors<'a>, name: &str) -> Result<TensorView<'a>, WeightsError> {
+    file.tensor(name).map_err(|_| WeightsError::MissingTensor(name.to_owned()))
+}
+
+fn expect_shape(name: &str, found: &[usize], expected: &[usize]) -> Result<(), WeightsError> {
+    if found == expected {
+        return Ok(());
     }
+    Err(WeightsError::Shape { name: name.to_owned(), found: found.to_vec(), expected: expected.to_vec() })
+}
+
+fn read_tensor(file: &SafeTensors<'_>, name: &str, shape: &[usize]) -> Result<Vec<f32>, WeightsError> {
+    let tensor = find(file, name)?;
+    expect_shape(name, tensor.shape(), shape)?;
     let bytes = tensor.data();
     let values: Vec<f32> = match tensor.dtype() {
         Dtype::F32 => bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),

@@ -3,6 +3,7 @@
 use clap::{Arg, ArgAction, CommandFactory, Parser, Subcommand};
 
 use super::args::TrainArgs;
+use super::convert::ConvertArgs;
 use super::evaluate::EvaluateArgs;
 use super::export::ExportArgs;
 use super::inspect::InspectArgs;
@@ -43,6 +44,8 @@ pub enum Command {
     Speed(SpeedArgs),
     /// Write a model as ONNX files, with its noise schedule as JSON
     Export(ExportArgs),
+    /// Write weights in another precision, or bands that were trained apart into one file
+    Convert(ConvertArgs),
     /// Print a completion script for a shell
     Completions {
         /// The shell

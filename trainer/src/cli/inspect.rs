@@ -23,7 +23,7 @@ pub fn command(args: InspectArgs) -> Result<()> {
     let bytes = files::read(&args.weights)?;
     let header = read_header(&bytes).with_context(|| format!("cannot use {}", args.weights.display()))?;
     let hash = sha256_hex(&bytes);
-    let parameters: usize = header.tensors.iter().map(|tensor| tensor.shape.iter().product::<usize>()).sum();
+    let parameters = header.parameters();
     if args.json {
         let tensors: Vec<_> = header
             .tensors

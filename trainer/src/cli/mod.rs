@@ -2,6 +2,7 @@
 
 mod args;
 mod commands;
+mod convert;
 mod evaluate;
 mod export;
 mod inspect;
@@ -66,6 +67,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Inspect(args)) => inspect::command(args),
         Some(Command::Speed(args)) => speed::command(args),
         Some(Command::Export(args)) => export::command(args),
+        Some(Command::Convert(args)) => convert::command(args),
         Some(Command::Completions { shell }) => manual::completions(shell, &Cli::command()),
         Some(Command::Man(args)) => manual::man(args, &Cli::command()),
         Some(Command::Report(args)) => report::command(args),

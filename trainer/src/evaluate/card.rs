@@ -134,7 +134,7 @@ impl<'a> Card<'a> {
 
     fn architecture(&self) -> String {
         let config = &self.header.config;
-        let numbers: usize = self.header.tensors.iter().map(|tensor| tensor.shape.iter().product::<usize>()).sum();
+        let numbers = self.header.parameters();
         let types: std::collections::BTreeSet<&str> =
             self.header.tensors.iter().map(|tensor| tensor.dtype.as_str()).collect();
         let schedule = |of: &ScheduleConfig| {

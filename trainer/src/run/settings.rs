@@ -83,7 +83,7 @@ pub struct WeightsSettings {
 }
 
 /// What happens if an option is not set.
-const WITHOUT: [(&str, &str); 16] = [
+const WITHOUT: [(&str, &str); 17] = [
     ("from", "every part starts fresh"),
     ("data.path", "built-in phantoms"),
     ("data.validation", "part of data.path is held out"),
@@ -97,6 +97,7 @@ const WITHOUT: [(&str, &str); 16] = [
     ("weights.data_name", "the name of the data's folder"),
     ("training.diffusion_steps", "continuous time"),
     ("training.objective.sigmoid_bias", "the variational bound's own weights"),
+    ("training.objective.velocity_gamma", "the same weight at every γ"),
     ("training.crop", "whole images"),
     ("model.latent", "the model has bands"),
     ("model.bands", "the model has a latent"),

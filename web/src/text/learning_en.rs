@@ -108,6 +108,7 @@ pub(super) const EN: Learning = Learning {
         magnified: "Above the floor, magnified",
         magnified_hint: "Only this part, {share} % of the total, could still shrink. It is drawn here at full width.",
         excess: "Reconstruction above the floor",
+        lossless_meaning: "What held-out X-rays take as files without loss.",
     },
     between: Between {
         title: "Between two seeds",

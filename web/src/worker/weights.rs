@@ -160,12 +160,11 @@ impl Loaded {
 
     pub(super) fn info(&self) -> ModelInfo {
         let header = self.engine.header();
-        let numbers = |shape: &[usize]| shape.iter().map(|&size| size as u64).product::<u64>();
         ModelInfo {
             file: self.file.name.clone(),
             sha256: self.file.sha256.clone(),
             bytes: self.file.bytes,
-            parameters: header.tensors.iter().map(|tensor| numbers(&tensor.shape)).sum(),
+            parameters: header.parameters() as u64,
             config: header.config.clone(),
             provenance: header.provenance.clone(),
             schedule: self.engine.schedule().clone(),

@@ -13,6 +13,19 @@ use crate::page::components::{Chapter, ViewHeading};
 use crate::page::controller::Controller;
 use crate::page::lang::words;
 use crate::page::state::PageState;
+use crate::session::{Job, JobKind, Plan, Session};
+
+/// The part of the model that works on the present image, or the image.
+fn part(session: &Session) -> &'static str {
+    match &session.job {
+        Some(Job { plan: Plan { kind: JobKind::Fill(_), .. }, step, of, .. }) => match step {
+            0 => "noise",
+            step if step < of => "net",
+            _ => "decoder",
+        },
+        _ => "picture",
+    }
+}
 
 /// The view.
 #[component]
@@ -23,6 +36,12 @@ pub(in crate::page) fn Story(controller: Controller, state: PageState) -> impl I
             <section class="view" aria-labelledby="view-heading">
                 <ViewHeading text=words.title />
                 <p class="lead">{words.intro}</p>
+                <ol class="parts" data-part=move || controller.session.with(part)>
+                    <li>{words.noise}</li>
+                    <li>{words.net}</li>
+                    <li>{words.decoder}</li>
+                    <li>{words.picture}</li>
+                </ol>
             </section>
             <Provider value=Chapter("forward")>
                 <Forward controller state />
