@@ -23,7 +23,7 @@ type Trained = Autodiff<Flex>;
 const BATCH: usize = 3;
 const DRAWS: usize = 2;
 const WEIGHTS: ObjectiveWeights =
-    ObjectiveWeights { kl_weight: 1.7, mse: 0.8, gradient_difference: 0.6, sigmoid_bias: None };
+    ObjectiveWeights { kl_weight: 1.7, mse: 0.8, gradient_difference: 0.6, sigmoid_bias: None, velocity_gamma: None };
 
 fn config(kind: ScheduleKind) -> ModelConfig {
     let blocks = ResNetConfig { width: 7, layers: 1, layer_norm: true };

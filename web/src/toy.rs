@@ -88,7 +88,7 @@ impl<B: AutodiffBackend> Toy<B> {
             ..ModelConfig::default()
         };
         // With the weight of the squared error, the decoder draws a point to a hundredth of the square.
-        let objective = ObjectiveWeights { kl_weight: 1.0, mse: 3000.0, gradient_difference: 0.0, sigmoid_bias: None };
+        let objective = ObjectiveWeights { mse: 3000.0, ..ObjectiveWeights::default() };
         let training = TrainingConfig {
             steps: STEPS.into(),
             batch: BATCH,
