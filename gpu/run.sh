@@ -15,7 +15,6 @@ row() {
     say "trainer speed --training $*"
     timeout "$(left)" "$program" speed --training --preset sharp --device "${device:-cuda}" "$@" >>"$out/measure.md" 2>>"$out/log.txt" ||
         say "failed: $*"
-    nvidia-smi --query-gpu=memory.used --format=csv,noheader >>"$out/measure.md" 2>/dev/null || true
 }
 
 case $what in
@@ -40,13 +39,16 @@ measure)
             --set run.sample_every=1000 --out "$out/first-$on" >>"$out/log.txt" 2>&1 || say "failed on $on"
         tail -n 2 "$out/first-$on/log.jsonl" >>"$out/first-steps.jsonl" || true
     done
-    for precision in f32 bf16; do
-        for batch in 128 512 2048; do row --stage fine --batch $batch --precision $precision; done
-        for batch in 64 256 1024; do row --stage coarse --batch $batch --precision $precision; done
-    done
+    # What matters most comes first: what there is no time for is left out.
+    row --stage fine --batch 512 --precision bf16
     timeout "$(left)" python3 trainer/benches/pytorch_bands.py --device cuda --stage fine --batch 512 --bf16 --compile \
         >>"$out/pytorch.jsonl" 2>>"$out/log.txt" || say "PyTorch failed"
+    row --stage coarse --batch 256 --precision bf16
     device=wgpu row --stage fine --batch 128
+    for precision in bf16 f32; do
+        for batch in 128 2048; do row --stage fine --batch $batch --precision $precision; done
+        for batch in 64 1024; do row --stage coarse --batch $batch --precision $precision; done
+    done
     rm -rf "$out"/first-*
     cp -r .gpu/kernels .gpu/autotune "$out" 2>/dev/null || true
     ;;
@@ -65,7 +67,8 @@ train)
     "$program" train --preset sharp --stage "$band" ${FROM:+--from "$FROM"} --data "${DATA:?a folder or a table}" \
         --labels "${LABELS:-finding}" --batch "${BATCH:-512}" --steps "$steps" --precision bf16 --device "${device:-cuda}" \
         --time-limit "$(left)s" --ema 50000,200000 --set run.log_every=50 --set run.validate_every=$((steps / 4 + 1)) \
-        --set run.sample_every=1000000 --out "$out/run" 2>&1 | tee -a "$out/log.txt"
+        --set run.sample_every=1000000 --out "$out/run" 2>&1 | tee -a "$out/log.txt" ||
+        [ "${PIPESTATUS[0]}" -eq 75 ] # The time limit stopped it: the weights of its best validation are there.
     cp "$out"/run/sharp.safetensors "$out"/run/log.jsonl "$out"/run/validation.jsonl "$out"/
     rm -rf "$out/run"
     ;;

@@ -226,7 +226,10 @@ impl Fixture {
         let draws = values(diffusion_draws);
         let gammas =
             values(self.networks.valid().gammas(0, &self.times, self.diffusion_steps, &Default::default()).at_t);
-        let weight = |gamma: &f64| weights.sigmoid_bias.map_or(1.0, |bias| math::sigmoid(gamma + bias));
+        let weight = |gamma: &f64| {
+            weights.sigmoid_bias.map_or(1.0, |bias| math::sigmoid(gamma + bias))
+                * weights.velocity_gamma.map_or(1.0, |limit| (1.0 + gamma.exp()) * math::sigmoid(limit - gamma))
+        };
         let diffusion = draws.iter().zip(&gammas).map(|(draw, gamma)| draw * weight(gamma)).sum::<f64>();
         mean(terms.reconstruction)
             + weights.kl_weight * (mean(terms.latent) + diffusion / draws.len() as f64)
@@ -311,6 +314,10 @@ fn networks_take_the_gradient_of_the_objective() {
         let trained = |name: &str| !name.starts_with("schedule") && !is_measured(name);
         assert!(compare(&fixture, trained, |terms| fixture.objective(terms)) > 30);
     }
+    let weights = ObjectiveWeights { sigmoid_bias: Some(0.5), velocity_gamma: Some(0.0), ..WEIGHTS };
+    let fixture = Fixture::of(config(MONOTONIC), Stage::Joint, weights, None);
+    let trained = |name: &str| name.starts_with("score_net") && !is_measured(name);
+    assert!(compare(&fixture, trained, |terms| fixture.objective(terms)) > 10);
 }
 
 /// A batch of the coarse band, or of crops of the fine one.
@@ -344,7 +351,8 @@ fn a_band_takes_the_gradient_of_its_loss_and_nothing_else_moves() {
     for (stage, own) in [(Stage::Coarse, ["score_net", "schedule"]), (Stage::Fine, ["fine.score_net", "fine.schedule"])]
     {
         // Of losses of thousands of nats, float32 keeps few digits for differences: each counts little here.
-        let weights = ObjectiveWeights { kl_weight: 1.0, sigmoid_bias: Some(0.5), ..WEIGHTS };
+        let weights =
+            ObjectiveWeights { kl_weight: 1.0, sigmoid_bias: Some(0.5), velocity_gamma: Some(1.0), ..WEIGHTS };
         let mut fixture = Fixture::of(config_of_bands(), stage, weights, None);
         fixture.training.stage = stage;
         let batch = || batch_of_band(&fixture.config, stage, &fixture.times);

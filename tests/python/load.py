@@ -12,8 +12,9 @@ with safe_open(sys.argv[1], framework="numpy") as file:
 for name in [name for name in weights if name.endswith(".scale")]:  # of the columns of a matrix of bytes
     weights[name.removesuffix(".scale")] *= weights.pop(name)
 config = about["config"]
-config = config.get("latent", {**config, "dim": config.get("latent_dim")}) | {key: config[key] for key in ("height", "width")}
-assert config["dim"], "a model of bands has no decoder network: `trainer export` and sample.py draw from it"
+latent = config.get("latent", {**config, "dim": config.get("latent_dim")})
+assert latent, "a model of bands has no decoder network: `trainer export` and sample.py draw from it"
+config = latent | {key: config[key] for key in ("height", "width")}
 
 def dense(name, x):
     return x @ weights[f"{name}.weight"] + weights[f"{name}.bias"]

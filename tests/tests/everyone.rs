@@ -270,6 +270,37 @@ async fn opening_to_first_image_is_timed() {
     }
 }
 
+/// Records how the page opens: a row for each visit, with what is on the screen after 0, 1, 2, 4 and 8 seconds.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a recording: VDM_SCREENSHOTS=web/screenshots cargo test -p tests --release --test everyone -- --ignored seconds"]
+async fn the_first_seconds_are_recorded() {
+    const SECONDS: [u64; 5] = [0, 1, 2, 4, 8];
+    const FRAME: [u32; 2] = [384, 216];
+    let page = Page::as_it_is(Gpu::None).await;
+    let browser = &page.browser;
+    browser.resize(1280, 720).await;
+    let mut sheet = image::RgbImage::new(FRAME[0] * SECONDS.len() as u32, FRAME[1] * 2);
+    for visit in 0..2 {
+        if visit > 0 {
+            browser.wait_for_state("done", TO_SAMPLE).await;
+            browser.wait_until("return navigator.serviceWorker.controller !== null", SOON).await;
+            browser.open("about:blank").await;
+        }
+        let opened = Instant::now();
+        page.open("?seed=1").await;
+        for (column, second) in SECONDS.into_iter().enumerate() {
+            tokio::time::sleep(Duration::from_secs(second).saturating_sub(opened.elapsed())).await;
+            let frame = image::load_from_memory(&browser.screenshot().await).expect("a screenshot").into_rgb8();
+            println!("visit {}, {second} s: taken at {:.1} s", visit + 1, opened.elapsed().as_secs_f64());
+            let frame = image::imageops::resize(&frame, FRAME[0], FRAME[1], image::imageops::FilterType::Triangle);
+            image::imageops::replace(&mut sheet, &frame, (column as u32 * FRAME[0]).into(), (visit * FRAME[1]).into());
+        }
+    }
+    let folder = std::env::var_os("VDM_SCREENSHOTS").expect("VDM_SCREENSHOTS names a folder");
+    sheet.save(std::path::Path::new(&folder).join("first-seconds.png")).expect("a picture is written");
+    page.browser.close().await;
+}
+
 /// Prints what several workers save of a grid's time, where there is no GPU.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a benchmark: cargo test -p tests --release --test everyone -- --ignored --nocapture grid"]

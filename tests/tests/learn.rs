@@ -563,9 +563,6 @@ async fn the_story_shows_each_figure_on_the_last_image() {
     browser.click("measure").await;
     browser.wait_until("return document.querySelector('[data-testid=bound-total]') !== null", TO_SAMPLE).await;
     // The Bernoulli bound of `paper` is not one of grey values, and no file's size compares with it.
-    assert_eq!(
-        browser.evaluate("return document.querySelector('[data-testid=bound-png]')").await,
-        serde_json::Value::Null
-    );
+    assert_eq!(browser.evaluate("return document.querySelector('[data-testid=bound-png]')").await, Value::Null);
     page.browser.close().await;
 }

@@ -92,7 +92,11 @@ impl Preset {
                     learning_rate: 4e-3,
                     weight_decay: 1e-2,
                     final_fraction: 1e-2,
-                    objective: ObjectiveWeights { sigmoid_bias: Some(6.0), ..ObjectiveWeights::default() },
+                    objective: ObjectiveWeights {
+                        sigmoid_bias: Some(6.0),
+                        velocity_gamma: (stage == Stage::Coarse).then_some(3.0),
+                        ..ObjectiveWeights::default()
+                    },
                     ..paper
                 }
             }

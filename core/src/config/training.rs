@@ -219,6 +219,12 @@ impl TrainingConfig {
                 return Err(ConfigError::new(field, value, "a number of at least 0 is accepted"));
             }
         }
+        for (field, gamma) in [
+            ("objective.sigmoid_bias", self.objective.sigmoid_bias),
+            ("objective.velocity_gamma", self.objective.velocity_gamma),
+        ] {
+            gamma.map_or(Ok(()), |gamma| ConfigError::check_range(field, gamma, -30.0..=30.0))?;
+        }
         if self.clip_norm.is_nan() || self.clip_norm <= 0.0 {
             return Err(ConfigError::new("clip_norm", self.clip_norm, "a number above 0 is accepted"));
         }

@@ -160,6 +160,12 @@ impl Session {
         Some(named.unwrap_or(manifest.default_model()))
     }
 
+    /// The start of the addresses of the example images; a seed and `.png` follow. None if the site has no examples.
+    pub fn example_pictures(&self) -> Option<String> {
+        let entry = self.entry().filter(|entry| !entry.examples.is_empty())?;
+        Some(format!("{}{}-", self.weights_url, entry.name))
+    }
+
     /// The address of the model card, if the site has one.
     pub fn card_url(&self) -> Option<String> {
         Some(format!("{}{}", self.weights_url, self.entry()?.card.as_ref()?))

@@ -34,12 +34,18 @@ pub(super) fn SubjectPicker(controller: Controller, state: PageState) -> impl In
     let is_chosen =
         move |subject: Subject| Signal::derive(move || chosen.with(|chosen| chosen.as_ref() == Some(&subject)));
     let example_buttons = move || {
+        let pictures = session.with_untracked(Session::example_pictures);
         let buttons = offered.get().into_iter().enumerate().map(|(i, subject)| {
             let pressed = is_chosen(subject.clone());
+            let picture = match &subject {
+                Subject::Sample(settings) => pictures.as_ref().map(|start| format!("{start}{}.png", settings.seed)),
+                Subject::Image { .. } => None,
+            };
             view! {
                 <Action
                     label=fill(words.example, &[("number", &(i + 1).to_string())])
                     testid=format!("example-{i}")
+                    picture
                     pressed
                     on_click=move |()| chosen.set(Some(subject.clone()))
                 />
