@@ -101,9 +101,6 @@ pub(super) fn Action(
     /// Whether it is the main button.
     #[prop(optional)]
     primary: bool,
-    /// The address of a picture above the label.
-    #[prop(default = None)]
-    picture: Option<String>,
     #[prop(into)] on_click: Callback<()>,
 ) -> impl IntoView {
     view! {
@@ -119,7 +116,6 @@ pub(super) fn Action(
                 }
             }
         >
-            {picture.map(|address| view! { <img src=address alt="" width="96" height="96" /> })}
             {move || label.get()}
         </button>
     }

@@ -37,18 +37,19 @@ pub(super) fn SubjectPicker(controller: Controller, state: PageState) -> impl In
         let pictures = session.with_untracked(Session::example_pictures);
         let buttons = offered.get().into_iter().enumerate().map(|(i, subject)| {
             let pressed = is_chosen(subject.clone());
-            let picture = match &subject {
-                Subject::Sample(settings) => pictures.as_ref().map(|start| format!("{start}{}.png", settings.seed)),
-                Subject::Image { .. } => None,
+            let picture = match (&subject, &pictures) {
+                (Subject::Sample(settings), Some(start)) => format!("url({start}{}.png)", settings.seed),
+                _ => String::new(),
             };
             view! {
-                <Action
-                    label=fill(words.example, &[("number", &(i + 1).to_string())])
-                    testid=format!("example-{i}")
-                    picture
-                    pressed
-                    on_click=move |()| chosen.set(Some(subject.clone()))
-                />
+                <span class="example" style:background-image=picture>
+                    <Action
+                        label=fill(words.example, &[("number", &(i + 1).to_string())])
+                        testid=format!("example-{i}")
+                        pressed
+                        on_click=move |()| chosen.set(Some(subject.clone()))
+                    />
+                </span>
             }
         });
         buttons.collect_view()
