@@ -264,9 +264,6 @@ pub enum Cores {
 pub fn product(out: &mut [f32], into: Into, a: Matrix<'_>, b: Matrix<'_>, cores: Cores) {
     let ([rows, inner], [inner_of_b, columns]) = (a.shape, b.shape);
     assert!(inner == inner_of_b && out.len() == rows * columns && a.fits() && b.fits(), "shapes of a product");
-    if rows == 1 && columns > 0 && b.strides == [columns, 1] {
-        return row_product(out, into, a, b.values, cores);
-    }
     #[cfg(feature = "training")]
     let cores = match cores {
         // Below it, waking another core takes longer.
@@ -311,64 +308,9 @@ pub fn product(out: &mut [f32], into: Into, a: Matrix<'_>, b: Matrix<'_>, cores:
     }
 }
 
-/// Columns of a row that are summed at a time, in registers.
-const BLOCK: usize = 64;
-
-/// A row times a matrix, row by row: as fast as the matrix is read, which is what limits it.
-fn row_product(out: &mut [f32], into: Into, row: Matrix<'_>, b: &[f32], cores: Cores) {
-    let columns = out.len();
-    let part = match cores {
-        Cores::All if b.len() >= 1 << 20 => 16 * BLOCK,
-        Cores::All | Cores::One => columns,
-    };
-    each_part(out, part, |i, out| {
-        vectorized(|| {
-            for (j, out) in out.chunks_mut(BLOCK).enumerate() {
-                let first = i * part + j * BLOCK;
-                let mut sums = [0.0f32; BLOCK];
-                let x = row.values.iter().step_by(row.strides[1]).take(row.shape[1]);
-                for (x, b) in x.zip(b.chunks_exact(columns)) {
-                    let b = &b[first..first + out.len()];
-                    match b.first_chunk::<BLOCK>() {
-                        Some(b) => sums.iter_mut().zip(b).for_each(|(sum, b)| *sum += x * b),
-                        None => sums.iter_mut().zip(b).for_each(|(sum, b)| *sum += x * b),
-                    }
-                }
-                for (out, sum) in out.iter_mut().zip(sums) {
-                    *out = match into {
-                        Into::Replace => sum,
-                        Into::Add => *out + sum,
-                        Into::Mix(of_out, of_product) => of_out * *out + of_product * sum,
-                    };
-                }
-            }
-        });
-    });
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_row_times_a_matrix_is_the_sum_that_defines_it() {
-        for (inner, columns) in [(1, 1), (7, 64), (5, 200), (1100, 1024)] {
-            // Every second number of `a`.
-            let a: Vec<f32> = (0..2 * inner).map(|v| (v % 7) as f32 - 3.0).collect();
-            let b: Vec<f32> = (0..inner * columns).map(|v| (v % 11) as f32 - 5.0).collect();
-            for (into, of_out, of_product) in
-                [(Into::Replace, 0.0, 1.0), (Into::Add, 1.0, 1.0), (Into::Mix(2.0, -3.0), 2.0, -3.0)]
-            {
-                let mut out = vec![2.0; columns];
-                let row = Matrix::new(&a, 2).columns(0, 1).transposed();
-                product(&mut out, into, row, Matrix::new(&b, columns), Cores::All);
-                for (column, out) in out.iter().enumerate() {
-                    let sum: f32 = (0..inner).map(|i| a[2 * i] * b[i * columns + column]).sum();
-                    assert_eq!(*out, of_out * 2.0 + of_product * sum, "{inner} {columns} {into:?}");
-                }
-            }
-        }
-    }
 
     #[test]
     fn exp_is_within_two_units_in_the_last_place() {
