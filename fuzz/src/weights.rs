@@ -63,7 +63,12 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let device = Default::default();
     let (sampling, provenance) = (SamplingConfig::default(), Provenance::default());
     let mut seeds = Vec::new();
-    for (config, precision) in [(latent(), Precision::F32), (latent(), Precision::F16), (bands(64), Precision::F16)] {
+    for (config, precision) in [
+        (latent(), Precision::F32),
+        (latent(), Precision::F16),
+        (bands(64), Precision::F16),
+        (bands(64), Precision::Int8),
+    ] {
         let networks = Networks::<Flex>::new(&config, 1, &device).expect("networks");
         let file = save(&networks, &config, &sampling, &provenance, precision).expect("a file");
         let hash = sha256_hex(&file);

@@ -75,9 +75,17 @@ fn bands_that_were_trained_apart_become_one_file() {
     assert!(size("small") < size("coarse"), "{} beside {}", size("small"), size("coarse"));
     run(folder.path(), "sample --weights small/sharp.safetensors --device cpu --steps 2 --out one.png").ok();
 
+    run(
+        folder.path(),
+        &format!(
+            "train {SMALL} --stage coarse --set training.crop=none --set model.bands.coarse.scale=2.0 --out scaled"
+        ),
+    )
+    .ok();
     run(folder.path(), "train --preset quick --max-images 20 --steps 1 --device cpu --out quick").ok();
     for (more, word) in [
         ("--fine-from quick/quick.safetensors --out no.safetensors", "two models of bands"),
+        ("--fine-from scaled/sharp.safetensors --out no.safetensors", "scale of the coarse band"),
         ("--fine-from nowhere.safetensors --out no.safetensors", "nowhere.safetensors"),
         ("--out coarse", "coarse"),
     ] {

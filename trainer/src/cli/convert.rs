@@ -48,7 +48,7 @@ impl Job for Convert {
             let named = format!("--fine-from {} beside --weights {}", path.display(), weights.display());
             ensure!(
                 same_but_for_networks(&loaded.header, &fine.header),
-                "{named}: two models of bands of the same size, noise at t = 0 and classes are accepted"
+                "{named}: two models of bands of the same size, classes, noise at t = 0 and scale of the coarse band are accepted"
             );
             take_fine(&mut loaded, fine);
         }
@@ -60,12 +60,10 @@ impl Job for Convert {
 }
 
 fn same_but_for_networks(a: &Header, b: &Header) -> bool {
-    let size = |of: &Header| (of.config.height, of.config.width, of.config.classes);
-    let noise = |of: &Header| of.config.bands.as_ref().map(|bands| bands.min_noise);
-    size(a) == size(b)
-        && noise(a).is_some()
-        && noise(a) == noise(b)
-        && a.provenance.class_names == b.provenance.class_names
+    // The fine band's network was trained on coarse coefficients of this scale.
+    let bands = |of: &Header| of.config.bands.as_ref().map(|bands| (bands.min_noise, bands.coarse.scale));
+    let rest = |of: &Header| (of.config.height, of.config.width, of.config.classes, of.provenance.class_names.clone());
+    bands(a).is_some() && bands(a) == bands(b) && rest(a) == rest(b)
 }
 
 fn take_fine<B: burn::tensor::backend::Backend>(loaded: &mut LoadedModel<B>, from: LoadedModel<B>) {
