@@ -137,8 +137,10 @@ impl Browser {
         self.find(id).await.attr(name).await.expect("an attribute").unwrap_or_default()
     }
 
-    /// Clicks it.
+    /// Clicks it, in the middle of the window: at its edges bars lie over the page.
     pub async fn click(&self, id: &str) {
+        let to_middle = "scrollIntoView({ block: 'center', behavior: 'instant' })";
+        self.evaluate(&format!("document.querySelector('[data-testid={id}]')?.{to_middle}")).await;
         self.find(id).await.click().await.unwrap_or_else(|e| panic!("{id} cannot be clicked: {e}"));
     }
 

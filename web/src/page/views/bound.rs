@@ -16,6 +16,7 @@ use crate::text::fill;
 /// Bits per pixel of 100 held-out X-rays as files without loss; `docs/evaluation.md` has the command.
 const JPEG_XL: f64 = 2.89;
 const PNG: f64 = 3.51;
+const DECIMALS_OF_FILES: usize = 2;
 
 /// Decimals of bits per pixel: the noise changes about the last one.
 const DECIMALS: usize = 4;
@@ -94,35 +95,35 @@ fn Terms(bits: Bits) -> impl IntoView {
     let excess = ("bar-excess", bits.excess());
     let diffusion = ("bar-diffusion", terms.diffusion);
     let latent = ("bar-latent", terms.latent);
+    let (always, with_floor) = (Some(DECIMALS), has_floor.then_some(DECIMALS));
+    // Without a floor the bound is of the 8-bit image itself, as files without loss are.
+    let without_floor = (!has_floor).then_some(DECIMALS_OF_FILES);
+    let file = |size: f64| vec![("bar-file", size)];
+    // The decimals of those that are shown.
     let rows = [
         (
+            always,
             "bound-reconstruction",
             words.reconstruction,
             words.reconstruction_meaning,
             terms.reconstruction,
             vec![floor, excess],
         ),
-        ("bound-floor", words.floor, words.floor_meaning, bits.floor, vec![floor]),
-        ("bound-latent", words.latent, words.latent_meaning, terms.latent, vec![latent]),
-        ("bound-diffusion", words.diffusion, words.diffusion_meaning, terms.diffusion, vec![diffusion]),
-        ("bound-total", words.total, words.total_meaning, total, vec![floor, excess, diffusion, latent]),
-        ("bound-jxl", "JPEG XL", words.lossless_meaning, JPEG_XL, vec![("bar-file", JPEG_XL)]),
-        ("bound-png", "PNG", words.lossless_meaning, PNG, vec![("bar-file", PNG)]),
+        (with_floor, "bound-floor", words.floor, words.floor_meaning, bits.floor, vec![floor]),
+        (always, "bound-latent", words.latent, words.latent_meaning, terms.latent, vec![latent]),
+        (always, "bound-diffusion", words.diffusion, words.diffusion_meaning, terms.diffusion, vec![diffusion]),
+        (always, "bound-total", words.total, words.total_meaning, total, vec![floor, excess, diffusion, latent]),
+        (without_floor, "bound-jxl", "JPEG XL", words.lossless_meaning, JPEG_XL, file(JPEG_XL)),
+        (without_floor, "bound-png", "PNG", words.lossless_meaning, PNG, file(PNG)),
     ];
-    // Files have no loss either where there is no floor: the bound is of the 8-bit image itself.
-    let rows = rows.into_iter().filter(move |row| match row.0 {
-        "bound-floor" => has_floor,
-        "bound-jxl" | "bound-png" => !has_floor,
-        _ => true,
-    });
     let longest = if has_floor { total } else { total.max(PNG) };
-    let row = |(testid, name, meaning, value, parts): (_, _, _, _, Vec<(&'static str, f64)>)| {
-        let decimals = if parts[0].0 == "bar-file" { 2 } else { DECIMALS };
-        view! {
+    let row = |(decimals, testid, name, meaning, value, parts)| {
+        let value = figure(value, decimals?);
+        Some(view! {
             <div class="term">
                 <dt>{name}</dt>
                 <dd class="term-value">
-                    <span data-testid=testid>{figure(value, decimals)}</span>
+                    <span data-testid=testid>{value}</span>
                     " "
                     <small>{words.unit}</small>
                 </dd>
@@ -131,7 +132,7 @@ fn Terms(bits: Bits) -> impl IntoView {
                 </dd>
                 <dd class="hint">{meaning}</dd>
             </div>
-        }
+        })
     };
     let above = if has_floor { words.excess } else { words.reconstruction };
     let magnified = [(above, excess), (words.diffusion, diffusion), (words.latent, latent)];
@@ -146,7 +147,7 @@ fn Terms(bits: Bits) -> impl IntoView {
     let share = lang.decimal(percent(bits.above_floor(), total), 1);
     view! {
         <h3>{words.terms}</h3>
-        <dl class="terms">{rows.map(row).collect_view()}</dl>
+        <dl class="terms">{rows.into_iter().filter_map(row).collect_view()}</dl>
         {has_floor.then(|| view! { <h3>{words.magnified}</h3> })}
         <Bar parts=magnified.map(|(_, part)| part).to_vec() whole=bits.above_floor() />
         <ul class="legend">{legend.collect_view()}</ul>
