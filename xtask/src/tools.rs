@@ -17,16 +17,9 @@ const CARGO_DENY_VERSION: &str = "0.20.2";
 /// What the page is compiled for.
 pub const WASM_TARGET: &str = "wasm32-unknown-unknown";
 
-/// Turns compiled programs into JavaScript and WebAssembly for the browser: with wasm-bindgen if it is installed, else
-/// with our own small program of its library, which takes less time to compile.
+/// Turns compiled programs into JavaScript and WebAssembly for the browser with our own small program of wasm-bindgen's
+/// library, which takes less time to compile than its own.
 pub fn bindgen(programs: &[PathBuf], folder: &Path) -> Result<()> {
-    if let Some(wasm_bindgen) = found("wasm-bindgen", &wasm_bindgen_version(&repository())?) {
-        let run = |program| {
-            let mut command = Command::new(&wasm_bindgen);
-            succeed(command.args(["--target", "web", "--no-typescript", "--out-dir"]).arg(folder).arg(program))
-        };
-        return programs.iter().try_for_each(run);
-    }
     let run =
         ["run", "--locked", "--profile", "xtask", "--package", "xtask", "--features", "bindgen", "--bin", "bindgen"];
     succeed(cargo().args(run).arg("--").arg(folder).args(programs))
