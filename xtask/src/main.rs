@@ -99,6 +99,7 @@ fn test(options: &[String]) -> Result<()> {
     if let Some(program) = with_mpi {
         tests.env("VDM_TRAINER_MPI", program);
     }
+    tools::test_bindgen()?;
     succeed(tests.arg("test").args(everything).args(options))
 }
 
