@@ -328,6 +328,10 @@ impl<B: Backend> Trajectory<B> {
     }
 
     /// z_t of all bands, `[B, D]`: those that have not begun are at their start, and those that are finished at t = 0.
+    ///
+    /// Of a band of the image itself, z_0 is α_0 f̂ of its last step, without the noise of
+    /// [`min_noise`](crate::config::BandsConfig::min_noise), which would move some pixels of a black background by a grey
+    /// level.
     pub fn z(&self) -> &Tensor<B, 2> {
         &self.z
     }
@@ -364,7 +368,9 @@ impl<B: Backend> Trajectory<B> {
         let (z_factor, eps_factor) = gammas.clean();
         let f_hat = z.clone() * z_factor + eps_hat.clone() * eps_factor;
         let previous = self.f_hat.take();
+        let last_of_band = self.places.get(i + 2).is_none_or(|next| next.band != band);
         let next = match self.options.sampler {
+            _ if last_of_band && model.config.bands.is_some() => f_hat.clone() * alpha_squared(gammas.gamma_s).sqrt(),
             Sampler::Ancestral => {
                 let c = gammas.ancestral();
                 let fresh = seeded_noise::<B>(&self.seeds, RngStream::Step, i as u64, count, &z.device());
@@ -411,21 +417,11 @@ impl<B: Backend> Trajectory<B> {
 
     /// The images `[B, H·W]` of z_t / α_t in the bands that have begun, and of the mean in the others; at the end those of
     /// z_0 / α_0.
-    ///
-    /// Of a band of the image itself that is finished, its last f̂ is taken: z_0 still has noise of
-    /// [`min_noise`](crate::config::BandsConfig::min_noise), which moves some pixels of a black background by a grey level.
     pub fn decode(&self, model: &Vdm<B>) -> Tensor<B, 2> {
-        let place = self.place();
-        let at_end = self.places.get(self.position + 1).is_none_or(|next| next.band != place.band);
         let mut first = 0;
-        let bands = model.visible(place).into_iter().enumerate().map(|(band, (count, factor))| {
+        let bands = model.visible(self.place()).into_iter().map(|(count, factor)| {
             first += count;
-            let part = |of: &Tensor<B, 2>| of.clone().narrow(1, first - count, count);
-            let finished = band < place.band || (band == place.band && at_end);
-            match &self.f_hat {
-                Some(f_hat) if finished && model.config.bands.is_some() => part(f_hat),
-                _ => part(&self.z) * factor,
-            }
+            self.z.clone().narrow(1, first - count, count) * factor
         });
         model.decode(Tensor::cat(bands.collect(), 1))
     }
