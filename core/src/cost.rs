@@ -28,7 +28,7 @@ impl Cost {
     pub fn of(config: &ModelConfig) -> Self {
         let pixels = config.pixels();
         let condition = |embedding: usize, embedded: usize| {
-            let classes = if config.classes > 0 { embedding } else { 0 };
+            let classes = if !config.attributes.is_empty() { embedding } else { 0 };
             dense(embedded + classes, embedding) + 2 * dense(embedding, embedding)
         };
         if let Some(latent) = &config.latent {

@@ -25,7 +25,7 @@ pub struct ImageElbo {
 /// The loss of 8-bit images of H·W pixels, at `times` antithetic diffusion times each.
 ///
 /// Image i draws from the stream ([`RngStream::Evaluation`], `first + i`) of `seed`, so its terms do not depend on how a
-/// folder is cut into batches. `classes` has one label per image, where the model has classes.
+/// folder is cut into batches. `classes` has the class of each image, where the model has classes.
 ///
 /// # Errors
 /// The device cannot be read.
@@ -47,7 +47,7 @@ pub async fn measure<B: Backend>(
     let starts: Vec<f64> = streams.iter_mut().map(Rng::uniform).collect();
     let values: Vec<f32> = images.iter().flat_map(|image| image.iter().map(|&v| to_unit(v))).collect();
     let x = Tensor::<B, 2>::from_data(TensorData::new(values, [batch, config.pixels()]), device);
-    let classes = classes.filter(|_| config.classes > 0).map(|classes| {
+    let classes = classes.filter(|_| config.classes().count() > 0).map(|classes| {
         let labels: Vec<i64> = classes.iter().map(|&class| class as i64).collect();
         Tensor::<B, 1, Int>::from_data(TensorData::new(labels, [batch]), device)
     });

@@ -155,7 +155,7 @@ impl SamplingOptions {
     pub fn validate(&self, config: &ModelConfig) -> Result<(), ConfigError> {
         ConfigError::check_range("steps", self.steps, config.band_dims().len()..=Self::MAX_STEPS)?;
         ConfigError::check_range("guidance", self.condition.guidance, -1.0..=100.0)?;
-        match (self.condition.class, config.classes) {
+        match (self.condition.class, config.classes().count()) {
             (Some(class), 0) => Err(ConfigError::new("class", class, "these weights have no classes")),
             (Some(class), classes) => ConfigError::check_range("class", class, 0..=classes - 1),
             (None, _) => Ok(()),

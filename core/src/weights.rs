@@ -21,12 +21,12 @@ use std::collections::HashMap;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Tensor, backend::Backend};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest, Sha256};
 use strum::{Display, IntoStaticStr, VariantArray};
 
 use crate::autoencoder::Encoder;
-use crate::config::{ModelConfig, SamplingConfig};
+use crate::config::{Attribute, ModelConfig, SamplingConfig};
 use crate::error::{BackendError, WeightsError};
 use crate::model::Networks;
 use crate::nn::params::{ParamBuilder, SCALE};
@@ -56,12 +56,29 @@ pub struct Provenance {
     pub acknowledgement: String,
     /// The software and its version.
     pub software: String,
-    /// Names of the classes, in the order of their labels.
-    #[serde(default)]
-    pub class_names: Vec<String>,
+    /// The attributes that the model is conditioned on.
+    #[serde(default, alias = "class_names", deserialize_with = "attributes")]
+    pub attributes: Vec<Attribute>,
     /// The seed that held out validation images; absent where none were held out, and in older files, where it is `seed`.
     #[serde(default)]
     pub split_seed: Option<u64>,
+}
+
+/// A list, or the names of classes of older files, which had no attributes.
+fn attributes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Attribute>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "a list of attributes with their values is accepted")]
+    enum Attributes {
+        List(Vec<Attribute>),
+        Names(Vec<String>),
+    }
+    if !deserializer.is_human_readable() {
+        return Vec::deserialize(deserializer);
+    }
+    Ok(match Attributes::deserialize(deserializer)? {
+        Attributes::List(list) => list,
+        Attributes::Names(values) => vec![Attribute { name: "class".to_owned(), values }],
+    })
 }
 
 /// Which of a model's two files.

@@ -31,7 +31,7 @@ fn largest_difference(a: Tensor<Flex, 2>, b: Tensor<Flex, 2>) -> f32 {
 }
 
 fn config() -> ModelConfig {
-    let mut config = ModelConfig { height: 64, width: 64, classes: 2, ..Preset::Sharp.model() };
+    let mut config = ModelConfig { height: 64, width: 64, attributes: vec![2, 3], ..Preset::Sharp.model() };
     for band in config.bands.iter_mut().flat_map(|bands| [&mut bands.coarse, &mut bands.fine]) {
         (band.embedding_dim, band.width, band.layers) = (8, 16, 1);
         band.heads = band.heads.min(2);

@@ -30,7 +30,7 @@ fn config(kind: ScheduleKind) -> ModelConfig {
     ModelConfig {
         height: 4,
         width: 5,
-        classes: 2,
+        attributes: vec![2],
         latent: Some(LatentConfig {
             dim: 3,
             encoder: blocks.clone(),
@@ -45,7 +45,7 @@ fn config(kind: ScheduleKind) -> ModelConfig {
 
 /// The smallest model of bands, in a mild range of γ.
 fn config_of_bands() -> ModelConfig {
-    let mut config = ModelConfig { height: 64, width: 64, classes: 2, ..Preset::Sharp.model() };
+    let mut config = ModelConfig { height: 64, width: 64, attributes: vec![2, 1], ..Preset::Sharp.model() };
     if let Some(bands) = &mut config.bands {
         bands.min_noise = 10.0;
         for band in [&mut bands.coarse, &mut bands.fine] {

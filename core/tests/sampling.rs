@@ -17,13 +17,13 @@ use vdm::sampler::{Sampler, SamplingOptions, StepGammas, Trajectory};
 
 use crate::common::Shake;
 
-fn config(classes: usize) -> ModelConfig {
+fn config(attributes: &[usize]) -> ModelConfig {
     let blocks = ResNetConfig { width: 8, layers: 1, layer_norm: false };
     let kind = ScheduleKind::Monotonic { hidden: 4, learn_endpoints: false };
     ModelConfig {
         height: 4,
         width: 4,
-        classes,
+        attributes: attributes.to_vec(),
         latent: Some(LatentConfig {
             dim: 6,
             encoder: blocks.clone(),
@@ -36,14 +36,14 @@ fn config(classes: usize) -> ModelConfig {
 }
 
 /// A fresh model: its last layer is zero, and it predicts ε̂ = z.
-fn fresh(classes: usize) -> Vdm<Flex> {
-    let networks = Networks::new(&config(classes), 3, &Default::default()).expect("a valid configuration");
-    block_on(Vdm::new(config(classes), SamplingConfig::default(), networks)).expect("the CPU can be read")
+fn fresh(attributes: &[usize]) -> Vdm<Flex> {
+    let networks = Networks::new(&config(attributes), 3, &Default::default()).expect("a valid configuration");
+    block_on(Vdm::new(config(attributes), SamplingConfig::default(), networks)).expect("the CPU can be read")
 }
 
 /// A model in general position.
-fn shaken(classes: usize) -> Vdm<Flex> {
-    let mut model = fresh(classes);
+fn shaken(attributes: &[usize]) -> Vdm<Flex> {
+    let mut model = fresh(attributes);
     let schedule = model.networks.schedule.clone();
     model.networks = model.networks.map(&mut Shake::by(0.2));
     model.networks.schedule = schedule;
@@ -81,7 +81,7 @@ fn exact_flow(schedule: &NoiseSchedule, t: f64, s: f64) -> f64 {
 
 #[test]
 fn deterministic_samplers_follow_the_probability_flow() {
-    let model = fresh(0);
+    let model = fresh(&[]);
     for t in [1.0, 0.6] {
         let z = seeded_noise::<Flex>(&[1, 2], RngStream::Diffuse, 0, 6, &Default::default());
         let exact = z.clone() * exact_flow(&model.schedules[0], t, 0.0);
@@ -101,7 +101,7 @@ fn deterministic_samplers_follow_the_probability_flow() {
 
 #[test]
 fn deterministic_samplers_agree_on_any_model() {
-    let model = shaken(0);
+    let model = shaken(&[]);
     let (ddim, solver) =
         (sample(&model, options(Sampler::Ddim, 4000), &[7]), sample(&model, options(Sampler::DpmSolver2M, 400), &[7]));
     let size = numbers(&solver).into_iter().map(f64::abs).fold(0.0, f64::max);
@@ -143,7 +143,7 @@ fn the_exact_score_of_a_gaussian_keeps_its_variance() {
 
 #[test]
 fn ancestral_steps_add_the_noise_that_they_should() {
-    let model = fresh(0);
+    let model = fresh(&[]);
     let steps = 12;
     let seeds: Vec<u64> = (0..4000).collect();
     let z = sample(&model, options(Sampler::Ancestral, steps), &seeds);
@@ -164,7 +164,7 @@ fn ancestral_steps_add_the_noise_that_they_should() {
 
 #[test]
 fn an_image_does_not_depend_on_its_batch() {
-    let model = shaken(0);
+    let model = shaken(&[]);
     for &sampler in Sampler::ALL {
         let many = sample(&model, options(sampler, 9), &[4, 5, 6, u64::MAX]);
         for (row, seed) in [4, 5, 6, u64::MAX].into_iter().enumerate() {
@@ -180,7 +180,7 @@ fn an_image_does_not_depend_on_its_batch() {
 
 #[test]
 fn a_trajectory_tells_where_it_is() {
-    let model = shaken(0);
+    let model = shaken(&[]);
     let mut trajectory =
         Trajectory::from_noise(&model, options(Sampler::Ddim, 5), &[1], &Default::default()).expect("valid options");
     assert_eq!((trajectory.steps(), trajectory.place().t, trajectory.f_hat().is_none()), (5, 1.0, true));
@@ -200,7 +200,7 @@ fn a_trajectory_tells_where_it_is() {
 
 #[test]
 fn the_picture_is_decoded_from_z_over_alpha() {
-    let model = shaken(0);
+    let model = shaken(&[]);
     let trajectory =
         Trajectory::from_noise(&model, options(Sampler::Ancestral, 3), &[2], &Default::default()).expect("valid");
     let z = finish(trajectory.clone(), &model);
@@ -214,7 +214,7 @@ fn the_picture_is_decoded_from_z_over_alpha() {
 
 #[test]
 fn denoising_from_a_time_takes_its_share_of_the_steps() {
-    let model = shaken(0);
+    let model = shaken(&[]);
     let x = Tensor::<Flex, 2>::full([1, 16], 0.4, &Default::default());
     let f = model.encode(x.clone()).expect("a model with its encoder");
     for (t, steps) in [(1.0, 20), (0.5, 10), (0.51, 11), (1e-6, 1)] {
@@ -239,7 +239,7 @@ fn denoising_from_a_time_takes_its_share_of_the_steps() {
 
 #[test]
 fn guidance_mixes_the_two_predictions() {
-    let model = shaken(2);
+    let model = shaken(&[2]);
     let z = seeded_noise::<Flex>(&[1, 2], RngStream::Prior, 0, 6, &Default::default());
     let predict = |class, guidance| model.predict_noise(0, z.clone(), 0.5, Condition { class, guidance }, None);
     let (none, one) = (predict(None, 3.0), predict(Some(1), 0.0));
@@ -251,8 +251,46 @@ fn guidance_mixes_the_two_predictions() {
 }
 
 #[test]
+fn attributes_are_asked_for_alone_and_together() {
+    let model = shaken(&[2, 3]);
+    let classes = model.config.classes();
+    let z = seeded_noise::<Flex>(&[1], RngStream::Prior, 0, 6, &Default::default());
+    let predict = |class| model.predict_noise(0, z.clone(), 0.5, Condition { class, guidance: 0.0 }, None);
+    let all: Vec<_> = (0..classes.count()).map(|class| predict(Some(class))).collect();
+    for (i, one) in all.iter().enumerate() {
+        assert!(all[..i].iter().all(|other| largest_difference(one, other) > 1e-4), "class {i} is its own");
+    }
+    // What a class leaves open has the row that no class has.
+    let open = predict(Some(classes.number(&[None, None])));
+    assert!(largest_difference(&open, &predict(None)) == 0.0);
+    // The embedding of a class is the sum of its values'.
+    let table = model.networks.score_net.class_table().expect("attributes");
+    let row = |values: [Option<usize>; 2]| table.clone().narrow(0, classes.number(&values), 1);
+    let sum = row([Some(1), None]) + row([None, Some(2)]) - row([None, None]);
+    assert!(largest_difference(&sum, &row([Some(1), Some(2)])) < 1e-5);
+}
+
+#[test]
+fn further_attributes_change_nothing_until_they_are_trained() {
+    let model = shaken(&[2]);
+    let networks = model.networks.clone().with_attributes(&[2, 3], &Default::default()).expect("the CPU can be read");
+    let config = ModelConfig { attributes: vec![2, 3], ..model.config.clone() };
+    let more = block_on(Vdm::new(config, model.sampling.clone(), networks)).expect("the CPU can be read");
+    let z = seeded_noise::<Flex>(&[1], RngStream::Prior, 0, 6, &Default::default());
+    let of = |model: &Vdm<Flex>, values: &[Option<usize>]| {
+        let class = Some(model.config.classes().number(values));
+        model.predict_noise(0, z.clone(), 0.5, Condition { class, guidance: 0.0 }, None)
+    };
+    for value in [Some(0), Some(1), None] {
+        for further in [Some(0), Some(2), None] {
+            assert!(largest_difference(&of(&model, &[value]), &of(&more, &[value, further])) < 1e-6);
+        }
+    }
+}
+
+#[test]
 fn options_that_do_not_fit_are_refused_by_name() {
-    let (plain, with_classes) = (fresh(0), fresh(2));
+    let (plain, with_classes) = (fresh(&[]), fresh(&[2]));
     let refused = |model: &Vdm<Flex>, options: SamplingOptions| {
         let result = Trajectory::<Flex>::from_noise(model, options, &[0], &Default::default());
         result.expect_err("must be refused").field
@@ -274,7 +312,7 @@ fn options_that_do_not_fit_are_refused_by_name() {
 
 #[test]
 fn a_schedule_reads_back_as_its_tensors_compute() {
-    let model = fresh(0);
+    let model = fresh(&[]);
     let times: Vec<f32> = (0..=20).map(|i| i as f32 / 20.0).collect();
     let at = model.networks.schedule.at(Tensor::from_floats(times.as_slice(), &Default::default()));
     for (i, (gamma, slope)) in numbers(&at.gamma).into_iter().zip(numbers(&at.gamma_prime)).enumerate() {
@@ -291,7 +329,7 @@ fn a_schedule_reads_back_as_its_tensors_compute() {
 
 #[test]
 fn steps_are_equal_in_time_and_those_of_the_solver_in_gamma() {
-    let model = shaken(0);
+    let model = shaken(&[]);
     let schedule = &model.schedules[0];
     for t in [1.0, 0.3] {
         for &sampler in Sampler::ALL {
@@ -308,7 +346,7 @@ fn steps_are_equal_in_time_and_those_of_the_solver_in_gamma() {
 
 #[test]
 fn between_two_seeds_lie_their_own_samples_at_the_ends() {
-    let model = shaken(0);
+    let model = shaken(&[]);
     for sampler in [Sampler::DpmSolver2M, Sampler::Ddim] {
         let options = options(sampler, 7);
         let between = Trajectory::between(&model, options, 4, 9, 5, &Default::default()).expect("valid options");

@@ -6,7 +6,9 @@ use burn::tensor::Tensor;
 use burn_flex::Flex;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde_json::{Value, json};
-use vdm::config::{LatentConfig, ModelConfig, Preset, ResNetConfig, SamplingConfig, ScheduleConfig, ScoreNetConfig};
+use vdm::config::{
+    Attribute, LatentConfig, ModelConfig, Preset, ResNetConfig, SamplingConfig, ScheduleConfig, ScoreNetConfig,
+};
 use vdm::error::WeightsError;
 use vdm::model::{Networks, band_grid};
 use vdm::weights::{
@@ -20,7 +22,7 @@ fn config() -> ModelConfig {
     ModelConfig {
         height: 4,
         width: 4,
-        classes: 2,
+        attributes: vec![2],
         latent: Some(LatentConfig {
             dim: 3,
             encoder: blocks.clone(),
@@ -197,6 +199,23 @@ fn int8_is_within_half_a_step_of_each_column_and_takes_a_byte_a_number() {
 }
 
 #[test]
+fn a_file_with_classes_is_one_with_a_single_attribute() {
+    let mut parts = Parts::of(&sampling_file(Precision::F32));
+    parts.edit(|meta| {
+        let config = meta["config"].as_object_mut().expect("an object");
+        config.remove("attributes");
+        config.insert("classes".into(), json!(2));
+        let provenance = meta["provenance"].as_object_mut().expect("an object");
+        provenance.remove("attributes");
+        provenance.insert("class_names".into(), json!(["ill", "well"]));
+    });
+    let (header, _) = read(&parts.bytes()).expect("it is read");
+    assert_eq!(header.config, config());
+    let values = vec!["ill".to_owned(), "well".to_owned()];
+    assert_eq!(header.provenance.attributes, [Attribute { name: "class".into(), values }]);
+}
+
+#[test]
 fn int8_needs_a_scale_for_each_column_and_no_other() {
     let spoilt = |spoil: &dyn Fn(&mut Parts)| {
         let mut parts = Parts::of(&sampling_file(Precision::Int8));
@@ -313,7 +332,7 @@ fn a_configuration_of_absurd_sizes_is_refused_by_its_field() {
         ("/latent/decoder/width", json!(u64::MAX)),
         ("/latent/score_net/layers", json!(4_000_000_000u64)),
         ("/latent/score_net/embedding_dim", json!(5)),
-        ("/classes", json!(1_000_000_000)),
+        ("/attributes", json!([1_000_000_000])),
         ("/latent/schedule/gamma_max", json!(1e300)),
         ("/latent/schedule/gamma_min", json!(25.0)),
     ] {
@@ -419,8 +438,8 @@ fn the_shipped_weights_are_those_of_their_presets() {
     for (name, preset) in [("paper", Preset::Paper), ("sharp", Preset::Sharp)] {
         let path = format!("{}/../web/weights/{name}.safetensors", env!("CARGO_MANIFEST_DIR"));
         let header = read_header(&std::fs::read(&path).expect(&path)).expect("shipped weights");
-        let classes = header.config.classes;
-        assert_eq!(header.config, ModelConfig { classes, ..preset.model() }, "{name}");
+        let attributes = header.config.attributes.clone();
+        assert_eq!(header.config, ModelConfig { attributes, ..preset.model() }, "{name}");
     }
 }
 

@@ -27,7 +27,11 @@ def table(path):
         return list(csv.DictReader(file))
 
 
-patients = {row["path"]: int(row["patient"]) for row in table(data / "who.csv") if row["patient"]}
+who = table(data / "who.csv")
+patients = {row["path"]: int(row["patient"]) for row in who if row["patient"]}
+views_and_sexes = {row["path"]: [row["view"], row["sex"]] for row in who}
+for row in table(data / "nih-256/nih-findings.csv"):
+    views_and_sexes[f"nih-256/images/{row['Image Index']}"] = [row["View Position"], row["Patient Gender"]]
 labels = {}
 for row in table(data / "nih-256/Data_Entry_2017.csv"):
     name = f"nih-256/images/{row['Image Index']}"
@@ -50,8 +54,9 @@ out.mkdir(parents=True, exist_ok=True)
 for name, there in [("fine", folders[:2]), ("coarse", folders)]:
     with open(out / f"{name}.csv", "w", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(["path", "label", "patient", "split"])
+        rows.writerow(["path", "label", "view", "sex", "patient", "split"])
         chosen = [path for path in kept if str(path.parent) in there]
         for path, split in [(p, "train") for p in chosen] + [(p, "validation") for p in held_out[::4]]:
-            rows.writerow([data / path, labels.get(str(path), "No Finding"), patients.get(str(path), ""), split])
+            label = labels.get(str(path), "No Finding")
+            rows.writerow([data / path, label, *views_and_sexes.get(str(path), ["", ""]), patients.get(str(path), ""), split])
     print(f"{name}.csv: {len(chosen)} training images, {len(held_out[::4])} for validation")

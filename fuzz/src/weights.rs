@@ -100,7 +100,7 @@ pub(crate) fn latent() -> ModelConfig {
     ModelConfig {
         height: 2,
         width: 2,
-        classes: 1,
+        attributes: vec![1, 2],
         latent: Some(LatentConfig {
             dim: 2,
             encoder: blocks.clone(),
@@ -115,5 +115,5 @@ pub(crate) fn latent() -> ModelConfig {
 fn bands(side: usize) -> ModelConfig {
     let band = BandConfig { embedding_dim: 4, width: 8, layers: 0, hidden: 2, ..BandConfig::default() };
     let bands = BandsConfig { min_noise: 1.0, coarse: band.clone(), fine: band };
-    ModelConfig { height: side, width: side, classes: 0, latent: None, bands: Some(bands) }
+    ModelConfig { height: side, width: side, attributes: Vec::new(), latent: None, bands: Some(bands) }
 }

@@ -1,7 +1,7 @@
 //! The trainer's command line: sampling, evaluation, inspection, and errors.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -104,6 +104,40 @@ fn classes_come_from_folders_and_can_be_asked_for() {
         assert!(said.contains(named), "{said}");
     }
     assert!(!folder.path().join("never.png").exists());
+}
+
+#[test]
+fn attributes_of_a_table_are_learned_in_turn_and_asked_for_together() {
+    let folder = scratch();
+    pictures(&folder.path().join("images"), 40);
+    let files: Vec<PathBuf> = contents(&folder.path().join("images")).into_keys().collect();
+    let row = |(i, file): (usize, &PathBuf)| {
+        let path = file.strip_prefix(folder.path()).expect("below").display().to_string();
+        format!("{path},{},{}\n", ["healthy", "ill"][i % 2], ["F", "", "M"][i % 3])
+    };
+    let rows: String = files.iter().enumerate().map(row).collect();
+    fs::write(folder.path().join("table.csv"), format!("path,label,sex\n{rows}")).expect("a table");
+    let line = "train --preset quick --device cpu --batch 4 --steps 2 --data table.csv";
+    run(folder.path(), &format!("{line} --labels finding --out one")).ok();
+    // Another attribute is added to what was learned.
+    let more = format!("{line} --from one/quick.safetensors");
+    let said = run(folder.path(), &format!("{more} --labels finding,sex --out two")).ok().stderr;
+    assert!(said.contains("the sex of 13 of 40 images is not known"), "{said}");
+    let said = run(folder.path(), &format!("{more} --labels sex --out never")).refusal();
+    assert!(said.contains("healthy, ill") && said.contains("F, M"), "{said}");
+    let said = run(folder.path(), &format!("{more} --labels finding,finding --out never")).refusal();
+    assert!(said.contains("--labels"), "{said}");
+    let draw = |class: &str, out: &str| {
+        let options = ["sample", "--device", "cpu", "--weights", "two/quick.safetensors", "--steps", "2", "--out", out];
+        run_trainer(folder.path(), options.into_iter().chain(["--class", class]))
+    };
+    draw("M, ill", "a.png").ok();
+    draw("finding=ill,sex=M", "b.png").ok();
+    draw("ill", "c.png").ok();
+    assert_eq!(decode(&folder.path().join("a.png")), decode(&folder.path().join("b.png")));
+    let said = draw("ill, healthy", "never.png").refusal();
+    assert!(said.contains("finding (healthy, ill); sex (F, M)"), "{said}");
+    assert!(!folder.path().join("never").exists() && !folder.path().join("never.png").exists());
 }
 
 #[test]

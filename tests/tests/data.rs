@@ -173,7 +173,7 @@ fn manifests_name_images_labels_patients_and_parts() {
     let parts = (0..20).map(|i| row(i, ["train", "validation", "test", "train"][i % 4])).collect();
     let ended = list("parts.csv", parts).ok();
     assert!(ended.stderr.contains("10 (of 10 patients) training and 5 (of 5 patients) validation"), "{}", ended.stderr);
-    assert!(ended.stdout.contains("classes: healthy, ill"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("finding: healthy, ill"), "{}", ended.stdout);
     let said = list("split.csv", row(0, "somewhere")).refusal();
     assert!(
         said.contains("line 2") && said.contains("somewhere") && said.contains("train, validation or test"),
@@ -298,7 +298,7 @@ fn parts_below_other_folders_and_beside_copies_are_found() {
     let ended = prepare(folder.path(), "--data all --labels folders").ok();
     assert!(ended.stderr.contains("8 test images are left alone"), "{}", ended.stderr);
     assert!(ended.stderr.contains("12 training and 4 validation images, as the data say"), "{}", ended.stderr);
-    assert!(ended.stdout.contains("classes: a, b"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("folder: a, b"), "{}", ended.stdout);
     // Other validation images do not make the data's own, and its test images, training images.
     pictures(&folder.path().join("other"), 6);
     let ended = prepare(folder.path(), "--data all --validation other").ok();
@@ -319,7 +319,7 @@ fn folders_of_parts_and_classes_are_understood() {
     // The same file names in every folder, as Kermany's data have them.
     let ended = prepare(folder.path(), "--data xray --labels folders").ok();
     assert!(ended.stderr.contains("12 training and 4 validation images, as the data say"), "{}", ended.stderr);
-    assert!(ended.stdout.contains("classes: a, b"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("folder: a, b"), "{}", ended.stdout);
 }
 
 /// A PNG that claims a size.

@@ -10,7 +10,7 @@ use tests::browser::{Browser, Gpu};
 use tests::page::{Page, SOON, TO_SAMPLE, assert_same, natively};
 use tests::programs::{run_trainer, words};
 use tests::site::Answer;
-use vdm::config::{ModelConfig, Preset, SamplingConfig};
+use vdm::config::{Attribute, ModelConfig, Preset, SamplingConfig};
 use vdm::image::{GreyImage, Origin};
 use vdm::model::Networks;
 use vdm::weights::{Precision, Provenance, save, save_encoder, sha256_hex};
@@ -270,15 +270,18 @@ async fn two_samplers_race() {
     page.browser.close().await;
 }
 
-/// A user's own model with these classes: the paths of both files.
-fn own_model(folder: &Path, class_names: &[&str]) -> (std::path::PathBuf, std::path::PathBuf) {
+/// A user's own model with these attributes: the paths of both files.
+fn own_model(folder: &Path, attributes: &[(&str, [&str; 2])]) -> (std::path::PathBuf, std::path::PathBuf) {
     let device = Default::default();
-    let config = ModelConfig { classes: class_names.len(), ..Preset::Quick.model() };
+    let config = ModelConfig { attributes: vec![2; attributes.len()], ..Preset::Quick.model() };
+    let attributes = attributes
+        .iter()
+        .map(|(name, values)| Attribute { name: (*name).to_owned(), values: values.map(str::to_owned).to_vec() });
     let networks = Networks::<Flex>::new(&config, 3, &device).expect("networks");
     let provenance = Provenance {
         name: "my-own".into(),
         data: "drawings of mine".into(),
-        class_names: class_names.iter().map(ToString::to_string).collect(),
+        attributes: attributes.collect(),
         ..Provenance::default()
     };
     let bytes = save(&networks, &config, &SamplingConfig::default(), &provenance, Precision::F32).expect("bytes");
@@ -383,24 +386,25 @@ async fn class_and_guidance_are_offered_where_the_weights_have_classes() {
     let browser = &page.browser;
     assert!(!browser.has("class").await, "these weights have none");
     let folder = TempDir::new().expect("a folder");
-    let (sampling, _) = own_model(folder.path(), &["No Finding", "Pneumonia"]);
+    let (sampling, _) = own_model(folder.path(), &[("finding", ["No Finding", "Pneumonia"]), ("view", ["AP", "PA"])]);
     page.go("weights").await;
     browser.give_files("weights-file", &[&sampling]).await;
     browser.wait_for_text("weights", "my-own", SOON).await;
     page.go("generate").await;
     browser.select("class", "1").await;
+    browser.select("class-2", "1").await;
     browser.unfold("more").await;
     browser.type_into("guidance", "2.5").await;
     page.generate("6", "5", "ddim").await;
     let shown = page.pixels("canvas").await;
-    let line = "sample --device cpu --weights my-own.safetensors --seed 6 --steps 5 --sampler ddim --class 1 --guidance 2.5 \
-                --out image.png";
+    let line = "sample --device cpu --weights my-own.safetensors --seed 6 --steps 5 --sampler ddim --class view=PA,Pneumonia \
+                --guidance 2.5 --out image.png";
     run_trainer(folder.path(), words(line)).ok();
     let native = image::open(folder.path().join("image.png")).expect("a picture").into_luma8().into_raw();
     assert_eq!(shown.len(), native.len());
     assert!(shown.iter().zip(&native).all(|(a, b)| a.abs_diff(*b) <= 1));
     // The link says so, too.
-    for part in ["class=1", "guidance=2.5"] {
+    for part in ["class=4", "guidance=2.5"] {
         assert!(browser.address().await.contains(part), "no {part} in {}", browser.address().await);
     }
     page.browser.close().await;

@@ -46,7 +46,7 @@ impl<B: Backend> ModuleMapper<B> for Noise {
 /// Weights with what no preset has: classes, and normalised layers.
 fn unusual(folder: &Path) -> PathBuf {
     let mut config = Preset::Quick.model();
-    config.classes = 2;
+    config.attributes = vec![2];
     let latent = config.latent.as_mut().expect("a latent");
     (latent.encoder.layer_norm, latent.decoder.layer_norm, latent.score_net.layer_norm) = (true, true, true);
     made_up(folder, &config)
@@ -55,7 +55,7 @@ fn unusual(folder: &Path) -> PathBuf {
 /// Weights of a model of bands, with attention and classes.
 fn of_bands(folder: &Path) -> PathBuf {
     let mut config = Preset::Sharp.model();
-    (config.height, config.width, config.classes) = (64, 96, 2);
+    (config.height, config.width, config.attributes) = (64, 96, vec![1, 2]);
     let bands = config.bands.as_mut().expect("bands");
     for band in [&mut bands.coarse, &mut bands.fine] {
         (band.width, band.layers, band.heads, band.embedding_dim) = (16, 2, 4, 8);

@@ -119,17 +119,19 @@ pub fn set_sampling<B: Backend>(model: &mut Vdm<B>, assignments: &[String]) -> R
     Ok(model.sampling.validate()?)
 }
 
-/// The number of a class that is given by number or name.
+/// The number of a class that is given by number or by its values' names.
 ///
 /// # Errors
 /// The weights have no such class.
 pub fn class_number<B: Backend>(loaded: &LoadedModel<B>, class: &str) -> Result<usize> {
-    let names = &loaded.header.provenance.class_names;
-    if let Some(number) = names.iter().position(|name| name == class) {
-        return Ok(number);
-    }
-    class.parse().ok().with_context(|| match names.len() {
+    let (config, attributes) = (&loaded.header.config, &loaded.header.provenance.attributes);
+    let number = || config.classes().named(class, attributes).or_else(|| class.parse().ok());
+    number().with_context(|| match config.attributes.len() {
         0 => format!("--class is {class}: these weights have no classes"),
-        _ => format!("--class is {class}: a number, or one of {} is accepted", names.join(", ")),
+        _ => {
+            let of: Vec<String> =
+                attributes.iter().map(|of| format!("{} ({})", of.name, of.values.join(", "))).collect();
+            format!("--class is {class}: a number, or a value of one or more of {} is accepted", of.join("; "))
+        }
     })
 }

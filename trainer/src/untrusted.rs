@@ -77,7 +77,7 @@ impl SmallRun {
         let model = ModelConfig {
             height: 2,
             width: 2,
-            classes: 0,
+            attributes: Vec::new(),
             latent: Some(LatentConfig {
                 dim: 2,
                 encoder: blocks.clone(),

@@ -1,8 +1,9 @@
 //! What the shape of a model depends on.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::config::bands::{BandsConfig, COARSE_CHANNELS, FINE_CHANNELS, PATCH, TOKEN_PATCHES};
+use crate::config::classes::Classes;
 use crate::config::patch_grid::PatchGrid;
 use crate::config::schedule::ScheduleConfig;
 use crate::error::ConfigError;
@@ -18,8 +19,9 @@ pub struct ModelConfig {
     pub height: usize,
     /// Image width in pixels.
     pub width: usize,
-    /// Labels that the model can be conditioned on; 0 for an unconditional model.
-    pub classes: usize,
+    /// The number of values of each attribute that the model is conditioned on; empty for an unconditional model.
+    #[serde(alias = "classes", deserialize_with = "attributes")]
+    pub attributes: Vec<usize>,
     /// The diffusion of a learned latent, as in the paper.
     pub latent: Option<LatentConfig>,
     /// The diffusion of the image itself, in two bands.
@@ -68,9 +70,27 @@ pub struct ScoreNetConfig {
     pub layer_norm: bool,
 }
 
+/// A list, or the one number of older files, which is 0 without classes.
+fn attributes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<usize>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "a list of numbers of values is accepted")]
+    enum Attributes {
+        List(Vec<usize>),
+        One(usize),
+    }
+    if !deserializer.is_human_readable() {
+        return Vec::deserialize(deserializer);
+    }
+    Ok(match Attributes::deserialize(deserializer)? {
+        Attributes::List(list) => list,
+        Attributes::One(0) => Vec::new(),
+        Attributes::One(values) => vec![values],
+    })
+}
+
 impl Default for ModelConfig {
     fn default() -> Self {
-        Self { height: 256, width: 256, classes: 0, latent: Some(LatentConfig::default()), bands: None }
+        Self { height: 256, width: 256, attributes: Vec::new(), latent: Some(LatentConfig::default()), bands: None }
     }
 }
 
@@ -129,6 +149,11 @@ impl LatentConfig {
 }
 
 impl ModelConfig {
+    /// The classes that images can be asked for by.
+    pub fn classes(&self) -> Classes<'_> {
+        Classes(&self.attributes)
+    }
+
     /// Pixels of an image: the dimensions that bits per dimension are counted over.
     pub fn pixels(&self) -> usize {
         self.height * self.width
@@ -170,10 +195,12 @@ impl ModelConfig {
     /// # Errors
     /// The first field out of its range, with the range.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        for (field, value, range) in
-            [("height", self.height, 1..=4096), ("width", self.width, 1..=4096), ("classes", self.classes, 0..=10_000)]
-        {
+        for (field, value, range) in [("height", self.height, 1..=4096), ("width", self.width, 1..=4096)] {
             ConfigError::check_range(field, value, range)?;
+        }
+        if self.attributes.contains(&0) || self.classes().count() > 10_000 {
+            let accepted = "numbers from 1 with at most 10000 combinations of values are accepted";
+            return Err(ConfigError::new("attributes", format!("{:?}", self.attributes), accepted));
         }
         match (&self.latent, &self.bands) {
             (Some(latent), None) => latent.validate(),

@@ -3,10 +3,10 @@
 use burn::module::{Module, Param};
 use burn::nn::Linear;
 use burn::tensor::activation::{sigmoid, silu};
-use burn::tensor::{Int, Tensor, backend::Backend};
+use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 
-use crate::config::{BandConfig, ComputePrecision, LatentConfig, PatchGrid};
-use crate::error::WeightsError;
+use crate::config::{BandConfig, Classes, ComputePrecision, LatentConfig, PatchGrid};
+use crate::error::{BackendError, WeightsError};
 use crate::nn::dense::{Gains, ResNet};
 use crate::nn::params::{Init, ParamBuilder};
 use crate::nn::patch_net::PatchNet;
@@ -32,8 +32,11 @@ pub struct TokenNet<B: Backend> {
 /// Predicts the noise ε in z_t.
 #[derive(Module, Debug)]
 pub struct ScoreNet<B: Backend> {
-    /// One row per class, and a last one for "no class". Absent in an unconditional model.
+    /// For each attribute a row per value, and one for an unknown value. Absent in an unconditional model.
     class_embedding: Option<Param<Tensor<B, 2>>>,
+    /// The number of values of each attribute.
+    #[module(skip)]
+    attributes: Vec<usize>,
     condition_1: Linear<B>,
     condition_2: Linear<B>,
     condition_3: Linear<B>,
@@ -74,11 +77,11 @@ impl<B: Backend> ScoreNet<B> {
     /// The paper's ScoreNet.
     pub(crate) fn dense(
         config: &LatentConfig,
-        classes: usize,
+        attributes: &[usize],
         p: &mut ParamBuilder<'_, B>,
     ) -> Result<Self, WeightsError> {
         let score = &config.score_net;
-        Self::build(score.embedding_dim, score.embedding_dim, classes, p, |p| {
+        Self::build(score.embedding_dim, score.embedding_dim, attributes, p, |p| {
             let sizes = [config.dim, config.dim];
             let gains = Gains { input: 1.0, output: 0.0 };
             ResNet::build(&score.blocks(), sizes, Some(score.embedding_dim), gains, p).map(Body::Dense)
@@ -89,12 +92,12 @@ impl<B: Backend> ScoreNet<B> {
     pub(crate) fn on_tokens(
         config: &BandConfig,
         sizes: TokenSizes,
-        classes: usize,
+        attributes: &[usize],
         p: &mut ParamBuilder<'_, B>,
     ) -> Result<Self, WeightsError> {
         let dim = config.embedding_dim;
         let embedded = if sizes.context > 0 { 2 * dim } else { dim };
-        Self::build(dim, embedded, classes, p, |p| {
+        Self::build(dim, embedded, attributes, p, |p| {
             Ok(Body::Tokens(TokenNet {
                 deviations: p.param("deviations", [sizes.channels], Init::Constant(1.0))?,
                 net: p.scope("net", |p| {
@@ -107,15 +110,17 @@ impl<B: Backend> ScoreNet<B> {
     fn build(
         dim: usize,
         embedded: usize,
-        classes: usize,
+        attributes: &[usize],
         p: &mut ParamBuilder<'_, B>,
         net: impl FnOnce(&mut ParamBuilder<'_, B>) -> Result<Body<B>, WeightsError>,
     ) -> Result<Self, WeightsError> {
-        let inputs = if classes > 0 { embedded + dim } else { embedded };
+        let rows: usize = attributes.iter().map(|values| values + 1).sum();
+        let inputs = if rows > 0 { embedded + dim } else { embedded };
         Ok(Self {
-            class_embedding: (classes > 0)
-                .then(|| p.param("class_embedding", [classes + 1, dim], Init::Normal(1.0)))
+            class_embedding: (rows > 0)
+                .then(|| p.param("class_embedding", [rows, dim], Init::Normal(1.0)))
                 .transpose()?,
+            attributes: attributes.to_vec(),
             condition_1: p.dense("condition_1", inputs, dim, 1.0)?,
             condition_2: p.dense("condition_2", dim, dim, 1.0)?,
             condition_3: p.dense("condition_3", dim, dim, 1.0)?,
@@ -130,9 +135,45 @@ impl<B: Backend> ScoreNet<B> {
         }
     }
 
-    /// Number of labels.
-    pub fn classes(&self) -> usize {
-        self.class_embedding.as_ref().map_or(0, |e| e.dims()[0] - 1)
+    /// With the rows of further attributes, which are zero.
+    pub(crate) fn with_attributes(mut self, attributes: &[usize], device: &B::Device) -> Result<Self, BackendError> {
+        if let Some(table) = self.class_embedding.take() {
+            let more: usize = attributes.iter().skip(self.attributes.len()).map(|values| values + 1).sum();
+            let [rows, dim] = table.dims();
+            // By way of the host, for a tensor that gradients end at.
+            let read = table.val().try_into_data().map_err(BackendError::new)?;
+            let values: Vec<f32> = read.iter::<f32>().chain(std::iter::repeat_n(0.0, more * dim)).collect();
+            let rows = Tensor::from_data(TensorData::new(values, [rows + more, dim]), device);
+            self.class_embedding = Some(Param::initialized(table.id, rows.require_grad()));
+            self.attributes = attributes.to_vec();
+        }
+        Ok(self)
+    }
+
+    /// The classes that noise can be predicted for.
+    fn classes(&self) -> Classes<'_> {
+        Classes(&self.attributes)
+    }
+
+    /// The embedding of each class, in the order of their numbers, `[classes, embedding_dim]`: the sum of its values'.
+    ///
+    /// None in an unconditional model.
+    pub fn class_table(&self) -> Option<Tensor<B, 2>> {
+        let table = self.class_embedding.as_ref()?.val();
+        if self.attributes.len() == 1 {
+            return Some(table);
+        }
+        let (classes, [rows, _]) = (self.classes(), table.dims());
+        let mut sums = vec![0.0_f32; (classes.count() + 1) * rows];
+        for (class, sum) in sums.chunks_exact_mut(rows).enumerate() {
+            let mut first = 0;
+            for (value, count) in classes.values(class).into_iter().zip(&self.attributes) {
+                sum[first + value.unwrap_or(*count)] = 1.0;
+                first += count + 1;
+            }
+        }
+        let sums = Tensor::from_data(TensorData::new(sums, [classes.count() + 1, rows]), &table.device());
+        Some(sums.matmul(table))
     }
 
     /// Dimension of the embedded time.
@@ -142,8 +183,7 @@ impl<B: Backend> ScoreNet<B> {
 
     /// z `[B, D]`, γ `[B]` or `[1]`, embedded times `[B or 1, embedding_dim]` → ε̂ `[B, D]`.
     ///
-    /// `classes` `[B]` holds labels, where [`classes`](Self::classes) itself stands for "no class". An unconditional model
-    /// ignores it. `grid` is that of the tokens in z, and `context` belongs to the fine band.
+    /// `classes` `[B]` holds the numbers of [`Classes`]; without it everything is open. An unconditional model ignores it. `grid` is that of the tokens in z, and `context` belongs to the fine band.
     ///
     /// On a whole latent ε̂ = z + F with the network's output F, as in the paper. On tokens the network gives two numbers for
     /// each of z: F, a prediction of unit variance, and log(ŝ / s), with the standard deviation s over the training images
@@ -208,14 +248,14 @@ impl<B: Backend> ScoreNet<B> {
     /// `[B or 1, embedding_dim]`.
     fn condition(&self, z: &Tensor<B, 2>, embedded: Tensor<B, 2>, classes: Option<Tensor<B, 1, Int>>) -> Tensor<B, 2> {
         let [batch, _] = z.dims();
-        let input = match &self.class_embedding {
+        let input = match self.class_table() {
             None => embedded,
             Some(table) => {
                 let [times, dim] = embedded.dims();
                 let embedded = if times == batch { embedded } else { embedded.expand([batch, dim]) };
                 let device = z.device();
-                let labels = classes.unwrap_or_else(|| Tensor::full([batch], self.classes() as i64, &device));
-                Tensor::cat(vec![embedded, table.val().select(0, labels)], 1)
+                let labels = classes.unwrap_or_else(|| Tensor::full([batch], self.classes().count() as i64, &device));
+                Tensor::cat(vec![embedded, table.select(0, labels)], 1)
             }
         };
         let h = silu(self.condition_1.forward(input));

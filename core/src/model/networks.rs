@@ -11,7 +11,7 @@ use crate::diffusion::loss::{self, LossTerms};
 use crate::diffusion::schedule::ScheduleParams;
 use crate::diffusion::score_net::{Body, Context, ScoreNet, TokenSizes};
 use crate::diffusion::terms::Terms;
-use crate::error::{ConfigError, WeightsError};
+use crate::error::{BackendError, ConfigError, WeightsError};
 use crate::nn::dense::time_embedding;
 use crate::nn::params::{ParamBuilder, vector};
 
@@ -100,7 +100,7 @@ impl<B: Backend> Networks<B> {
 
     /// Everything but a learned encoder.
     pub(crate) fn build(config: &ModelConfig, p: &mut ParamBuilder<'_, B>) -> Result<Self, WeightsError> {
-        let classes = config.classes;
+        let attributes = &config.attributes;
         let mut schedules = config.schedules().into_iter();
         let mut schedule = |p: &mut ParamBuilder<'_, B>| {
             let config = schedules.next().ok_or(WeightsError::NoMetadata("bands"))?;
@@ -113,9 +113,9 @@ impl<B: Backend> Networks<B> {
                 (None, Some(bands)) => {
                     let positions = Some(config.coarse_grid());
                     let sizes = TokenSizes { channels: COARSE_CHANNELS, context: 0, positions };
-                    ScoreNet::on_tokens(&bands.coarse, sizes, classes, p)
+                    ScoreNet::on_tokens(&bands.coarse, sizes, attributes, p)
                 }
-                (latent, _) => ScoreNet::dense(&latent.clone().unwrap_or_default(), classes, p),
+                (latent, _) => ScoreNet::dense(&latent.clone().unwrap_or_default(), attributes, p),
             })?,
             fine: bands
                 .map(|bands| {
@@ -123,7 +123,8 @@ impl<B: Backend> Networks<B> {
                         let sizes = TokenSizes { channels: FINE_CHANNELS, context: CONTEXT_CHANNELS, positions: None };
                         Ok(Band {
                             schedule: schedule(p)?,
-                            score_net: p.scope("score_net", |p| ScoreNet::on_tokens(&bands.fine, sizes, classes, p))?,
+                            score_net: p
+                                .scope("score_net", |p| ScoreNet::on_tokens(&bands.fine, sizes, attributes, p))?,
                         })
                     })
                 })
@@ -173,6 +174,18 @@ impl<B: Backend> Networks<B> {
         self.score_net = set(self.score_net, deviations[0]);
         self.fine = self.fine.map(|band| Band { score_net: set(band.score_net, deviations[1]), ..band });
         self
+    }
+
+    /// Adds attributes to those that the networks know, of no effect until they are trained.
+    ///
+    /// # Errors
+    /// The device cannot be read.
+    pub fn with_attributes(mut self, attributes: &[usize], device: &B::Device) -> Result<Self, BackendError> {
+        self.score_net = self.score_net.with_attributes(attributes, device)?;
+        if let Some(Band { schedule, score_net }) = self.fine {
+            self.fine = Some(Band { schedule, score_net: score_net.with_attributes(attributes, device)? });
+        }
+        Ok(self)
     }
 
     /// Sets the precision of the residual networks' matrix products. Everything else, and the weights, stay float32.

@@ -26,7 +26,7 @@ pub struct Vdm<B: Backend> {
 /// What to condition the noise prediction on.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Condition {
-    /// The label, below the model's number of classes. Without one the prediction is unconditional.
+    /// The number of a [class](crate::config::Classes) of the model. Without one the prediction is unconditional.
     pub class: Option<usize>,
     /// Guidance weight w in ε̂ = (1 + w) ε̂_cond − w ε̂_uncond; 0 is the plain conditional prediction.
     pub guidance: f64,

@@ -62,7 +62,9 @@ impl Job for Convert {
 fn same_but_for_networks(a: &Header, b: &Header) -> bool {
     // The fine band's network was trained on coarse coefficients of this scale.
     let bands = |of: &Header| of.config.bands.as_ref().map(|bands| (bands.min_noise, bands.coarse.scale));
-    let rest = |of: &Header| (of.config.height, of.config.width, of.config.classes, of.provenance.class_names.clone());
+    let rest = |of: &Header| {
+        (of.config.height, of.config.width, of.config.attributes.clone(), of.provenance.attributes.clone())
+    };
     bands(a).is_some() && bands(a) == bands(b) && rest(a) == rest(b)
 }
 

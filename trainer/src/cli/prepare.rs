@@ -38,8 +38,8 @@ pub fn command(args: PrepareArgs) -> Result<()> {
     let images = loaded.train.len() + loaded.validation.len();
     let seconds = started.elapsed().as_secs_f64();
     println!("{images} images of {0}×{0} are ready, in {seconds:.1} s", args.size);
-    if !loaded.class_names.is_empty() {
-        println!("classes: {}", loaded.class_names.join(", "));
+    for attribute in &loaded.attributes {
+        println!("{}: {}", attribute.name, attribute.values.join(", "));
     }
     println!("{} problems", loaded.problems.all.len());
     if let Some(path) = &args.report {

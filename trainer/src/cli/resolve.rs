@@ -67,8 +67,8 @@ pub fn resumed(folder: &Path, args: &TrainArgs) -> Result<RunSettings> {
     let of = |name: &str| before.get(name).map_or("not set".to_owned(), Json::to_string);
     let (mut told, mut refused) = (Vec::new(), Vec::new());
     for (name, value) in table::options(&wanted)? {
-        // The data determines the number of classes.
-        if before.get(&name) == Some(&value) || name == "model.classes" {
+        // The data determine them.
+        if before.get(&name) == Some(&value) || name == "model.attributes" {
             continue;
         }
         let named = |may: &&str| if may.ends_with('.') { name.starts_with(*may) } else { name == **may };

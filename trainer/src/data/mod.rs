@@ -24,6 +24,7 @@ mod table;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use vdm::config::Attribute;
 
 use crate::base::interrupt::Interrupt;
 
@@ -45,8 +46,8 @@ pub struct Loaded {
     pub train: Dataset,
     /// To validate on.
     pub validation: Dataset,
-    /// Names of the classes; none where there are no classes.
-    pub class_names: Vec<String>,
+    /// The attributes that the classes consist of.
+    pub attributes: Vec<Attribute>,
     /// What the images are, in words.
     pub description: String,
     /// What is or may be wrong with them.
@@ -67,17 +68,14 @@ pub fn load(
 ) -> Result<Loaded> {
     let Some(path) = &settings.path else { return Ok(phantoms(settings, seed, height, width)) };
     let mut source = select::choose(entries::list(path, settings)?, settings)?;
-    let (class_names, labels) = select::classes(&mut source, path, settings)?;
+    let (attributes, labels) = select::classes(&mut source, path, settings, None)?;
     let mut remarks = std::mem::take(&mut source.remarks);
     let mut train = Labelled::new(source.all, labels);
     let (mut validation, how) = match &settings.validation {
         Some(path) => {
             let mut other = select::choose(entries::list(path, settings)?, settings)?;
-            let (names, labels) = select::classes(&mut other, path, settings)?;
-            ensure!(
-                names == class_names,
-                "the training images have the classes {class_names:?}, and the validation images {names:?}"
-            );
+            let (_, labels) = select::classes(&mut other, path, settings, Some(&attributes))
+                .with_context(|| format!("cannot validate on {}", path.display()))?;
             other.remarks.print();
             let other = Labelled::new(other.all, labels).without(&[Part::Test]);
             train = train.without(&[Part::Validation, Part::Test]);
@@ -136,25 +134,31 @@ pub fn load(
     Ok(Loaded {
         train: data.subset(&train),
         validation: data.subset(&validation),
-        class_names,
+        attributes,
         description: path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
         problems,
     })
 }
 
-/// Reads all images of a source, in order of their names; `class_names` are the weights'.
+/// Reads all images of a source, in order of their names; `attributes` are the weights'.
 ///
 /// # Errors
 /// As [`load`], and where the source has other classes.
-pub fn read(path: &Path, choice: &ChoiceArgs, class_names: &[String], height: usize, width: usize) -> Result<Dataset> {
-    Ok(read_with_sizes(path, choice, class_names, height, width)?.0)
+pub fn read(
+    path: &Path,
+    choice: &ChoiceArgs,
+    attributes: &[Attribute],
+    height: usize,
+    width: usize,
+) -> Result<Dataset> {
+    Ok(read_with_sizes(path, choice, attributes, height, width)?.0)
 }
 
 /// As [`read`], with the width and height that each image has in its file.
 pub fn read_with_sizes(
     path: &Path,
     choice: &ChoiceArgs,
-    class_names: &[String],
+    attributes: &[Attribute],
     height: usize,
     width: usize,
 ) -> Result<(Dataset, Vec<[u32; 2]>)> {
@@ -163,14 +167,17 @@ pub fn read_with_sizes(
     settings.validate()?;
     let mut source = select::choose(entries::list(path, &settings)?, &settings)?;
     // Sub-folders with the names of the classes are the labels; other images have none.
-    if choice.labels.is_none() && select::in_folders(&source, path, class_names) {
-        settings.labels = source::Labels::Folders;
+    if choice.labels.is_empty() && select::in_folders(&source, path, attributes) {
+        settings.labels = vec![source::Labels::Folders];
     }
-    let unlabelled = class_names.is_empty() || settings.labels == source::Labels::None;
-    let (names, labels) =
-        if unlabelled { (class_names.to_vec(), Vec::new()) } else { select::classes(&mut source, path, &settings)? };
+    let labels = match attributes.is_empty() || settings.labels.is_empty() {
+        true => Vec::new(),
+        false => {
+            let classes = select::classes(&mut source, path, &settings, Some(attributes));
+            classes.with_context(|| format!("{} does not fit the weights", path.display()))?.1
+        }
+    };
     source.remarks.print();
-    ensure!(names == class_names, "the folder's classes are {names:?}, and the weights' are {class_names:?}");
     let all = Labelled::new(source.all, labels);
     let (data, prepared) = all.read(&settings, height, width, &Interrupt::default())?;
     let sizes = prepared.iter().flatten().map(|original| original.size).collect();
@@ -199,7 +206,7 @@ fn phantoms(settings: &SourceSettings, seed: u64, height: usize, width: usize) -
     Loaded {
         train: Dataset::phantoms(seed, 0, train, height, width),
         validation: Dataset::phantoms(seed, 1 << 32, validation, height, width),
-        class_names: Vec::new(),
+        attributes: Vec::new(),
         description: "procedurally drawn thorax phantoms, not X-rays".to_owned(),
         problems: Problems::default(),
     }

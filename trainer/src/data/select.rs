@@ -5,6 +5,7 @@ use std::path::{Component, Path};
 
 use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use sha2::{Digest, Sha256};
+use vdm::config::{Attribute, Classes};
 
 use super::dicom;
 use super::entries::{Entries, count};
@@ -83,43 +84,97 @@ fn accept<'a>(what: &str, wanted: &[String], there: impl Iterator<Item = &'a Str
     Ok(())
 }
 
-/// The classes of images: their names in order, and the label of each image that has one.
-pub fn classes(entries: &mut Entries, root: &Path, settings: &SourceSettings) -> Result<(Vec<String>, Vec<usize>)> {
-    let class_of: Vec<String> = match settings.labels {
-        Labels::None => return Ok((Vec::new(), Vec::new())),
-        Labels::Folders => entries.all.iter().map(|entry| class_folder(entry, root)).collect::<Result<_>>()?,
-        Labels::Finding => {
-            let wanted = |finding: &String| {
-                settings.findings.is_empty() || settings.findings.iter().any(|f| f.eq_ignore_ascii_case(finding))
-            };
-            let mut kept = Vec::new();
-            let Entries { all, remarks, .. } = entries;
-            all.retain(|entry| {
-                let mut of = entry.findings.iter().filter(|finding| wanted(finding));
-                let one = match (of.next(), of.next()) {
-                    (Some(finding), None) => Some(finding.clone()),
-                    _ => None,
-                };
-                let keep = one.is_some();
-                if !keep {
-                    remarks.add("images have no single class, and are left out", &entry.name);
-                }
-                kept.extend(one);
-                keep
-            });
-            ensure!(!kept.is_empty(), "--labels finding: no image has exactly one finding or label");
-            kept
+/// The attributes of images, and the number of each image's class. `known` are those of weights, or of the training images.
+///
+/// # Errors
+/// No image has a value of an attribute; an image lies in no sub-folder; attributes or values that are not known.
+pub fn classes(
+    entries: &mut Entries,
+    root: &Path,
+    settings: &SourceSettings,
+    known: Option<&[Attribute]>,
+) -> Result<(Vec<Attribute>, Vec<usize>)> {
+    let mut attributes = Vec::new();
+    if settings.labels.contains(&Labels::Finding) {
+        keep_single_findings(entries, settings)?;
+    }
+    if let Some(known) = known
+        && known.len() != settings.labels.len()
+    {
+        let names: Vec<&str> = known.iter().map(|of| of.name.as_str()).collect();
+        bail!(
+            "--labels has {} attributes, and {} are asked for: {}",
+            settings.labels.len(),
+            known.len(),
+            names.join(", ")
+        );
+    }
+    let mut values: Vec<Vec<Option<usize>>> = vec![Vec::new(); entries.all.len()];
+    for (i, &labels) in settings.labels.iter().enumerate() {
+        let of = entries.all.iter().map(|entry| value(entry, labels, root)).collect::<Result<Vec<_>>>()?;
+        let there: BTreeSet<&String> = of.iter().flatten().collect();
+        if there.is_empty() && !of.is_empty() {
+            return Err(unknown(labels.name(), entries));
         }
-    };
-    let names: BTreeSet<&String> = class_of.iter().collect();
-    let names: Vec<String> = names.into_iter().cloned().collect();
-    let labels = class_of.iter().map(|class| names.partition_point(|name| name < class)).collect();
-    Ok((names, labels))
+        let attribute = match known {
+            Some(known) => known[i].clone(),
+            None => Attribute { name: labels.name().to_owned(), values: there.into_iter().cloned().collect() },
+        };
+        for (name, values) in of.iter().zip(&mut values) {
+            let place = |name: &String| attribute.values.iter().position(|value| value == name);
+            values.push(match name {
+                None => None,
+                Some(name) => Some(place(name).with_context(|| {
+                    format!("an image has the {} {name}: {} is accepted", labels.name(), attribute.values.join(", "))
+                })?),
+            });
+        }
+        let open = of.iter().filter(|value| value.is_none()).count();
+        if open > 0 {
+            entries.remarks.say(format!("the {} of {open} of {} images is not known", labels.name(), of.len()));
+        }
+        attributes.push(attribute);
+    }
+    if attributes.is_empty() {
+        return Ok((attributes, Vec::new()));
+    }
+    let counts: Vec<usize> = attributes.iter().map(|attribute| attribute.values.len()).collect();
+    let labels = values.iter().map(|values| Classes(&counts).number(values)).collect();
+    Ok((attributes, labels))
 }
 
-/// Whether each image lies in a sub-folder with the name of a class.
-pub fn in_folders(entries: &Entries, root: &Path, class_names: &[String]) -> bool {
-    entries.all.iter().all(|entry| class_folder(entry, root).is_ok_and(|folder| class_names.contains(&folder)))
+fn keep_single_findings(entries: &mut Entries, settings: &SourceSettings) -> Result<()> {
+    let wanted = |finding: &&String| {
+        settings.findings.is_empty() || settings.findings.iter().any(|f| f.eq_ignore_ascii_case(finding))
+    };
+    let Entries { all, remarks, .. } = entries;
+    all.retain_mut(|entry| {
+        let of: Vec<String> = entry.findings.iter().filter(wanted).cloned().collect();
+        let single = of.len() == 1;
+        if single {
+            entry.findings = of;
+        } else {
+            remarks.add("images have no single class, and are left out", &entry.name);
+        }
+        single
+    });
+    ensure!(!all.is_empty(), "--labels finding: no image has exactly one finding or label");
+    Ok(())
+}
+
+fn value(entry: &Entry, labels: Labels, root: &Path) -> Result<Option<String>> {
+    Ok(match labels {
+        Labels::Folders => Some(class_folder(entry, root)?),
+        Labels::Finding => entry.findings.first().cloned(),
+        Labels::View => entry.view.clone(),
+        Labels::Sex => entry.sex.clone(),
+    })
+}
+
+/// Whether each image lies in a sub-folder with the name of a value of the only attribute.
+pub fn in_folders(entries: &Entries, root: &Path, attributes: &[Attribute]) -> bool {
+    let [Attribute { values, .. }] = attributes else { return false };
+    entries.all.iter().all(|entry| class_folder(entry, root).is_ok_and(|folder| values.contains(&folder)))
 }
 
 /// The sub-folder of an image: the first below the source, or below its train, val or test folder.
@@ -287,6 +342,45 @@ mod tests {
             assert!(parts[..3].iter().all(|p| *p == parts[0]) && parts[3..].iter().all(|p| *p == parts[3]));
             assert_ne!(parts[0], parts[3], "seed {seed}");
         }
+    }
+
+    fn labelled(of: &[(&str, Option<&str>, Option<&str>)]) -> Entries {
+        let entry = |&(finding, view, sex): &(&str, Option<&str>, Option<&str>)| Entry {
+            findings: vec![finding.to_owned()],
+            view: view.map(str::to_owned),
+            sex: sex.map(str::to_owned),
+            ..Entry::default()
+        };
+        let remarks = Remarks::default();
+        Entries { all: of.iter().map(entry).collect(), layout: Layout::Manifest, columns: Vec::new(), remarks }
+    }
+
+    #[test]
+    fn a_class_has_a_value_of_each_attribute_that_is_known() {
+        let settings =
+            SourceSettings { labels: vec![Labels::Finding, Labels::View, Labels::Sex], ..SourceSettings::default() };
+        let of = |entries: &mut Entries, known: Option<&[Attribute]>| classes(entries, Path::new(""), &settings, known);
+        let mut entries =
+            labelled(&[("Mass", Some("PA"), Some("F")), ("Edema", None, Some("M")), ("Mass", Some("AP"), None)]);
+        let (attributes, labels) = of(&mut entries, None).expect("classes");
+        let values: Vec<_> = attributes.iter().map(|of| (of.name.as_str(), of.values.join(","))).collect();
+        let expected = [("finding", "Edema,Mass"), ("view", "AP,PA"), ("sex", "F,M")];
+        assert_eq!(values, expected.map(|(name, values)| (name, values.to_owned())));
+        let counts = [2, 2, 2];
+        let labels: Vec<_> = labels.into_iter().map(|label| Classes(&counts).values(label)).collect();
+        assert_eq!(labels, [[Some(1), Some(1), Some(0)], [Some(0), None, Some(1)], [Some(1), Some(0), None]]);
+        let said = format!("{:?}", entries.remarks);
+        assert!(said.contains("the view of 1 of 3 images is not known"), "{said}");
+        // By what is known, other images may have fewer values, and no others.
+        let (_, labels) = of(&mut labelled(&[("Mass", Some("PA"), None)]), Some(&attributes)).expect("fits");
+        assert_eq!(Classes(&counts).values(labels[0]), [Some(1), Some(1), None]);
+        let refused = |entries: &mut Entries, known| format!("{:#}", of(entries, known).expect_err("is refused"));
+        let said = refused(&mut labelled(&[("Mass", Some("LL"), Some("F"))]), Some(&attributes));
+        assert!(said.contains("view LL") && said.contains("AP, PA"), "{said}");
+        let said = refused(&mut labelled(&[("Mass", None, Some("F"))]), None);
+        assert!(said.contains("view"), "{said}");
+        let said = refused(&mut labelled(&[("Mass", Some("PA"), Some("F"))]), Some(&attributes[..1]));
+        assert!(said.contains("finding"), "{said}");
     }
 
     #[test]

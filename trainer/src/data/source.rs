@@ -16,8 +16,8 @@ pub struct SourceSettings {
     pub validation: Option<PathBuf>,
     /// What `path` is.
     pub layout: Layout,
-    /// What an image's class is.
-    pub labels: Labels,
+    /// What of an image its class consists of; there are no classes if empty.
+    pub labels: Vec<Labels>,
     /// Use images with one of these findings; all if empty.
     pub findings: Vec<String>,
     /// Use only images that have no other finding.
@@ -53,7 +53,7 @@ impl Default for SourceSettings {
             path: None,
             validation: None,
             layout: Layout::Auto,
-            labels: Labels::None,
+            labels: Vec::new(),
             findings: Vec::new(),
             only_findings: false,
             views: Vec::new(),
@@ -85,16 +85,30 @@ pub enum Layout {
     Manifest,
 }
 
-/// What an image's class is.
+/// An attribute of images that a class has a value of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Labels {
-    /// There are no classes
-    None,
     /// The name of its sub-folder
     Folders,
     /// Its finding, or the manifest's label; images with several are left out
     Finding,
+    /// The view position, where it is known
+    View,
+    /// The sex, where it is known
+    Sex,
+}
+
+impl Labels {
+    /// The name of the attribute.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Folders => "folder",
+            Self::Finding => "finding",
+            Self::View => "view",
+            Self::Sex => "sex",
+        }
+    }
 }
 
 /// Which duplicates are left out. The first in name order is kept; across the split, the validation image.
@@ -124,8 +138,10 @@ impl SourceSettings {
         if let (Some(min), Some(max)) = (self.min_age, self.max_age) {
             ensure!(min <= max, "--min-age is {min} and --max-age is {max}: the minimum must not be above the maximum");
         }
+        let repeated = (1..self.labels.len()).any(|i| self.labels[..i].contains(&self.labels[i]));
+        ensure!(!repeated, "--labels names an attribute twice: each is accepted once");
         if self.path.is_none() {
-            let asked = self.validation.is_some() || self.labels != Labels::None || self.selects();
+            let asked = self.validation.is_some() || !self.labels.is_empty() || self.selects();
             ensure!(!asked, "--validation, --labels and the options that choose images need --data");
         }
         Ok(())
@@ -172,9 +188,9 @@ pub struct ChoiceArgs {
     /// What the path holds [default: auto]
     #[arg(long, value_enum)]
     pub layout: Option<Layout>,
-    /// What an image's class is [default: none]
-    #[arg(long, value_enum)]
-    pub labels: Option<Labels>,
+    /// What of an image its class consists of, one or several, such as finding,view,sex [default: no classes]
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub labels: Vec<Labels>,
     /// Use images with this finding; may be given several times [default: all]
     #[arg(long, value_name = "FINDING")]
     pub finding: Vec<String>,
@@ -256,13 +272,15 @@ impl ChoiceArgs {
     /// Overrides settings by the options that are given.
     pub fn apply(&self, settings: &mut SourceSettings) {
         set(&mut settings.layout, &self.layout);
-        set(&mut settings.labels, &self.labels);
         set(&mut settings.drop_duplicates, &self.drop_duplicates);
         fill(&mut settings.sex, &self.sex);
         fill(&mut settings.min_age, &self.min_age);
         fill(&mut settings.max_age, &self.max_age);
         fill(&mut settings.cache, &self.cache);
         fill(&mut settings.png_bits, &self.png_bits);
+        if !self.labels.is_empty() {
+            settings.labels.clone_from(&self.labels);
+        }
         for (field, option) in [(&mut settings.findings, &self.finding), (&mut settings.views, &self.view)] {
             if !option.is_empty() {
                 field.clone_from(option);

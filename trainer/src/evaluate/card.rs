@@ -81,15 +81,15 @@ impl<'a> Card<'a> {
     }
 
     fn introduction(&self) -> String {
-        let ModelConfig { height, width, classes, bands, .. } = &self.header.config;
+        let ModelConfig { height, width, bands, .. } = &self.header.config;
         let what = match bands {
             Some(_) => "A variational diffusion model, from coarse to fine,",
             None => "A latent variational diffusion model",
         };
-        let condition = match classes {
+        let names: Vec<String> = self.provenance().attributes.iter().map(|of| plain(&of.name)).collect();
+        let condition = match names.len() {
             0 => "unconditional".to_owned(),
-            1 => "conditioned on 1 class".to_owned(),
-            n => format!("conditioned on {n} classes"),
+            _ => format!("conditioned on {}", names.join(", ")),
         };
         let mut text = format!(
             "# Model card: `{}`\n\n{what} of chest X-rays at {width}×{height} pixels, \
@@ -122,8 +122,8 @@ impl<'a> Card<'a> {
 
     fn data(&self) -> String {
         let of = self.provenance();
-        let classes: Vec<String> = of.class_names.iter().map(|name| plain(name)).collect();
-        let classes = if classes.is_empty() { "none".to_owned() } else { classes.join(", ") };
+        let classes = of.attributes.iter().map(|of| format!("{} ({})", plain(&of.name), plain(&of.values.join(", "))));
+        let classes = if of.attributes.is_empty() { "none".to_owned() } else { classes.collect::<Vec<_>>().join("; ") };
         let mut text = format!("## Training data\n\n- Source: {}.\n- Images: {}.\n", or_unknown(&of.data), of.images);
         text += &format!("- Classes: {classes}.\n");
         if !of.acknowledgement.is_empty() {
@@ -285,7 +285,7 @@ impl<'a> Card<'a> {
                 "Samples are too much alike: MS-SSIM between pairs {model}, against {real} for real ones."
             ));
         }
-        if self.header.config.classes == 0 {
+        if self.header.config.attributes.is_empty() {
             points.push("The weights have no classes: no finding, nor its absence, can be requested.".to_owned());
         }
         format!("## Limits\n\n- {}\n", points.join("\n- "))

@@ -20,6 +20,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use vdm::axis::evenly;
+use vdm::config::Classes;
 
 use self::card::Card;
 use self::options::{CardOptions, Options};
@@ -78,8 +79,8 @@ impl Evaluate {
         };
         let sampling = loaded.as_ref().map(|loaded| samples::sampling_options(wanted, loaded)).transpose()?;
         let class = sampling.and_then(|sampling| sampling.condition.class);
-        let classes = loaded.as_ref().map_or(&[][..], |loaded| &loaded.header.provenance.class_names);
-        let read = |path: &PathBuf| data::read(path, choice, classes, height, width);
+        let attributes = loaded.as_ref().map_or(&[][..], |loaded| &loaded.header.provenance.attributes);
+        let read = |path: &PathBuf| data::read(path, choice, attributes, height, width);
         let held_out = read(&self.options.data)?;
         let training = self.options.train_data.as_ref().map(read).transpose()?;
 
@@ -100,9 +101,11 @@ impl Evaluate {
             figures.extend(compare::likelihood(bits_per_pixel.as_ref(), &encoded));
         }
 
-        let places = of_class(&held_out, class);
+        let counts = loaded.as_ref().map_or(&[][..], |loaded| &loaded.model.config.attributes);
+        let of_class = |data: &Dataset| of_class(data, Classes(counts), class);
+        let places = of_class(&held_out);
         let real = Images::of(&held_out).select(&places);
-        let real_training = training.as_ref().map(|data| Images::of(data).select(&of_class(data, class)));
+        let real_training = training.as_ref().map(|data| Images::of(data).select(&of_class(data)));
         let comparable = compare::comparable(real.len(), real_training.as_ref().map(Images::len));
         let set = match (&wanted.folder, &loaded, sampling) {
             (Some(folder), ..) => samples::read(folder, choice, (height, width))?,
@@ -178,11 +181,10 @@ impl Evaluate {
     }
 }
 
-/// The places of the images of a class, or of all.
-fn of_class(data: &Dataset, class: Option<usize>) -> Vec<usize> {
-    (0..data.len())
-        .filter(|&i| class.is_none_or(|class| data.labels.as_ref().is_none_or(|of| of[i] == class)))
-        .collect()
+/// The places of the images that a class includes, or of all.
+fn of_class(data: &Dataset, classes: Classes<'_>, class: Option<usize>) -> Vec<usize> {
+    let Some((class, labels)) = class.zip(data.labels.as_ref()) else { return (0..data.len()).collect() };
+    (0..data.len()).filter(|&i| classes.includes(class, labels[i])).collect()
 }
 
 /// The first of these places of each patient, or all of them where patients are not known.
@@ -198,11 +200,11 @@ mod tests {
     #[test]
     fn images_are_chosen_by_class_and_patient_where_these_are_known() {
         let mut data = Dataset::phantoms(0, 0, 5, 8, 8);
-        assert_eq!(one_a_patient(&data, &of_class(&data, Some(1))), [0, 1, 2, 3, 4]);
+        assert_eq!(one_a_patient(&data, &of_class(&data, Classes(&[2]), Some(1))), [0, 1, 2, 3, 4]);
         data.labels = Some(vec![0, 1, 1, 1, 0]);
         data.patients = Some(["a", "b", "c", "b", "a"].map(str::to_owned).to_vec());
-        assert_eq!(of_class(&data, Some(1)), [1, 2, 3]);
-        assert_eq!(one_a_patient(&data, &of_class(&data, Some(1))), [1, 2]);
-        assert_eq!(one_a_patient(&data, &of_class(&data, None)), [0, 1, 2]);
+        assert_eq!(of_class(&data, Classes(&[2]), Some(1)), [1, 2, 3]);
+        assert_eq!(one_a_patient(&data, &of_class(&data, Classes(&[2]), Some(1))), [1, 2]);
+        assert_eq!(one_a_patient(&data, &of_class(&data, Classes(&[2]), None)), [0, 1, 2]);
     }
 }

@@ -12,7 +12,7 @@ use crate::run::settings::RunSettings;
 
 /// The data of a run, with its settings.
 pub struct RunData {
-    /// The settings, with the number of classes in the data.
+    /// The settings, with the attributes that the data give.
     pub settings: RunSettings,
     /// The images to train on.
     pub train: Dataset,
@@ -50,7 +50,7 @@ impl RunData {
 pub fn load(mut settings: RunSettings, interrupt: &Interrupt) -> Result<RunData> {
     let (height, width) = (settings.model.height, settings.model.width);
     let loaded = data::load(&settings.data, settings.seed, height, width, interrupt)?;
-    settings.model.classes = loaded.class_names.len();
+    settings.model.attributes = loaded.attributes.iter().map(|attribute| attribute.values.len()).collect();
     let provenance = Provenance {
         name: settings.preset.name().to_owned(),
         data: settings.weights.data_name.clone().unwrap_or(loaded.description),
@@ -61,7 +61,7 @@ pub fn load(mut settings: RunSettings, interrupt: &Interrupt) -> Result<RunData>
         license: settings.weights.license.clone(),
         acknowledgement: settings.weights.acknowledgement.clone(),
         software: SOFTWARE.to_owned(),
-        class_names: loaded.class_names,
+        attributes: loaded.attributes,
         // Kept where this run divides nothing, too: the weights that it starts from did.
         split_seed: settings.data.path.is_some().then(|| settings.data.split_seed.unwrap_or(settings.seed)),
     };

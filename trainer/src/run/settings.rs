@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use serde::{Deserialize, Serialize};
-use toml::Table;
+use toml::{Table, Value};
 use vdm::config::{ModelConfig, Preset, SamplingConfig, Stage, TrainingConfig};
 use vdm::weights::Precision;
 
@@ -32,7 +32,7 @@ pub struct RunSettings {
     pub weights: WeightsSettings,
     /// The training.
     pub training: TrainingConfig,
-    /// The model; the data determines `classes`.
+    /// The model; the data determines `attributes`.
     pub model: ModelConfig,
     /// How samples are drawn; the weights file has it too.
     #[serde(default)]
@@ -217,6 +217,17 @@ fn move_former_options(table: &mut Table) {
     if let Some(value) = table::remove(table, "training.objective.rate") {
         table::merge(table, table::nested("training.objective.kl_weight", value));
     }
+    // One word, before there could be several.
+    if let Some(labels) = table::remove(table, "data.labels") {
+        let list = match labels {
+            Value::String(word) if word == "none" => Value::Array(Vec::new()),
+            Value::String(word) => Value::Array(vec![Value::String(word)]),
+            list => list,
+        };
+        table::merge(table, table::nested("data.labels", list));
+    }
+    // The data determine them.
+    table::remove(table, "model.classes");
 }
 
 /// The option whose name is most similar to this one, in any section.

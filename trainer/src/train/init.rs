@@ -48,14 +48,27 @@ pub fn networks<B: AutodiffBackend>(
     if let Some(path) = &settings.from {
         let loaded = files::load_model::<B>(path, WithEncoder::Yes, device)?;
         let theirs = &loaded.header.config;
+        let same = ModelConfig { attributes: theirs.attributes.clone(), ..config.clone() } == *theirs;
         ensure!(
-            theirs == config,
+            same && config.attributes.starts_with(&theirs.attributes)
+                && config.attributes.is_empty() == theirs.attributes.is_empty(),
             "{} has another model than the run: {} instead of {}",
             path.display(),
             serde_json::to_string(theirs)?,
             serde_json::to_string(config)?
         );
-        return Ok(loaded.model.networks);
+        let known = loaded.header.provenance.attributes.iter().zip(&data.provenance.attributes);
+        for (theirs, ours) in known {
+            ensure!(
+                theirs.values == ours.values,
+                "{} was trained with the {} {}, and these images have {}",
+                path.display(),
+                theirs.name,
+                theirs.values.join(", "),
+                ours.values.join(", ")
+            );
+        }
+        return Ok(loaded.model.networks.with_attributes(&config.attributes, device)?);
     }
     let mut networks =
         Networks::<B>::new(config, settings.seed, device)?.with_mean_image(&data.train.mean_image(), device);

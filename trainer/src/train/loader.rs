@@ -154,9 +154,17 @@ pub fn step_batches(data: &RunData, share: &Share, retries: u64, step: u64) -> V
     let mut stream = Rng::new(seed, RngStream::Training, step);
     let times = math::antithetic_times(stream.uniform(), batch * times_per_image, training.diffusion_steps);
     let classes: Option<Vec<i64>> = data.train.labels.as_ref().map(|labels| {
+        // All of a label is hidden, for guidance, or an attribute on its own, so that each can be asked for alone.
+        let classes = model.classes();
         let mut label = |&i: &usize| {
-            let hidden = stream.uniform() < training.label_dropout;
-            (if hidden { settings.model.classes } else { labels[i] }) as i64
+            let mut hidden = || stream.uniform() < training.label_dropout;
+            if hidden() {
+                return classes.count() as i64;
+            }
+            let values = classes.values(labels[i]);
+            let alone = values.len() == 1;
+            let kept: Vec<_> = values.into_iter().map(|value| value.filter(|_| alone || !hidden())).collect();
+            classes.number(&kept) as i64
         };
         indices.iter().map(&mut label).collect()
     });
@@ -283,6 +291,40 @@ mod tests {
             }
         }
         assert_ne!(take(0..12, 1), step_batches(&data, &Share { images: 0..12, parts: 1 }, 1, 7), "a rollback");
+    }
+
+    #[test]
+    fn an_attribute_is_hidden_alone_or_with_all_others() {
+        let mut settings = RunSettings::of(Preset::Quick, None);
+        settings.model.attributes = vec![2, 2, 2];
+        (settings.training.batch, settings.training.label_dropout) = (4000, 0.2);
+        let side = settings.model.height;
+        let mut train = Dataset::phantoms(1, 0, 2, side, side);
+        let classes = settings.model.classes();
+        train.labels =
+            Some(vec![classes.number(&[Some(1), Some(0), Some(1)]), classes.number(&[Some(0), None, Some(1)])]);
+        let data = RunData::of(settings.clone(), train.clone(), train);
+        let batch = &step_batches(&data, &Share { images: 0..4000, parts: 1 }, 0, 0)[0];
+        let given = batch.classes.as_ref().expect("classes");
+        let fraction = |of: &dyn Fn(&[Option<usize>]) -> bool| {
+            let count = given.iter().filter(|&&class| of(&classes.values(class as usize))).count();
+            count as f64 / given.len() as f64
+        };
+        // Of all, 0.2 with the others, and 0.2 of the rest alone.
+        let hidden = 0.2 + 0.8 * 0.2;
+        for (what, found, expected) in [
+            (
+                "all",
+                fraction(&|values| values.iter().all(Option::is_none)),
+                0.2 + 0.8 * (0.2_f64.powi(3) + 0.2_f64.powi(2)) / 2.0,
+            ),
+            ("the first", fraction(&|values| values[0].is_none()), hidden),
+            ("the last", fraction(&|values| values[2].is_none()), hidden),
+            ("a wrong value", fraction(&|values| values[1] == Some(1) || values[2] == Some(0)), 0.0),
+            ("the second, which half of the images lack", fraction(&|values| values[1].is_none()), 0.5 + 0.5 * hidden),
+        ] {
+            assert!((found - expected).abs() < 0.03, "{what}: {found} instead of {expected}");
+        }
     }
 
     #[test]

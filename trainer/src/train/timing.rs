@@ -87,7 +87,10 @@ impl<B: AutodiffBackend> Steps<B> {
         let emas = training.ema_half_lives.iter().map(ema).collect();
         let optimizer = NetworksOptimizer::new(training);
         let mut phantoms = Dataset::phantoms(settings.seed, 0, IMAGES, model.height, model.width);
-        phantoms.labels = (model.classes > 0).then(|| (0..IMAGES).map(|i| i % model.classes).collect());
+        phantoms.labels = match model.classes().count() {
+            0 => None,
+            count => Some((0..IMAGES).map(|i| i % count).collect()),
+        };
         let state = Checkpoint { trainer: TrainerState::default(), networks, emas, optimizer };
         let group = ProcessGroup::of(1, Arc::default()).pop().context("there is no device")?;
         Ok(Self { data: RunData::of(settings, phantoms.clone(), phantoms), state, group, device: device.clone() })

@@ -91,8 +91,7 @@ impl<B: Backend> Engine<B> {
         let encoder = self.encoder.borrow().clone().ok_or(Problem::NoEncoder)?;
         let class = match subject {
             Subject::Sample(Settings { class: Some(class), .. }) => *class as usize,
-            // The row of "no class".
-            _ => self.model.config.classes,
+            _ => self.model.config.classes().count(),
         };
         let measured = elbo::measure(
             &self.model.networks,

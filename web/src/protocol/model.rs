@@ -112,7 +112,7 @@ pub struct ModelInfo {
 impl ModelInfo {
     /// The number of classes.
     pub fn classes(&self) -> u32 {
-        self.config.classes as u32
+        self.config.classes().count() as u32
     }
 
     /// Whether a link's hash, of which the start is enough, is that of these weights.

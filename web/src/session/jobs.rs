@@ -392,11 +392,13 @@ impl Session {
     /// What tells two images of one seed apart in the names of their files: class, steps, and a sampler of its own.
     fn named(&self, run: &Run) -> String {
         let Settings { class, steps, sampler, .. } = &run.settings;
-        let names = self.model.as_ref().map_or(&[][..], |model| &model.provenance.class_names);
-        let class = class.map(|class| {
-            let name = names.get(class as usize).map(|name| plain(name)).filter(|name| !name.is_empty());
-            name.map_or_else(|| format!("-class{class}"), |name| ["-", &name].concat())
-        });
+        let name = |class| {
+            let model = self.model.as_ref()?;
+            let names = model.config.classes().names(class as usize, &model.provenance.attributes);
+            Some(plain(&names.concat())).filter(|name| !name.is_empty())
+        };
+        let class =
+            class.map(|class| name(class).map_or_else(|| format!("-class{class}"), |name| ["-", &name].concat()));
         let sampler = (*sampler != Sampler::default()).then(|| ["-", sampler.name()].concat());
         format!("{}-steps{steps}{}", class.unwrap_or_default(), sampler.unwrap_or_default())
     }

@@ -153,10 +153,16 @@ pub fn samplers(words: &Words) -> Vec<(String, String)> {
 
 /// The name of a class.
 pub fn class(words: &Words, model: &ModelInfo, class: u32) -> String {
-    match model.provenance.class_names.get(class as usize) {
-        Some(name) => words.lang.finding(name).unwrap_or(name).to_owned(),
-        None => fill(words.common.class_one, &[("number", &class.to_string())]),
+    let names = model.config.classes().names(class as usize, &model.provenance.attributes);
+    if names.is_empty() {
+        return fill(words.common.class_one, &[("number", &class.to_string())]);
     }
+    names.into_iter().map(|name| value(words, name)).collect::<Vec<_>>().join(", ")
+}
+
+/// The name of an attribute's value.
+pub fn value<'a>(words: &Words, name: &'a str) -> &'a str {
+    words.lang.finding(name).unwrap_or(name)
 }
 
 /// The name of a field.

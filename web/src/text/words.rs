@@ -76,7 +76,7 @@ words! {
 words! {
     /// The first view.
     Generate {
-        heading, settings, count, count_one, count_many, class, class_any, guidance, generate, again, held, keys, pause,
+        heading, settings, count, count_one, count_many, class, finding, view, sex, class_any, guidance, generate, again, held, keys, pause,
         step_once, moment, moment_value, open_one, all_images, keep, keep_intro, save_one, save_all, animation, gif, strip,
         share, share_copied, share_label, share_hint,
     }

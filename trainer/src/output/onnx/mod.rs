@@ -11,13 +11,14 @@ pub mod reference;
 #[cfg(test)]
 mod tests;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use burn::tensor::backend::Backend;
 use prost::Message;
 use serde_json::json;
 use vdm::image::{DIGITAL_SOURCE_TYPE, LABEL};
 use vdm::weights;
 
+use self::graph::Parameters;
 use self::proto::{GraphProto, ModelProto, OperatorSetIdProto, StringStringEntryProto};
 use crate::base::about::SOFTWARE;
 use crate::base::files::LoadedModel;
@@ -50,7 +51,18 @@ pub struct Exported {
 pub fn export<B: Backend>(loaded: &LoadedModel<B>) -> Result<Vec<Exported>> {
     let model = &loaded.model;
     let parameters = weights::parameters(&model.networks)?;
-    let parameters = parameters.into_iter().map(|parameter| (parameter.name.clone(), parameter)).collect();
+    let mut parameters: Parameters =
+        parameters.into_iter().map(|parameter| (parameter.name.clone(), parameter)).collect();
+    for (band, name) in ["score_net.class_embedding", "fine.score_net.class_embedding"].into_iter().enumerate() {
+        // A row for each class, in place of those of its values.
+        if let Some(parameter) = parameters.get_mut(name)
+            && let Some(table) = model.networks.band(band).1.class_table()
+        {
+            parameter.shape = table.dims().to_vec();
+            let read = table.try_into_data().map_err(|error| anyhow!("cannot read from the device: {error:?}"))?;
+            parameter.values = read.iter::<f32>().collect();
+        }
+    }
     let metadata = metadata(loaded)?;
     let onnx = |name, graph: GraphProto| Exported { name, bytes: onnx(graph, metadata.clone()).encode_to_vec() };
     let mut exported = vec![onnx("decoder.onnx", networks::decoder(&model.config, &parameters)?)];
@@ -113,7 +125,7 @@ fn schedule<B: Backend>(loaded: &LoadedModel<B>) -> serde_json::Value {
         "height": config.height,
         "width": config.width,
         "latent_dim": config.latent_dim(),
-        "classes": config.classes,
+        "classes": config.classes().count(),
         "context_gamma": loaded.model.sampling.context_gamma,
         "t": times,
         "bands": bands,

@@ -98,8 +98,9 @@ pub fn score_net(
         let doc = "-log of the signal-to-noise ratio of coarse, from -10 to -2.";
         (coarse, graph.input("coarse_gamma", ElementType::Float, None, doc))
     });
-    let classes = (config.classes > 0).then(|| {
-        let doc = format!("Labels from 0 to {}; {} stands for no class.", config.classes - 1, config.classes);
+    let count = config.classes().count();
+    let classes = (count > 0).then(|| {
+        let doc = format!("Numbers of classes from 0 to {}; {count} stands for no class.", count - 1);
         graph.input("class", ElementType::Int64, None, &doc)
     });
     let embedding = match (&config.latent, &config.bands) {

@@ -57,7 +57,7 @@ pub fn of<B: Backend>(model: &Vdm<B>, device: &B::Device) -> Result<Reference> {
     };
     let draw = |index, dim: usize| Rng::new(0, RngStream::Evaluation, index).normals(rows * dim);
     let by_row = |values: &[f32], dim: usize| values.chunks_exact(dim).map(<[f32]>::to_vec).collect::<Rows>();
-    let classes = model.config.classes;
+    let classes = model.config.classes().count();
     let class: Option<Vec<usize>> = (classes > 0).then(|| (0..rows).map(|row| row % (classes + 1)).collect());
     let dims = model.config.band_dims();
     let mut bands = Vec::new();

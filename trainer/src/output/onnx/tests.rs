@@ -147,7 +147,7 @@ fn each_layer_of_a_latent_is_our_own() {
             let latent = config.latent.as_mut().expect("a latent");
             (latent.encoder.layer_norm, latent.decoder.layer_norm, latent.score_net.layer_norm) = (true, true, true);
         }),
-        ("classes", |config| config.classes = 3),
+        ("classes", |config| config.attributes = vec![3]),
     ];
     each_layer(dense(), "dense layers and the embedding of time", &layers);
 }
@@ -157,7 +157,7 @@ fn each_layer_of_bands_is_our_own() {
     let layers: [Layer; 3] = [
         ("shift and perceptron", |config| each_band(config, |band| band.layers = 2)),
         ("attention", |config| each_band(config, |band| band.heads = 2)),
-        ("classes", |config| config.classes = 3),
+        ("classes", |config| config.attributes = vec![3]),
     ];
     each_layer(bands(), "transform, norm, modulation, context and position", &layers);
 }

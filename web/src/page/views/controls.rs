@@ -2,6 +2,7 @@
 
 use leptos::html;
 use leptos::prelude::*;
+use vdm::config::{Attribute, Classes};
 use vdm::sampler::Sampler;
 
 use super::film::{Travel, can_draw, can_play, goes_on};
@@ -11,6 +12,7 @@ use crate::page::controller::Controller;
 use crate::page::draw::{change, draw};
 use crate::page::lang::words;
 use crate::page::state::PageState;
+use crate::protocol::ModelInfo;
 use crate::session::{Event, Slot};
 use crate::settings::COUNTS;
 use crate::text::{fill, messages};
@@ -170,28 +172,56 @@ fn Count(state: PageState) -> impl IntoView {
     }
 }
 
-/// The class, if the weights have classes.
+/// A value, or any, of each attribute that the weights know.
 #[component]
 fn ClassFields(controller: Controller, state: PageState) -> impl IntoView {
-    let (words, session, form) = (words(), controller.session, state.form);
-    let classes = Memo::new(move |_| {
-        session.with(|session| {
-            let Some(model) = session.model.as_ref().filter(|model| model.classes() > 0) else { return Vec::new() };
-            let classes = (0..model.classes()).map(|class| (class.to_string(), messages::class(words, model, class)));
-            std::iter::once((String::new(), words.generate.class_any.to_owned())).chain(classes).collect()
-        })
+    let words = words();
+    let attributes = Memo::new(move |_| {
+        let of = |model: &ModelInfo| (model.config.attributes.clone(), model.provenance.attributes.clone());
+        controller.session.with(|session| session.model.as_ref().map(of).unwrap_or_default())
     });
-    view! {
-        <Show when=move || classes.with(|classes| !classes.is_empty())>
+    let field = move |i: usize| {
+        let (counts, attributes) = attributes.get_untracked();
+        let Attribute { name, values } = attributes.get(i).cloned().unwrap_or_default();
+        let label = match name.as_str() {
+            "finding" => words.generate.finding,
+            "view" => words.generate.view,
+            "sex" => words.generate.sex,
+            _ => words.generate.class,
+        };
+        let named = |value: usize| {
+            values.get(value).map_or_else(|| value.to_string(), |name| messages::value(words, name).to_owned())
+        };
+        let options = (0..counts[i]).map(|value| (value.to_string(), named(value)));
+        let options = std::iter::once((String::new(), words.generate.class_any.to_owned())).chain(options);
+        let options = StoredValue::new(options.collect::<Vec<_>>());
+        let counts = StoredValue::new(counts);
+        let values =
+            move |class: &str| counts.with_value(|of| Classes(of).values(class.parse().unwrap_or(Classes(of).count())));
+        let value = move || {
+            let value = state.form.with(|form| values(&form.class)[i]);
+            value.map(|value| value.to_string()).unwrap_or_default()
+        };
+        let on_change = move |value: String| {
+            change(state, |form| {
+                let mut values = values(&form.class);
+                values[i] = value.parse().ok();
+                let all_open = values.iter().all(Option::is_none);
+                let number = counts.with_value(|of| Classes(of).number(&values));
+                form.class = if all_open { String::new() } else { number.to_string() };
+            });
+        };
+        view! {
             <Select
-                id="class"
-                label=words.generate.class
-                options=classes
-                value=Signal::derive(move || form.with(|form| form.class.clone()))
-                on_change=move |class| change(state, |form| form.class = class)
+                id=["class", "class-2", "class-3"][i.min(2)]
+                label
+                options=Signal::derive(move || options.get_value())
+                value=Signal::derive(value)
+                on_change
             />
-        </Show>
-    }
+        }
+    };
+    move || (0..attributes.with(|(counts, _)| counts.len())).map(field).collect_view()
 }
 
 /// The guidance, for a class.

@@ -185,7 +185,7 @@ fn Provenance(session: RwSignal<Session>) -> impl IntoView {
                 <Fact label=of.software value=fact(|_, model| model.provenance.software.clone()) testid="weights-software" />
                 <Fact
                     label=of.classes
-                    value=fact(|_, model| model.provenance.class_names.join(", "))
+                    value=fact(|_, model| model.provenance.attributes.iter().map(|of| of.values.join(", ")).collect::<Vec<_>>().join("; "))
                     testid="weights-classes"
                 />
             </dl>
