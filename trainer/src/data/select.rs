@@ -59,11 +59,11 @@ pub fn choose(mut entries: Entries, settings: &SourceSettings) -> Result<Entries
 fn unknown(what: &str, entries: &Entries) -> Error {
     match entries.layout {
         Layout::Folder | Layout::Auto => {
-            anyhow!("images cannot be chosen by {what}: plain folders do not give it, DICOM files may")
+            anyhow!("the images have no {what}: plain folders do not give it, DICOM files may")
         }
         _ => {
             let columns = entries.columns.join("`, `");
-            anyhow!("images cannot be chosen by {what}: the table has the columns `{columns}`")
+            anyhow!("the images have no {what}: the table has the columns `{columns}`")
         }
     }
 }
@@ -113,8 +113,8 @@ pub fn classes(
     for (i, &labels) in settings.labels.iter().enumerate() {
         let of = entries.all.iter().map(|entry| value(entry, labels, root)).collect::<Result<Vec<_>>>()?;
         let there: BTreeSet<&String> = of.iter().flatten().collect();
-        if there.is_empty() && !of.is_empty() {
-            return Err(unknown(labels.name(), entries));
+        if there.is_empty() && known.is_none() {
+            return Err(unknown(labels.name(), entries)).context(format!("--labels {} has no effect", labels.name()));
         }
         let attribute = match known {
             Some(known) => known[i].clone(),

@@ -443,7 +443,7 @@ mod tests {
     fn a_long_name_is_refused_at_once() {
         let name = "[".repeat(300_000);
         let started = Instant::now();
-        let set = table::nested(&format!("training.{name}"), toml::Value::Boolean(true));
+        let set = table::nested(&format!("training.{name}"), Value::Boolean(true));
         let error = RunSettings::of(Preset::Paper, None).with(set, "--set").expect_err("no such option").to_string();
         assert!(error.contains("--set") && !error.contains("did you mean"), "{error:.200}");
         assert!(started.elapsed() < Duration::from_secs(2), "it took {:?}", started.elapsed());
