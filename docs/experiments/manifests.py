@@ -1,4 +1,5 @@
-"""Writes fine.csv and coarse.csv, what the shipped weights were trained on: docs/experiments/sharp.md.
+"""Writes fine.csv and coarse.csv, what the shipped weights were trained on, and held-out.csv and training.csv, what they were
+measured with: docs/experiments/sharp.md.
 
 Usage: manifests.py DATA OUT, where DATA has the folders cxr-normal-256, nih-256 and rsna-normal-128 and the table who.csv.
 Left out of training are images that look like one of cxr-normal-256/validation, and every known patient who has an image there.
@@ -51,12 +52,18 @@ for path in training:
     kept.append(path)
 
 out.mkdir(parents=True, exist_ok=True)
-for name, there in [("fine", folders[:2]), ("coarse", folders)]:
+train = {name: [path for path in kept if str(path.parent) in there] for name, there in [("fine", folders[:2]), ("coarse", folders)]}
+validation = [(path, "validation") for path in held_out[::4]]
+for name, chosen in [
+    ("fine", [(path, "train") for path in train["fine"]] + validation),
+    ("coarse", [(path, "train") for path in train["coarse"]] + validation),
+    ("training", [(path, "") for path in train["fine"]]),
+    ("held-out", [(path, "") for path in held_out]),
+]:
     with open(out / f"{name}.csv", "w", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(["path", "label", "view", "sex", "patient", "split"])
-        chosen = [path for path in kept if str(path.parent) in there]
-        for path, split in [(p, "train") for p in chosen] + [(p, "validation") for p in held_out[::4]]:
+        for path, split in chosen:
             label = labels.get(str(path), "No Finding")
             rows.writerow([data / path, label, *views_and_sexes.get(str(path), ["", ""]), patients.get(str(path), ""), split])
-    print(f"{name}.csv: {len(chosen)} training images, {len(held_out[::4])} for validation")
+    print(f"{name}.csv: {len(chosen)} images")

@@ -47,6 +47,10 @@ pub struct EvaluateArgs {
     /// Class of the samples, by number or name; they are compared with real images of this class
     #[arg(long, requires = "weights")]
     pub class: Option<String>,
+    /// Samples of each value of each attribute, such as PA, to see whether a classifier of real images agrees; --labels says
+    /// which these are
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "weights")]
+    pub of_each_value: usize,
     /// One of the weights' sampling options, such as context_gamma=-5; may be given several times
     #[arg(long, value_name = "KEY=VALUE", requires = "weights")]
     pub sampling: Vec<String>,
@@ -114,6 +118,7 @@ impl EvaluateArgs {
                 steps: self.steps,
                 guidance: self.guidance,
                 class: self.class,
+                of_each_value: self.of_each_value,
                 sampling: self.sampling,
             },
             times: self.times,

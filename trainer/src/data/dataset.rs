@@ -23,8 +23,8 @@ pub struct Dataset {
     places: Vec<[usize; 2]>,
     /// The name of each image: in most cases its path within the source.
     pub names: Vec<String>,
-    /// The patient of each image, where all are known.
-    pub patients: Option<Vec<String>>,
+    /// The patient of each image, where it is known.
+    pub patients: Vec<Option<String>>,
     /// The label of each image, where there are classes.
     pub labels: Option<Vec<usize>>,
     /// Files that were left out as unreadable.
@@ -65,7 +65,8 @@ impl Dataset {
     ) -> Result<Self> {
         let inside = |[file, row]: &[usize; 2]| (row + 1) * height * width <= files[*file].len();
         ensure!(places.len() == names.len() && places.iter().all(inside), "a file is shorter than its images");
-        Ok(Self { height, width, files, places, names, patients: None, labels: None, skipped: 0 })
+        let patients = vec![None; names.len()];
+        Ok(Self { height, width, files, places, names, patients, labels: None, skipped: 0 })
     }
 
     /// Images in memory, one after another.
@@ -87,7 +88,7 @@ impl Dataset {
             files: vec![Arc::new(Pixels::Owned(pixels))],
             places: (0..count).map(|row| [0, row]).collect(),
             names: (0..count as u64).map(|i| format!("phantom {}", first + i)).collect(),
-            patients: None,
+            patients: vec![None; count],
             labels: None,
             skipped: 0,
         }
@@ -99,7 +100,7 @@ impl Dataset {
         Self {
             places: indices.iter().map(|&i| self.places[i]).collect(),
             names: indices.iter().map(|&i| self.names[i].clone()).collect(),
-            patients: self.patients.as_ref().map(|patients| indices.iter().map(|&i| patients[i].clone()).collect()),
+            patients: indices.iter().map(|&i| self.patients[i].clone()).collect(),
             labels: self.labels.as_ref().map(|labels| indices.iter().map(|&i| labels[i]).collect()),
             ..self.clone()
         }

@@ -1,11 +1,12 @@
 //! Measures weights and samples: the variational bound (ELBO) of held-out images, how well they are reconstructed, how
 //! close samples are to real images, and whether samples are copies of training images.
 //!
-//! A file uses only those above it in this list: `elbo`, `options`, `report`, `held_out`, `samples`, `compare`,
-//! `outputs`, `run_facts`, `card`.
+//! A file uses only those above it in this list: `elbo`, `options`, `report`, `held_out`, `samples`, `conditions`,
+//! `compare`, `outputs`, `run_facts`, `card`.
 
 mod card;
 mod compare;
+mod conditions;
 pub mod elbo;
 mod held_out;
 pub mod options;
@@ -138,6 +139,10 @@ impl Evaluate {
                 audit = Some(copies.audit);
             }
         }
+        if let (Some(loaded), Some(sampling)) = (&loaded, sampling) {
+            let sets: Vec<&Dataset> = std::iter::once(&held_out).chain(&training).collect();
+            figures.extend(conditions::rows(wanted, loaded, &sets, sampling, seed, device)?);
+        }
         // As the table has them.
         figures.sort_by_key(|row| row.section);
         let report = Report {
@@ -187,10 +192,10 @@ fn of_class(data: &Dataset, classes: Classes<'_>, class: Option<usize>) -> Vec<u
     (0..data.len()).filter(|&i| classes.includes(class, labels[i])).collect()
 }
 
-/// The first of these places of each patient, or all of them where patients are not known.
+/// The first of these places of each patient, and all whose patient is not known.
 fn one_a_patient(data: &Dataset, places: &[usize]) -> Vec<usize> {
     let mut seen = HashSet::new();
-    places.iter().copied().filter(|&i| data.patients.as_ref().is_none_or(|of| seen.insert(&of[i]))).collect()
+    places.iter().copied().filter(|&i| data.patients[i].as_ref().is_none_or(|of| seen.insert(of))).collect()
 }
 
 #[cfg(test)]
@@ -202,7 +207,7 @@ mod tests {
         let mut data = Dataset::phantoms(0, 0, 5, 8, 8);
         assert_eq!(one_a_patient(&data, &of_class(&data, Classes(&[2]), Some(1))), [0, 1, 2, 3, 4]);
         data.labels = Some(vec![0, 1, 1, 1, 0]);
-        data.patients = Some(["a", "b", "c", "b", "a"].map(str::to_owned).to_vec());
+        data.patients = ["a", "b", "c", "b", "a"].map(|name| Some(name.to_owned())).to_vec();
         assert_eq!(of_class(&data, Classes(&[2]), Some(1)), [1, 2, 3]);
         assert_eq!(one_a_patient(&data, &of_class(&data, Classes(&[2]), Some(1))), [1, 2]);
         assert_eq!(one_a_patient(&data, &of_class(&data, Classes(&[2]), None)), [0, 1, 2]);

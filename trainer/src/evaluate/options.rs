@@ -51,6 +51,8 @@ pub struct SampleOptions {
     pub guidance: f64,
     /// Class of the samples, by number or name.
     pub class: Option<String>,
+    /// Samples of each value of each attribute, to be judged by a classifier; 0 for none.
+    pub of_each_value: usize,
     /// Assignments that override the weights' sampling options.
     pub sampling: Vec<String>,
 }

@@ -123,6 +123,8 @@ pub enum Section {
     Bound,
     /// Held-out images encoded and decoded.
     Reconstruction,
+    /// Samples judged by a classifier of real images.
+    Conditions,
     /// Samples against real images.
     Samples,
     /// Samples against training images.
@@ -131,8 +133,15 @@ pub enum Section {
 
 impl Section {
     /// All, the main measure first.
-    const ALL: [Self; 6] =
-        [Self::TwoSample, Self::Likelihood, Self::Bound, Self::Reconstruction, Self::Samples, Self::Copies];
+    const ALL: [Self; 7] = [
+        Self::TwoSample,
+        Self::Likelihood,
+        Self::Bound,
+        Self::Reconstruction,
+        Self::Conditions,
+        Self::Samples,
+        Self::Copies,
+    ];
 
     /// Its heading.
     pub fn title(self) -> &'static str {
@@ -141,6 +150,7 @@ impl Section {
             Section::Reconstruction => "Held-out images encoded and decoded",
             Section::TwoSample => "Samples told from real images by a classifier, by scale",
             Section::Likelihood => "Bits a pixel of held-out 8-bit images, without loss",
+            Section::Conditions => "Samples of each value of an attribute, judged by a classifier of real images",
             Section::Samples => "Distances of samples from real images",
             Section::Copies => "Samples against training images",
         }
@@ -279,6 +289,11 @@ impl Report {
                     ),
                 })
             }
+            Section::Conditions => Some(
+                "The fraction that the classifier takes for what was asked for, beside the fraction of real images that it \
+                 takes for what they are. A guess between two values is right half of the time."
+                    .to_owned(),
+            ),
             _ => None,
         }
     }

@@ -1,6 +1,6 @@
 //! Measures of images: how close reconstructions are to their originals, how close samples are to real X-rays, and
-//! whether a sample is a copy of a training image. Nothing is downloaded, and nothing is learned but the two-sample test's
-//! own classifier, from the images at hand.
+//! whether a sample is a copy of a training image. Nothing is downloaded, and nothing is learned but the
+//! classifiers of [`two_sample`] and [`conditions`], from the images at hand.
 //!
 //! A file uses only those above it in this table.
 //!
@@ -18,6 +18,7 @@
 //! | `logistic` | logistic regression |
 //! | `texture` | residuals and oriented bands, the features of the two-sample test |
 //! | [`two_sample`] | whether a classifier tells samples from real images, by scale |
+//! | [`conditions`] | whether samples show the values of attributes that they are drawn for |
 //! | [`codecs`] | bits a pixel of lossless codecs |
 //! | [`memorisation`] | the nearest training image of each sample, and whether the sample is a copy |
 //!
@@ -25,6 +26,7 @@
 //! figure of as many real images against the same reference: what a perfect model would score.
 
 pub mod codecs;
+pub mod conditions;
 pub mod features;
 pub mod linear;
 mod logistic;
