@@ -11,7 +11,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, Uri, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 
 /// Not at the root of the server: the page must find its files from any folder.
 const FOLDER: &str = "/some/folder/";
@@ -32,6 +32,12 @@ pub enum Answer {
     Failing(u16, usize),
     /// Whole, in ten pieces with a pause before each.
     Slowly(Duration),
+    /// So many bytes, and then the connection ends.
+    Cut(usize),
+    /// In another place of the site.
+    Elsewhere(&'static str),
+    /// Whole, with these headers in addition.
+    With(&'static [(&'static str, &'static str)]),
 }
 
 #[derive(Debug)]
@@ -142,17 +148,27 @@ async fn answer(State(shared): State<Arc<Shared>>, uri: Uri) -> Response {
             .insert(file.to_owned(), Answer::Failing(status, times - 1));
         return StatusCode::from_u16(status).expect("a status").into_response();
     }
+    let more = if let Some(Answer::With(more)) = answer { more } else { &[] };
     let body = match (answer, shared.read(file)) {
         (Some(Answer::Bytes(bytes)), _) => Body::from(bytes),
+        (Some(Answer::Elsewhere(file)), _) => return Redirect::temporary(&format!("{FOLDER}{file}")).into_response(),
+        (Some(Answer::Cut(length)), Ok(bytes)) => {
+            let start = futures_util::stream::iter([Ok(bytes[..length].to_vec()), Err(std::io::Error::other("cut"))]);
+            Body::from_stream(start)
+        }
         (Some(Answer::Missing), _) | (_, Err(_)) => return StatusCode::NOT_FOUND.into_response(),
         (Some(Answer::Slowly(pause)), Ok(bytes)) => in_pieces(&bytes, pause),
-        (None | Some(Answer::As(_) | Answer::Failing(..)), Ok(bytes)) => Body::from(bytes),
+        (None | Some(Answer::As(_) | Answer::Failing(..) | Answer::With(_)), Ok(bytes)) => Body::from(bytes),
     };
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static(kind)),
         (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
     ];
-    (headers, body).into_response()
+    let mut response = (headers, body).into_response();
+    for (name, value) in more {
+        response.headers_mut().insert(*name, HeaderValue::from_static(value));
+    }
+    response
 }
 
 fn in_pieces(bytes: &[u8], pause: Duration) -> Body {

@@ -271,3 +271,57 @@ async fn a_broken_worker_is_named_and_a_busy_server_is_asked_again() {
     browser.wait_for_state("ready", TO_LOAD).await;
     page.browser.close().await;
 }
+
+/// What lies between a page and its server: proxies, networks of hotels, and lines that break.
+#[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(skip_browser, ignore = "VDM_SKIP_BROWSER is set")]
+async fn what_happens_on_the_way_is_mended_or_told() {
+    let page = Page::new(Gpu::None).await;
+    let browser = &page.browser;
+    let weights = page.weights("sampling");
+    let (list, program) = ("weights/manifest.json", "worker_bg.wasm");
+    let fails = |kind, says| Some((kind, says));
+    let cases = [
+        ("weights, then silence of the line", weights.as_str(), Answer::Cut(100_000), fails("network", "")),
+        ("empty weights", &weights, Answer::Bytes(Vec::new()), fails("wrong-size", "")),
+        ("weights behind a login", &weights, Answer::Elsewhere("index.html"), fails("wrong-size", "")),
+        ("weights, which one may not have", &weights, Answer::Failing(403, 99), fails("http-status", "403")),
+        ("weights of a server that fails", &weights, Answer::Failing(500, 99), fails("http-status", "500")),
+        (
+            "weights said to be compressed",
+            &weights,
+            Answer::With(&[("content-encoding", "gzip")]),
+            fails("network", ""),
+        ),
+        ("a list behind a login", list, Answer::Elsewhere("index.html"), fails("manifest", "")),
+        ("an empty list", list, Answer::Bytes(Vec::new()), fails("manifest", "")),
+        ("a list cut short", list, Answer::Cut(100), fails("manifest", "")),
+        ("a program cut short by the line", program, Answer::Cut(100_000), fails("worker-", program)),
+        ("a program behind a login", program, Answer::Elsewhere("index.html"), fails("worker-", program)),
+        ("too many visitors, once", &weights, Answer::Failing(429, 1), None),
+        ("a gateway that waits, twice", &weights, Answer::Failing(504, 2), None),
+        ("weights from another place", &weights, Answer::Elsewhere("weights/moved.safetensors"), None),
+        ("weights of an unknown type", &weights, Answer::As("application/x-unknown"), None),
+        ("weights that nothing may keep", &weights, Answer::With(&[("cache-control", "no-store")]), None),
+        ("weights that vary", &weights, Answer::With(&[("vary", "*")]), None),
+    ];
+    page.site.replace("weights/moved.safetensors", page.site.file(&weights));
+    for (case, file, answer, failure) in cases {
+        println!("{case}");
+        page.site.answer("sw.js", Answer::Missing);
+        page.site.answer(file, answer);
+        page.open("?draw=no").await;
+        if let Some((kind, says)) = failure {
+            let (found, told) = page.failure().await;
+            assert!(found.starts_with(kind) && told.contains(says) && told.len() > 40, "{case}: {found}: {told}");
+            page.site.heal();
+            page.site.answer("sw.js", Answer::Missing);
+            browser.click("retry").await;
+        }
+        browser.wait_for_state("ready", TO_LOAD).await;
+        page.site.heal();
+        let emptied = "for (const name of await caches.keys()) await caches.delete(name); return true";
+        browser.wait_until(emptied, SOON).await;
+    }
+    page.browser.close().await;
+}
