@@ -263,7 +263,7 @@ const STORY: Story = Story {
     picture: "X-ray",
     map: "A map of pictures",
     map_intro: "The model drew all of these pictures, and those that look alike are neighbours. A run is a trail on this map: its first guess, from noise alone, is a blur near the middle, the average picture. Step by step the guess wanders off and becomes one picture. From another seed it ends elsewhere.",
-    map_legend: "Orange: the last run's guesses, up to this moment. Blue: the pictures of this visit. To the right lie bright ones, further down those that are brighter below than above: so 600 drawn pictures differ most. All are synthetic, not for diagnosis.",
+    map_legend: "Orange: the last run's guesses, up to this moment. Blue: the pictures of this visit. The white cross is the middle. The two axes are the directions in which 600 drawn pictures differ most: to the right they are brighter, and further down brighter below than above. All are synthetic, not for diagnosis.",
     map_here: "The first guess is {first} pictures from the middle, this one {here}.",
     copies: "Does it copy?",
     copies_text: "A model that memorises draws its training images again. That is measured: samples are compared with every image that the model has learned from.",

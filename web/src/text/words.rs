@@ -229,7 +229,7 @@ groups! {
         toy: Toy,
         weights: Weights,
         about: About,
-        /// Of the five learning views.
+        /// Of the learning views.
         learning: Learning,
     }
 }

@@ -4,6 +4,7 @@ use leptos::prelude::*;
 
 use super::controls::draw_label;
 use super::film::{Film, Pair, Play, Travel, can_draw};
+use super::shared::Intro;
 use crate::learning::trail;
 use crate::map::{dots, from_middle, line};
 use crate::page::components::{Action, ViewHeading, heading_id};
@@ -30,9 +31,9 @@ pub(super) fn Map(controller: Controller, state: PageState) -> impl IntoView {
         fill(words.map_here, &[("first", &first), ("here", &here)])
     });
     view! {
-        <section class="view" aria-labelledby=heading_id()>
+        <section class="view learning" aria-labelledby=heading_id()>
             <ViewHeading text=words.map />
-            <p class="lead">{words.map_intro}</p>
+            <Intro paragraphs=vec![words.map_intro] />
             <div class="card columns even">
                 <div class="stack">
                     <svg

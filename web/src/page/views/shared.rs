@@ -1,4 +1,4 @@
-//! Small parts that the five learning views share.
+//! Small parts that the learning views share.
 
 use leptos::prelude::*;
 use vdm::axis::Axis;
