@@ -36,9 +36,10 @@ async fn views(browser: &Browser) -> Vec<String> {
     let script =
         "return [...document.querySelectorAll('[data-testid^=nav-]')].map(link => link.dataset.testid.slice(4))";
     let views: Vec<String> = serde_json::from_value(browser.evaluate(script).await).expect("names");
-    for view in
-        ["generate", "game", "story", "learn", "forward", "schedule", "bound", "between", "race", "weights", "about"]
-    {
+    for view in [
+        "generate", "game", "story", "learn", "forward", "schedule", "bound", "map", "between", "race", "weights",
+        "about",
+    ] {
         assert!(views.iter().any(|offered| offered == view), "no {view} in {views:?}");
     }
     views

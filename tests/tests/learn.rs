@@ -14,6 +14,7 @@ use vdm::config::{Attribute, ModelConfig, Preset, SamplingConfig};
 use vdm::image::{GreyImage, Origin};
 use vdm::model::Networks;
 use vdm::weights::{Precision, Provenance, save, save_encoder, sha256_hex};
+use web::protocol::Picture;
 
 /// The first number in a text of the page, which groups digits with thin spaces.
 fn number(text: &str) -> f64 {
@@ -239,6 +240,87 @@ async fn one_seed_becomes_another() {
     let file = std::io::BufReader::new(std::fs::File::open(path).expect("a file"));
     let reader = png::Decoder::new(file).read_info().expect("a PNG");
     assert_eq!(reader.info().animation_control().map(|control| control.num_frames), Some(8), "there and back");
+    page.browser.close().await;
+}
+
+/// The numbers of a path on the map, two by two.
+async fn places(browser: &Browser, path: &str) -> Vec<[f64; 2]> {
+    let script = format!("return document.querySelector('[data-testid=map] {path}').getAttribute('d')");
+    let path = browser.evaluate(&script).await;
+    let path = path.as_str().expect("a path").split('m').next().expect("its start").replace("h0", "");
+    let numbers = path.split(['M', ' ']).filter(|number| !number.is_empty());
+    let numbers: Vec<f64> = numbers.map(|number| number.parse().unwrap_or_else(|e| panic!("{number}: {e}"))).collect();
+    numbers.chunks(2).map(|place| [place[0], place[1]]).collect()
+}
+
+/// A place on the map is written to a hundredth.
+fn assert_near(what: &str, a: [f64; 2], b: [f64; 2], most: f64) {
+    let apart = (a[0] - b[0]).hypot(a[1] - b[1]);
+    println!("{what}: {apart:.3} apart");
+    assert!(apart <= most, "{what}: {a:?} and {b:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(skip_browser, ignore = "VDM_SKIP_BROWSER is set")]
+async fn a_run_is_a_trail_on_the_map() {
+    const TRAIL: &str = "path:not(.map-drawn)";
+    let page = Page::ready(Gpu::None, "?backend=cpu").await;
+    let browser = &page.browser;
+    // Before a run there is none, and the map says nothing of it.
+    page.go("map").await;
+    assert_eq!((places(browser, TRAIL).await, browser.text("map-here").await), (vec![], String::new()));
+    page.go("generate").await;
+    page.generate("11", "12", "ddim").await;
+    let drawn = page.pixels("canvas").await;
+    page.go("map").await;
+    browser.wait_for_text("map-here", "pictures from the middle", SOON).await;
+    let trail = places(browser, TRAIL).await;
+    assert!(trail.len() >= 3, "{trail:?}");
+    let (first, end) = (trail[0], trail[trail.len() - 1]);
+    // Where this crate puts the picture, with the label in its last rows.
+    let picture = Picture { width: 256, height: 256, pixels: drawn };
+    assert_near("the end", end, web::map::place(&picture), 0.4);
+    assert_eq!(places(browser, ".map-drawn").await, [end]);
+    let says = browser.text("map-here").await;
+    for place in [first, end] {
+        // One decimal of what is written to a hundredth.
+        let from_middle = web::map::from_middle(place);
+        let shown = says.split([' ', ',']).filter_map(|word| word.trim_end_matches('.').parse::<f64>().ok());
+        assert!(shown.into_iter().any(|shown| (shown - from_middle).abs() < 0.07), "{from_middle}: {says}");
+    }
+    // The first guess is the average picture, whichever the noise is.
+    assert!(web::map::from_middle(first) < 2.0, "{first:?}");
+    assert_eq!(browser.evaluate("return (await fetch('map.jpg')).status").await, 200);
+
+    // The trail goes as far as the moment that is looked at.
+    browser.slide("timeline", 0.0).await;
+    let count = "document.querySelector('[data-testid=map] path:not(.map-drawn)').getAttribute('d').split(' ').length";
+    let all = browser.evaluate(&format!("return {count}")).await;
+    browser.wait_until(&format!("return {count} < {all}"), SOON).await;
+    let start = places(browser, TRAIL).await;
+    assert_eq!(start.len(), 1, "{start:?}");
+    assert_near("the first guess", start[0], first, 0.02);
+    // By keyboard, then by itself.
+    let few = browser.evaluate(&format!("return {count}")).await;
+    browser.evaluate("document.querySelector('[data-testid=timeline]').focus()").await;
+    for _ in 0..6 {
+        browser.press('\u{e014}').await;
+    }
+    browser.wait_until(&format!("return {count} > {few}"), SOON).await;
+    browser.click("play").await;
+    browser.wait_until(&format!("return {count} === {all}"), SOON).await;
+    assert_near("the end again", *places(browser, TRAIL).await.last().expect("an end"), end, 0.02);
+
+    // Another seed ends elsewhere, and what was drawn before stays.
+    browser.click("map-draw").await;
+    browser
+        .wait_until("return document.querySelector('.map-drawn').getAttribute('d').split('M').length === 3", TO_SAMPLE)
+        .await;
+    let ends = places(browser, ".map-drawn").await;
+    assert_eq!(ends[0], end);
+    assert_ne!(ends[1], end);
+    assert_near("the new end", *places(browser, TRAIL).await.last().expect("an end"), ends[1], 0.02);
+    page.asked_nobody_else().await;
     page.browser.close().await;
 }
 
@@ -542,7 +624,7 @@ async fn the_story_shows_each_figure_on_the_last_image() {
     assert_eq!(
         chapters,
         serde_json::json!(
-            ["forward", "schedule", "bound", "race", "between", "learn", "copies"]
+            ["forward", "schedule", "bound", "map", "race", "between", "learn", "copies"]
                 .map(|name| format!("{name}-heading"))
         )
     );

@@ -3,10 +3,14 @@
 use std::path::PathBuf;
 
 use burn::backend::Flex;
+use image::GenericImageView;
+use tests::programs::{run_trainer, words};
 use vdm::model::{Condition, Vdm};
 use vdm::sampler::{Sampler, SamplingOptions, Trajectory};
 use vdm::weights::{Header, Part, load, load_encoder, sha256_hex};
 use web::manifest::{Manifest, WeightsFile};
+use web::map::place;
+use web::protocol::Picture;
 
 /// What a file of weights in the repository may weigh.
 const MAX_BYTES: u64 = 30_000_000;
@@ -88,6 +92,73 @@ async fn the_example_pictures_are_what_the_weights_draw() {
             assert!(largest <= 1.5, "{name} is {largest} grey levels off: draw it again");
         }
     }
+}
+
+fn of(picture: &image::GrayImage) -> Picture {
+    Picture { width: picture.width(), height: picture.height(), pixels: picture.as_raw().clone() }
+}
+
+fn variance(values: impl Iterator<Item = f64> + Clone) -> f64 {
+    let count = values.clone().count() as f64;
+    let mean = values.clone().sum::<f64>() / count;
+    values.map(|value| (value - mean).powi(2)).sum::<f64>() / count
+}
+
+#[test]
+fn the_axes_of_the_map_are_those_in_which_drawn_pictures_differ() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // Of the quickest model, and not of that whose pictures made the axes.
+    let weights = self::folder().join("paper.safetensors");
+    let line = format!("sample {} --device cpu --count 60 --steps 12 --no-visible-label --out .", weights.display());
+    run_trainer(folder.path(), words(&line)).ok();
+    let files = std::fs::read_dir(folder.path()).expect("a folder").map(|file| file.expect("a file").path());
+    let files = files.filter(|path| path.extension().is_some_and(|ending| ending == "png"));
+    let drawn: Vec<_> = files.map(|path| image::open(path).expect("a picture").into_luma8()).collect();
+    assert_eq!(drawn.len(), 60);
+    let blocks: Vec<Vec<f64>> = drawn
+        .iter()
+        .map(|picture| {
+            let mean = |block: u32| {
+                let part = picture.view(block % 8 * 32, block / 8 * 32, 32, 32);
+                part.pixels().map(|(_, _, grey)| f64::from(grey.0[0])).sum::<f64>() / 1024.0
+            };
+            (0..64).map(mean).collect()
+        })
+        .collect();
+    let total: f64 = (0..64).map(|block| variance(blocks.iter().map(|of| of[block]))).sum();
+    let places: Vec<[f64; 2]> = drawn.iter().map(|picture| place(&of(picture))).collect();
+    let spread = [0, 1].map(|axis| variance(places.iter().map(|place| place[axis])));
+    // A picture on the map is 85 grey levels of the 64 means: `make_map.py`.
+    let share = (spread[0] + spread[1]) * 85.0 * 85.0 / total;
+    let middle = [0, 1].map(|axis| places.iter().map(|place| place[axis]).sum::<f64>() / 60.0);
+    println!("the map shows {share:.2} of how 60 pictures differ, around {middle:?}, with variances {spread:?}");
+    // Their own best two axes show 0.58 of it. What the edge of the map cuts off is not counted.
+    assert!((0.45..0.7).contains(&share), "{share}");
+    assert!(spread[0] > spread[1] && web::map::from_middle(middle) < 1.0, "{spread:?} {middle:?}");
+}
+
+#[test]
+fn each_picture_of_the_map_is_at_its_place() {
+    const TILE: u32 = 48;
+    let path = tests::repository().join("web/static/map.jpg");
+    let map = image::open(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display())).into_luma8();
+    let (across, down) = (web::map::ACROSS as u32, web::map::DOWN as u32);
+    assert_eq!(map.dimensions(), (across * TILE, down * TILE));
+    let mut there = 0;
+    for (x, y) in (0..down).flat_map(|y| (0..across).map(move |x| (x, y))) {
+        let tile = map.view(x * TILE, y * TILE, TILE, TILE).to_image();
+        // Nothing, or the label in a corner.
+        if tile.pixels().map(|grey| u64::from(grey.0[0])).sum::<u64>() / u64::from(TILE * TILE) < 25 {
+            continue;
+        }
+        there += 1;
+        let at = place(&of(&tile));
+        for (at, cell) in at.into_iter().zip([x, y]) {
+            // Half a picture, and what JPEG and fewer pixels change.
+            assert!((at - f64::from(cell) - 0.5).abs() < 0.6, "the picture {x}, {y} is at {at:?}");
+        }
+    }
+    assert!(there >= 45, "{there} pictures");
 }
 
 #[test]

@@ -32,6 +32,8 @@ pub enum View {
     Schedule,
     /// The variational bound.
     Bound,
+    /// A map of pictures, with the run on it.
+    Map,
     /// Between two seeds.
     Between,
     /// Two samplers side by side.
@@ -45,7 +47,7 @@ pub enum View {
 impl View {
     /// Whether it is a chapter of the story.
     pub fn is_chapter(self) -> bool {
-        matches!(self, View::Forward | View::Schedule | View::Bound | View::Between | View::Race)
+        matches!(self, View::Forward | View::Schedule | View::Bound | View::Map | View::Between | View::Race)
     }
 
     /// The name in addresses.

@@ -6,8 +6,9 @@ use vdm::elbo::ImageElbo;
 use vdm::math::{alpha_squared, bits_per_dim, sigma_squared, snr};
 
 use crate::manifest::ModelEntry;
+use crate::map::place;
 use crate::protocol::Subject;
-use crate::session::{Session, Slot};
+use crate::session::{FRAMES, Frame, Panel, Session, Slot};
 use crate::settings::Settings;
 
 /// Steps of the example images.
@@ -117,6 +118,16 @@ pub fn last_image(session: &Session, image: usize) -> Option<Subject> {
     Some(Subject::Sample(Settings { seed, ..panel.run.settings.clone() }))
 }
 
+/// The places on the map of what this image of a run was predicted to be, up to the moment that is looked at.
+pub fn trail(panel: &Panel, image: usize) -> Vec<[f64; 2]> {
+    let moment = panel.moment.as_ref().filter(|(of, _)| *of as usize == image).map(|(_, moment)| moment);
+    let steps = panel.run.steps();
+    let is_before = |frame: &&Frame| moment.is_none_or(|moment| frame.place * steps < moment.index * FRAMES);
+    let before = panel.film.iter().filter(is_before).filter_map(|frame| frame.pictures.get(image));
+    let here = moment.map(|moment| &moment.predicted).or_else(|| panel.pictures.get(image));
+    before.chain(here).map(place).collect()
+}
+
 /// The time of the images that are being made.
 pub fn running_time(session: &Session) -> Option<f64> {
     let slot = Slot::ALL.into_iter().find(|&slot| session.filling(slot).is_some())?;
@@ -128,6 +139,7 @@ mod tests {
     use vdm::diffusion::terms::Terms;
 
     use super::*;
+    use crate::protocol::{Moment, Picture, Run};
 
     #[test]
     fn the_noise_at_a_time_keeps_the_variance() {
@@ -174,6 +186,31 @@ mod tests {
         assert_eq!(faster(300.0, 100.0), Some((Slot::RaceRight, 3.0)));
         assert_eq!(faster(100.0, 102.0), None);
         assert!(faster(0.0, 10.0).is_some_and(|(_, times)| times.is_finite()));
+    }
+
+    #[test]
+    fn a_trail_leads_to_the_moment_that_is_looked_at() {
+        let picture = |grey| Picture { width: 8, height: 8, pixels: vec![grey; 64] };
+        let frame = |at: u32| Frame { place: at, pictures: vec![picture(0), picture(100 + at as u8)], noisy: None };
+        let at = |moment| Panel {
+            run: Run::from_noise(Settings { steps: 24, ..Settings::default() }, 2),
+            pictures: vec![picture(1), picture(111)],
+            noisy: None,
+            film: [0, 3, 6, 11].map(frame).to_vec(),
+            step: 24,
+            t: 0.0,
+            elapsed_ms: 1.0,
+            origin: None,
+            moment,
+        };
+        let greys = |greys: &[u8]| greys.iter().map(|&grey| place(&picture(grey))).collect::<Vec<_>>();
+        assert_eq!(trail(&at(None), 1), greys(&[100, 103, 106, 111, 111]));
+        let moment = |index| Some((1, Moment { index, t: 0.5, noisy: picture(0), predicted: picture(90) }));
+        assert_eq!(trail(&at(moment(0)), 1), greys(&[90]), "it begins with the first guess");
+        assert_eq!(trail(&at(moment(7)), 1), greys(&[100, 103, 90]));
+        assert_eq!(trail(&at(moment(24)), 1), greys(&[100, 103, 106, 111, 90]));
+        // The moment is one of another image.
+        assert_eq!(trail(&at(moment(7)), 0).len(), 5);
     }
 
     #[test]

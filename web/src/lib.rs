@@ -10,6 +10,7 @@
 //! - [`manifest`] (which weights the site has), [`settings`] (how an image is made)
 //! - [`toy`]: a model that learns points while one looks
 //! - [`protocol`]: the messages between page and worker
+//! - [`map`]: where a picture is on the map
 //! - [`form`]: how typed text becomes settings
 //! - [`session`]: the states of the page, and the transitions between them
 //! - [`text`]: the texts of the page, in each language
@@ -28,6 +29,7 @@ pub mod game;
 pub mod interrupt;
 pub mod learning;
 pub mod manifest;
+pub mod map;
 pub mod plot;
 pub mod protocol;
 pub mod session;

@@ -53,14 +53,7 @@ impl<B: Backend> Engine<B> {
         let (Some(noisy), Some(predicted)) = (pictures.next(), pictures.next()) else {
             return Err(Problem::NotFinite.into());
         };
-        Ok(Outcome::Moment(Moment {
-            index,
-            t: recording.places[moment].t,
-            gamma: recording.places[moment].gamma,
-            latent: recording.latent(row, moment).to_vec(),
-            noisy,
-            predicted,
-        }))
+        Ok(Outcome::Moment(Moment { index, t: recording.places[moment].t, noisy, predicted }))
     }
 
     async fn diffuse(&self, subject: &Subject, t: f64, seed: u64, host: &impl Host) -> Result<Outcome, Halt> {

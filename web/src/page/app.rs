@@ -14,15 +14,9 @@ use super::lang::{self, words};
 use super::offline;
 use super::state::PageState;
 use super::views::about::About;
-use super::views::between::Between;
-use super::views::bound::Bound;
-use super::views::forward::Forward;
 use super::views::game::Game;
 use super::views::generate::Generate;
-use super::views::learn::Learn;
-use super::views::race::Race;
-use super::views::schedule::Schedule;
-use super::views::story::Story;
+use super::views::story::{Story, chapter_view};
 use super::views::weights::Weights;
 use crate::address::View;
 use crate::protocol::Problem;
@@ -97,6 +91,7 @@ fn view_name(words: &Words, view: View) -> &'static str {
         View::Forward => common.forward,
         View::Schedule => common.schedule,
         View::Bound => common.bound,
+        View::Map => common.map,
         View::Between => common.between,
         View::Race => common.race,
         View::Story => words.story.name,
@@ -145,15 +140,10 @@ fn Page(controller: Controller, state: PageState) -> impl IntoView {
             {move || match state.view.get() {
                 View::Generate => view! { <Generate controller state /> }.into_any(),
                 View::Game => view! { <Game controller state /> }.into_any(),
-                View::Forward => view! { <Forward controller state /> }.into_any(),
-                View::Schedule => view! { <Schedule controller state /> }.into_any(),
-                View::Bound => view! { <Bound controller state /> }.into_any(),
-                View::Between => view! { <Between controller state /> }.into_any(),
-                View::Race => view! { <Race controller state /> }.into_any(),
                 View::Story => view! { <Story controller state /> }.into_any(),
-                View::Learn => view! { <Learn controller state /> }.into_any(),
                 View::Weights => view! { <Weights controller state /> }.into_any(),
                 View::About => view! { <About controller state /> }.into_any(),
+                view => chapter_view(view, controller, state),
             }}
         </main>
         <Announcer controller state />

@@ -82,7 +82,7 @@ pub(super) fn Captioned(#[prop(into)] caption: Signal<String>, children: Childre
     view! {
         <figure class="captioned">
             {children()}
-            <figcaption>{move || caption.get()}</figcaption>
+            <figcaption>{caption}</figcaption>
         </figure>
     }
 }
@@ -116,7 +116,7 @@ pub(super) fn Action(
                 }
             }
         >
-            {move || label.get()}
+            {label}
         </button>
     }
 }
@@ -203,8 +203,8 @@ pub(super) fn Slider(
 ) -> impl IntoView {
     view! {
         <div class="field slider">
-            <label for=id.clone()>{move || label.get()}</label>
-            <output for=id.clone()>{move || value_text.get()}</output>
+            <label for=id.clone()>{label}</label>
+            <output for=id.clone()>{value_text}</output>
             <input
                 id=id.clone()
                 data-testid=id
@@ -266,7 +266,7 @@ pub(super) fn Fact(
     view! {
         <div class="fact">
             <dt>{label}</dt>
-            <dd data-testid=testid>{move || value.get()}</dd>
+            <dd data-testid=testid>{value}</dd>
         </div>
     }
 }

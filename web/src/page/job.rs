@@ -15,7 +15,7 @@ use crate::text::messages;
 /// The images of a view.
 fn slot(view: View) -> Option<Slot> {
     match view {
-        View::Generate => Some(Slot::Generate),
+        View::Generate | View::Map => Some(Slot::Generate),
         View::Game => Some(Slot::Game),
         View::Forward => Some(Slot::Denoise),
         View::Between => Some(Slot::Between),
@@ -44,7 +44,7 @@ pub(super) fn JobBar(controller: Controller, state: PageState) -> impl IntoView 
     };
     view! {
         <section class="job" aria-label=words.common.going_on>
-            <p class="status" data-testid="status">{move || status.get()}</p>
+            <p class="status" data-testid="status">{status}</p>
             <Show when=move || can_cancel.get() || stopping.get()>
                 <Action
                     label=Signal::derive(label)
@@ -78,7 +78,7 @@ pub(super) fn Announcer(controller: Controller, state: PageState) -> impl IntoVi
         Memo::new(move |_| session.with(|session| messages::announcement(words, session, slot(state.view.get()))));
     view! {
         <p class="visually-hidden" role="status" aria-live="polite" data-testid="live">
-            {move || spoken.get()}
+            {spoken}
         </p>
     }
 }

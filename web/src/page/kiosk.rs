@@ -68,7 +68,7 @@ pub(super) fn Kiosk(controller: Controller, state: PageState) -> impl IntoView {
                 <p class="warning" data-testid="warning">
                     <strong>{words.common.warning}</strong>
                 </p>
-                <p class="tale" data-testid="kiosk-caption">{move || caption.get()}</p>
+                <p class="tale" data-testid="kiosk-caption">{caption}</p>
                 <Bar session />
                 <Action
                     label=words.common.leave_kiosk.to_owned()

@@ -17,7 +17,7 @@ use crate::toy::Progress;
 
 /// Raised with every change of the messages: a page and a worker of two versions of the site must not misread each
 /// other.
-pub const PROTOCOL_VERSION: u32 = 6;
+pub const PROTOCOL_VERSION: u32 = 7;
 
 /// From the page to the worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

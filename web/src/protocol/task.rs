@@ -256,10 +256,6 @@ pub struct Moment {
     pub index: u32,
     /// The time that the latent is at.
     pub t: f64,
-    /// γ(t).
-    pub gamma: f64,
-    /// z_t.
-    pub latent: Vec<f32>,
     /// z_t / α_t, decoded.
     pub noisy: Picture,
     /// f̂, the clean latent that the model predicts from z_t, decoded. At the end it is the image.

@@ -62,7 +62,7 @@ impl Session {
         }
         self.model = None;
         self.plans.clear();
-        self.next_quick = None;
+        self.next_quick.clear();
         self.phase = Phase::Failed(problem);
         Vec::new()
     }

@@ -6,6 +6,7 @@ use vdm::sampler::Sampler;
 use super::event::{Command, Event, PATIENCE_SECONDS};
 use super::parts::{DiffusedAt, Export, FRAMES, Frame, Job, JobKind, Measured, Notice, Panel, Phase, Plan, Slot};
 use super::state::Session;
+use crate::map::place;
 use crate::protocol::{
     BackendKind, Control, Film, ModelInfo, Outcome, Problem, Recovery, Request, Response, Run, Save, Task,
 };
@@ -14,6 +15,8 @@ use crate::toy::STEPS;
 
 /// Diffusion times at which the bound is measured.
 pub(super) const MEASURE_TIMES: u32 = 16;
+/// Pictures of a visit that the map shows: those of a kiosk's day would cover it.
+pub(super) const MAX_DRAWN: usize = 200;
 
 impl Session {
     /// Does what the user asks for; without effect if it cannot be done now.
@@ -78,13 +81,14 @@ impl Session {
     fn plan(&mut self, kind: JobKind, task: Task, paused: bool) -> Vec<Command> {
         let plan = Plan { kind, task, paused };
         match &self.job {
-            // A quick job runs: the last place of the slider follows it.
+            // A quick job runs: the last place of each slider follows it.
             Some(_) if plan.kind.is_quick() => {
-                self.next_quick = Some(plan);
+                self.next_quick.retain(|other| other.kind != plan.kind);
+                self.next_quick.push_back(plan);
                 Vec::new()
             }
             Some(_) => {
-                self.next_quick = None;
+                self.next_quick.clear();
                 self.plans.push_back(plan);
                 Vec::new()
             }
@@ -142,7 +146,7 @@ impl Session {
         if self.job.is_some() {
             return Vec::new();
         }
-        match self.plans.pop_front().or_else(|| self.next_quick.take()) {
+        match self.plans.pop_front().or_else(|| self.next_quick.pop_front()) {
             Some(plan) => self.start(plan),
             None => Vec::new(),
         }
@@ -231,6 +235,8 @@ impl Session {
         match (job.plan.kind, job.plan.task, outcome) {
             (JobKind::Fill(slot), Task::Run(run), Outcome::Pictures(pictures)) => {
                 let origin = self.model.as_ref().map(|model| origin(&run, model));
+                let room = MAX_DRAWN.saturating_sub(self.drawn.len());
+                self.drawn.extend(pictures.iter().take(room).map(place));
                 let (step, i) = (run.steps(), slot as usize);
                 let mut film = self.panels[i].take().map(|panel| panel.film).unwrap_or_default();
                 let place = FRAMES - 1;
@@ -336,7 +342,7 @@ impl Session {
 
     fn forget_plans(&mut self) {
         self.plans.clear();
-        self.next_quick = None;
+        self.next_quick.clear();
         self.wanted = None;
     }
 

@@ -24,6 +24,8 @@ pub struct Session {
     pub measured: Option<Measured>,
     /// How long the model takes on this device, if that was measured.
     pub speed: Option<Speed>,
+    /// The places on the map of the pictures that were completed, as many as it can show.
+    pub drawn: Vec<[f64; 2]>,
     /// The last file that was verified: its name, and what it turned out to be.
     pub verified: Option<(String, Verdict)>,
     /// How far the small model is that learns, or was when it was stopped.
@@ -41,8 +43,8 @@ pub struct Session {
     pub(super) wanted: Option<Choice>,
     /// Jobs after the present one.
     pub(super) plans: VecDeque<Plan>,
-    /// The last place of a slider, until the present job ends.
-    pub(super) next_quick: Option<Plan>,
+    /// The last place of each slider, until the present job ends.
+    pub(super) next_quick: VecDeque<Plan>,
     /// The address of the folder of weights, with a slash at its end.
     pub(super) weights_url: String,
     pub(super) preference: BackendPreference,
@@ -70,6 +72,7 @@ impl Session {
             diffused: None,
             measured: None,
             speed: None,
+            drawn: Vec::new(),
             verified: None,
             learned: None,
             notice: None,
@@ -79,7 +82,7 @@ impl Session {
             previous: Default::default(),
             wanted: None,
             plans: VecDeque::new(),
-            next_quick: None,
+            next_quick: VecDeque::new(),
             weights_url,
             preference,
             expected_hash,

@@ -5,9 +5,10 @@ use vdm::diffusion::schedule::NoiseSchedule;
 use vdm::diffusion::terms::Terms;
 use vdm::weights::Provenance;
 
-use super::jobs::MEASURE_TIMES;
+use super::jobs::{MAX_DRAWN, MEASURE_TIMES};
 use super::*;
 use crate::manifest::{Manifest, ModelEntry, WeightsFile};
+use crate::map::place;
 use crate::protocol::{
     Backend, BackendKind, BackendPreference, BackendReason, Control, Diffused, FileRequest, ModelInfo, Moment, Outcome,
     Picture, Request, Run, Save, Source, Start, Subject, Task, Verdict,
@@ -306,8 +307,7 @@ fn only_the_last_place_of_a_slider_counts() {
     assert_eq!((session.state_name(), session.is_idle()), ("done", true), "a slider makes nothing busy");
     assert_eq!(session.apply(look(2)), []);
     assert_eq!(session.apply(look(3)), []);
-    let moment =
-        |index| Moment { index, t: 0.5, gamma: 0.0, latent: vec![0.0], noisy: picture(0), predicted: picture(1) };
+    let moment = |index| Moment { index, t: 0.5, noisy: picture(0), predicted: picture(1) };
     let commands = session.apply(Event::Worker(1, done(job, Outcome::Moment(moment(1)))));
     assert_eq!(session.panel(Slot::Generate).and_then(|panel| panel.moment.clone()), Some((0, moment(1))));
     let (_, task) = started(&commands);
@@ -317,6 +317,34 @@ fn only_the_last_place_of_a_slider_counts() {
     assert_eq!(session.apply(generate(9)), []);
     let commands = session.apply(Event::Worker(1, done(job + 1, Outcome::Moment(moment(3)))));
     assert_eq!(started(&commands).1, Task::Run(run(9)));
+}
+
+#[test]
+fn each_slider_keeps_its_last_place() {
+    let mut session = drawn();
+    let look = |index| Event::Moment { slot: Slot::Generate, image: 0, index };
+    let diffuse = |t| Event::Diffuse { subject: Subject::Sample(Settings::default()), t, seed: 1 };
+    let (job, _) = started(&session.apply(look(1)));
+    for event in [look(2), diffuse(0.2), look(3), diffuse(0.4), diffuse(0.6)] {
+        assert_eq!(session.apply(event), []);
+    }
+    let moment = Moment { index: 1, t: 0.5, noisy: picture(0), predicted: picture(1) };
+    let mut commands = session.apply(Event::Worker(1, done(job, Outcome::Moment(moment.clone()))));
+    let (job, task) = started(&commands);
+    assert_eq!(task, Task::Moment { run: run(42), image: 0, index: 3 });
+    commands = session.apply(Event::Worker(1, done(job, Outcome::Moment(moment))));
+    assert!(matches!(started(&commands).1, Task::Diffuse { t, .. } if t == 0.6));
+}
+
+#[test]
+fn the_map_keeps_each_picture_that_is_complete() {
+    let mut session = drawn();
+    assert_eq!(session.drawn, [place(&picture(2))]);
+    for round in 0..30 {
+        let (job, _) = started(&session.apply(generate(round)));
+        session.apply(Event::Worker(1, done(job, Outcome::Pictures(vec![picture(200); 16]))));
+    }
+    assert_eq!((session.drawn.len(), session.drawn[199]), (MAX_DRAWN, place(&picture(200))));
 }
 
 #[test]

@@ -32,8 +32,8 @@ macro_rules! words {
 words! {
     /// Texts of the whole page.
     Common {
-        title, warning, warning_detail, skip, views, generate, forward, schedule, bound, between, race, weights,
-        about, language, going_on, progress, cancel, cancelling, close, picture, empty, predicted, noisy, image, image_value, seed, seed_hint, steps, steps_hint, sampler, dpm_solver, ddim, ancestral, step,
+        title, warning, warning_detail, skip, views, generate, forward, schedule, bound, map, between, race, weights,
+        about, language, going_on, progress, cancel, cancelling, close, picture, predicted, noisy, seed, seed_hint, steps, steps_hint, sampler, dpm_solver, ddim, ancestral, step,
         time, speed, play, leave_kiosk, kiosk_link, kiosk_noise, kiosk_emerging, kiosk_whole,
         kiosk_failed, nothing, accepts_seed, accepts_steps, accepts_class, accepts_guidance, accepts_sampler, accepts_count, class_one,
         steps_one, steps_many,
@@ -94,7 +94,7 @@ words! {
 words! {
     /// The story.
     Story {
-        name, title, intro, noise, net, decoder, picture, copies, copies_text, card,
+        name, title, intro, noise, net, decoder, picture, map, map_intro, map_legend, map_here, copies, copies_text, card,
     }
 }
 
@@ -229,7 +229,7 @@ groups! {
         toy: Toy,
         weights: Weights,
         about: About,
-        /// Of the five learning views.
+        /// Of the learning views.
         learning: Learning,
     }
 }

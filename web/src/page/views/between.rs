@@ -27,7 +27,7 @@ const FRAME_MS: u32 = 180;
 
 /// From one seed to another.
 #[component]
-pub(in crate::page) fn Between(controller: Controller, state: PageState) -> impl IntoView {
+pub(super) fn Between(controller: Controller, state: PageState) -> impl IntoView {
     let session = controller.session;
     let words = &words().learning.between;
     let learning = state.learning;
@@ -53,7 +53,7 @@ pub(in crate::page) fn Between(controller: Controller, state: PageState) -> impl
     view! {
         <section class="view learning" aria-labelledby=heading_id()>
             <ViewHeading text=words.title />
-            <Intro paragraphs=vec![words.intro.to_owned(), words.intro_more.to_owned()] />
+            <Intro paragraphs=vec![words.intro, words.intro_more] />
             <div class="card">
                 <div class="knobs">
                     <TextField

@@ -23,7 +23,7 @@ const DECIMALS: usize = 4;
 
 /// Measures an image, and explains each term.
 #[component]
-pub(in crate::page) fn Bound(controller: Controller, state: PageState) -> impl IntoView {
+pub(super) fn Bound(controller: Controller, state: PageState) -> impl IntoView {
     let session = controller.session;
     let words = &words().learning.bound;
     let idle = idle(session);
@@ -53,7 +53,7 @@ pub(in crate::page) fn Bound(controller: Controller, state: PageState) -> impl I
     view! {
         <section class="view learning" aria-labelledby=heading_id()>
             <ViewHeading text=words.title />
-            <Intro paragraphs=[words.intro, words.intro_more, words.intro_last].map(str::to_owned).to_vec() />
+            <Intro paragraphs=vec![words.intro, words.intro_more, words.intro_last] />
             <SubjectPicker controller state />
             <div class="card">
                 <div class="buttons">

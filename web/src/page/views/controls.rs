@@ -5,7 +5,7 @@ use leptos::prelude::*;
 use vdm::config::{Attribute, Classes};
 use vdm::sampler::Sampler;
 
-use super::film::{Travel, can_draw, can_play, goes_on};
+use super::film::{Play, Travel, can_draw};
 use crate::form::Field;
 use crate::page::components::{Action, Select, TextField};
 use crate::page::controller::Controller;
@@ -22,13 +22,7 @@ use crate::text::{fill, messages};
 pub(super) fn Actions(travel: Travel) -> impl IntoView {
     let (words, state) = (words(), travel.state);
     let can_draw = can_draw(travel);
-    let (can_play, goes_on, count) = (can_play(travel), goes_on(travel), travel.count());
-    let drawn = travel.of_panel(|panel, _| Some(panel.step > 0));
-    let label = move || {
-        let another = state.new_seed.get() && drawn.get() == Some(true);
-        if another { words.generate.again } else { words.generate.generate }
-    };
-    let play = move || if goes_on.get() { words.generate.pause } else { words.common.play }.to_owned();
+    let count = travel.count();
     view! {
         <div class="actions">
             <button
@@ -39,14 +33,9 @@ pub(super) fn Actions(travel: Travel) -> impl IntoView {
                 data-testid="generate"
                 aria-disabled=move || (!can_draw.get()).to_string()
             >
-                {label}
+                {draw_label(travel)}
             </button>
-            <Action
-                label=Signal::derive(play)
-                testid="play"
-                possible=can_play
-                on_click=move |()| travel.play()
-            />
+            <Play travel />
             <Show when=move || state.opened.get() && count.get() != 1>
                 <Action
                     label=words.generate.all_images.to_owned()
@@ -57,6 +46,16 @@ pub(super) fn Actions(travel: Travel) -> impl IntoView {
             <p class="hint keys">{words.generate.keys}</p>
         </div>
     }
+}
+
+/// What the button that draws says.
+pub(super) fn draw_label(travel: Travel) -> Signal<String> {
+    let words = &words().generate;
+    let drawn = travel.of_panel(|panel, _| Some(panel.step > 0));
+    Signal::derive(move || {
+        let another = travel.state.new_seed.get() && drawn.get() == Some(true);
+        if another { words.again } else { words.generate }.to_owned()
+    })
 }
 
 /// Count, seed and class; folded away, what few need.

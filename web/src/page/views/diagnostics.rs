@@ -26,7 +26,7 @@ pub(super) fn Diagnostics(controller: Controller, state: PageState) -> impl Into
             <h3 id="diagnostics-heading">{words.about.diagnostics}</h3>
             <p>{words.about.diagnostics_hint}</p>
             <pre data-testid="diagnostics" tabindex="0" lang="en" aria-labelledby="diagnostics-heading">
-                {move || report.get()}
+                {report}
             </pre>
             <div class="buttons">
                 <CopyButton

@@ -1,11 +1,11 @@
-//! Time travel: the strip of moments of a run, the slider over it, and the pair of pictures that it moves.
+//! Time travel: the strip of moments of a run, the slider over it, the pair of pictures that it moves, and its button.
 
 use gloo_timers::future::TimeoutFuture;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 
 use super::shared::{idle, whole};
-use crate::page::components::{Captioned, PictureCanvas};
+use crate::page::components::{Action, Captioned, PictureCanvas};
 use crate::page::controller::Controller;
 use crate::page::lang::words;
 use crate::page::state::PageState;
@@ -238,18 +238,22 @@ pub(super) fn Film(travel: Travel) -> impl IntoView {
     }
 }
 
-/// Whether something can be played or paused.
-pub(super) fn can_play(travel: Travel) -> Signal<bool> {
-    let possible = travel.possible();
-    let filling = Memo::new(move |_| travel.session().with(|session| session.filling(Slot::Generate).is_some()));
-    Signal::derive(move || filling.get() || possible.get())
-}
-
-/// Whether the run or its replay goes on, so that the button pauses it.
-pub(super) fn goes_on(travel: Travel) -> Signal<bool> {
+/// Plays the run, or pauses it or its replay.
+#[component]
+pub(super) fn Play(travel: Travel) -> impl IntoView {
+    let (words, possible) = (words(), travel.possible());
     let filling =
         Memo::new(move |_| travel.session().with(|session| session.filling(Slot::Generate).map(|job| !job.paused)));
-    Signal::derive(move || filling.get().unwrap_or_else(|| travel.playing.get()))
+    let goes_on = move || filling.get().unwrap_or_else(|| travel.playing.get());
+    let label = move || if goes_on() { words.generate.pause } else { words.common.play }.to_owned();
+    view! {
+        <Action
+            label=Signal::derive(label)
+            testid="play"
+            possible=Signal::derive(move || filling.get().is_some() || possible.get())
+            on_click=move |()| travel.play()
+        />
+    }
 }
 
 /// Whether the user can start something.

@@ -18,7 +18,7 @@ use crate::text::{Words, fill};
 
 /// From an image to noise, and back.
 #[component]
-pub(in crate::page) fn Forward(controller: Controller, state: PageState) -> impl IntoView {
+pub(super) fn Forward(controller: Controller, state: PageState) -> impl IntoView {
     let session = controller.session;
     let words = &words().learning.forward;
     let noise_seed = Memo::new(move |_| state.learning.noise_seed.with(|text| seed(text)));
@@ -27,7 +27,7 @@ pub(in crate::page) fn Forward(controller: Controller, state: PageState) -> impl
     view! {
         <section class="view learning" aria-labelledby=heading_id()>
             <ViewHeading text=words.title />
-            <Intro paragraphs=[words.intro, words.intro_more].map(str::to_owned).to_vec() />
+            <Intro paragraphs=vec![words.intro, words.intro_more] />
             <SubjectPicker controller state />
             <div class="card">
                 <div class="knobs">

@@ -25,7 +25,7 @@ const DRAWN: &str = "#ffa657";
 
 /// The view.
 #[component]
-pub(in crate::page) fn Learn(controller: Controller, state: PageState) -> impl IntoView {
+pub(super) fn Learn(controller: Controller, state: PageState) -> impl IntoView {
     let (words, session, points) = (&words().toy, controller.session, state.points);
     let learned = Memo::new(move |_| session.with(|session| session.learned.clone()));
     let job = move |holds: fn(&Job) -> bool| {
@@ -94,7 +94,7 @@ pub(in crate::page) fn Learn(controller: Controller, state: PageState) -> impl I
     view! {
         <section class="view learning" aria-labelledby=heading_id()>
             <ViewHeading text=words.title />
-            <Intro paragraphs=vec![words.intro.to_owned(), words.intro_more.to_owned()] />
+            <Intro paragraphs=vec![words.intro, words.intro_more] />
             <div class="columns even">
                 <div class="card">
                     <Drawing points learned changed />

@@ -1,22 +1,23 @@
 //! The views, one file each, and their parts.
 
 pub(super) mod about;
-pub(super) mod between;
-pub(super) mod bound;
+mod between;
+mod bound;
 mod card;
 mod controls;
 mod diagnostics;
 mod film;
 mod formulas;
-pub(super) mod forward;
+mod forward;
 pub(super) mod game;
 pub(super) mod generate;
-pub(super) mod learn;
+mod learn;
+mod map;
 mod own_picture;
 mod plot;
-pub(super) mod race;
+mod race;
 mod save;
-pub(super) mod schedule;
+mod schedule;
 mod shared;
 mod storage;
 pub(super) mod story;

@@ -17,7 +17,7 @@ use crate::text::{Words, fill, messages};
 
 /// Two lanes and the result.
 #[component]
-pub(in crate::page) fn Race(controller: Controller, state: PageState) -> impl IntoView {
+pub(super) fn Race(controller: Controller, state: PageState) -> impl IntoView {
     let session = controller.session;
     let words = &words().learning.race;
     let learning = state.learning;
@@ -32,7 +32,7 @@ pub(in crate::page) fn Race(controller: Controller, state: PageState) -> impl In
     view! {
         <section class="view learning" aria-labelledby=heading_id()>
             <ViewHeading text=words.title />
-            <Intro paragraphs=[words.intro, words.intro_more, words.intro_last].map(str::to_owned).to_vec() />
+            <Intro paragraphs=vec![words.intro, words.intro_more, words.intro_last] />
             <div class="card">
                 <div class="knobs">
                     <TextField

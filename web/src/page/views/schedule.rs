@@ -22,7 +22,7 @@ const TICKS: usize = 6;
 
 /// γ(t), SNR(t), and the shares of image and noise.
 #[component]
-pub(in crate::page) fn Schedule(controller: Controller, state: PageState) -> impl IntoView {
+pub(super) fn Schedule(controller: Controller, state: PageState) -> impl IntoView {
     let session = controller.session;
     let words = &words().learning.schedule;
     let schedule = Memo::new(move |_| {
@@ -43,7 +43,7 @@ pub(in crate::page) fn Schedule(controller: Controller, state: PageState) -> imp
     view! {
         <section class="view learning" aria-labelledby=heading_id()>
             <ViewHeading text=words.title />
-            <Intro paragraphs=vec![words.intro.to_owned(), words.intro_more.to_owned()] />
+            <Intro paragraphs=vec![words.intro, words.intro_more] />
             <div class="card">
                 <Slider
                     id="schedule-t"

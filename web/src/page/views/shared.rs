@@ -1,4 +1,4 @@
-//! Small parts that the five learning views share.
+//! Small parts that the learning views share.
 
 use leptos::prelude::*;
 use vdm::axis::Axis;
@@ -14,7 +14,7 @@ use crate::text::messages;
 
 /// The introduction of a view.
 #[component]
-pub(super) fn Intro(paragraphs: Vec<String>) -> impl IntoView {
+pub(super) fn Intro(paragraphs: Vec<&'static str>) -> impl IntoView {
     let paragraphs = paragraphs.into_iter().map(|text| view! { <p>{text}</p> }).collect_view();
     view! { <div class="learning-intro">{paragraphs}</div> }
 }
@@ -73,12 +73,7 @@ pub(super) fn samplers() -> Vec<(String, String)> {
 
 /// The name of a sampler in the language in use, without the explanation after its comma.
 pub(super) fn sampler_name(sampler: Sampler) -> &'static str {
-    let common = &words().common;
-    let name = match sampler {
-        Sampler::DpmSolver2M => common.dpm_solver,
-        Sampler::Ddim => common.ddim,
-        Sampler::Ancestral => common.ancestral,
-    };
+    let name = messages::sampler(words(), sampler);
     name.split(',').next().unwrap_or(name)
 }
 

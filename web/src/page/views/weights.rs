@@ -60,7 +60,7 @@ fn InUse(session: RwSignal<Session>) -> impl IntoView {
                 </dd>
                 <dt>{words.weights.weights}</dt>
                 <dd>
-                    <span data-testid="weights">{move || title.get()}</span>
+                    <span data-testid="weights">{title}</span>
                     <small>{fact(|_, model| model.file.clone())} ", " {fact(kept)}</small>
                 </dd>
                 <dt>{words.weights.pixels}</dt>
@@ -202,7 +202,7 @@ fn Config(session: RwSignal<Session>) -> impl IntoView {
         <section class="card" aria-labelledby="config-heading">
             <h3 id="config-heading">{words.weights.config}</h3>
             // Focusable, so that the arrow keys scroll it.
-            <pre data-testid="weights-config" tabindex="0" aria-labelledby="config-heading">{move || config.get()}</pre>
+            <pre data-testid="weights-config" tabindex="0" aria-labelledby="config-heading">{config}</pre>
         </section>
     }
 }
