@@ -293,9 +293,9 @@ async fn a_run_is_a_trail_on_the_map() {
     assert_eq!(browser.evaluate("return (await fetch('map.jpg')).status").await, 200);
 
     // The trail goes as far as the moment that is looked at.
-    browser.slide("timeline", 0.0).await;
     let count = "document.querySelector('[data-testid=map] path:not(.map-drawn)').getAttribute('d').split(' ').length";
     let all = browser.evaluate(&format!("return {count}")).await;
+    browser.slide("timeline", 0.0).await;
     browser.wait_until(&format!("return {count} < {all}"), SOON).await;
     let start = places(browser, TRAIL).await;
     assert_eq!(start.len(), 1, "{start:?}");

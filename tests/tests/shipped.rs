@@ -109,12 +109,12 @@ fn the_axes_of_the_map_are_those_in_which_drawn_pictures_differ() {
     let folder = tempfile::tempdir().expect("a folder");
     // Of the quickest model, and not of that whose pictures made the axes.
     let weights = self::folder().join("paper.safetensors");
-    let line = format!("sample {} --device cpu --count 60 --steps 12 --no-visible-label --out .", weights.display());
+    let line = format!("sample {} --device cpu --count 150 --steps 20 --no-visible-label --out .", weights.display());
     run_trainer(folder.path(), words(&line)).ok();
     let files = std::fs::read_dir(folder.path()).expect("a folder").map(|file| file.expect("a file").path());
     let files = files.filter(|path| path.extension().is_some_and(|ending| ending == "png"));
     let drawn: Vec<_> = files.map(|path| image::open(path).expect("a picture").into_luma8()).collect();
-    assert_eq!(drawn.len(), 60);
+    assert_eq!(drawn.len(), 150);
     let blocks: Vec<Vec<f64>> = drawn
         .iter()
         .map(|picture| {
@@ -130,8 +130,11 @@ fn the_axes_of_the_map_are_those_in_which_drawn_pictures_differ() {
     let spread = [0, 1].map(|axis| variance(places.iter().map(|place| place[axis])));
     // A picture on the map is 85 grey levels of the 64 means: `make_map.py`.
     let share = (spread[0] + spread[1]) * 85.0 * 85.0 / total;
-    let middle = [0, 1].map(|axis| places.iter().map(|place| place[axis]).sum::<f64>() / 60.0);
-    println!("the map shows {share:.2} of how 60 pictures differ, around {middle:?}, with variances {spread:?}");
+    let middle = [0, 1].map(|axis| places.iter().map(|place| place[axis]).sum::<f64>() / drawn.len() as f64);
+    println!(
+        "the map shows {share:.2} of how {} pictures differ, around {middle:?}, with variances {spread:?}",
+        drawn.len()
+    );
     // Their own best two axes show 0.58 of it. What the edge of the map cuts off is not counted.
     assert!((0.45..0.7).contains(&share), "{share}");
     assert!(spread[0] > spread[1] && web::map::from_middle(middle) < 1.0, "{spread:?} {middle:?}");
