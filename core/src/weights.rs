@@ -21,7 +21,8 @@ use std::collections::HashMap;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Tensor, backend::Backend};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use strum::{Display, IntoStaticStr, VariantArray};
 
@@ -57,28 +58,11 @@ pub struct Provenance {
     /// The software and its version.
     pub software: String,
     /// The attributes that the model is conditioned on.
-    #[serde(default, alias = "class_names", deserialize_with = "attributes")]
+    #[serde(default)]
     pub attributes: Vec<Attribute>,
     /// The seed that held out validation images; absent where none were held out, and in older files, where it is `seed`.
     #[serde(default)]
     pub split_seed: Option<u64>,
-}
-
-/// A list, or the names of classes of older files, which had no attributes.
-fn attributes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Attribute>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged, expecting = "a list of attributes with their values is accepted")]
-    enum Attributes {
-        List(Vec<Attribute>),
-        Names(Vec<String>),
-    }
-    if !deserializer.is_human_readable() {
-        return Vec::deserialize(deserializer);
-    }
-    Ok(match Attributes::deserialize(deserializer)? {
-        Attributes::List(list) => list,
-        Attributes::Names(values) => vec![Attribute { name: "class".to_owned(), values }],
-    })
 }
 
 /// Which of a model's two files.
@@ -200,8 +184,17 @@ fn parse(bytes: &[u8]) -> Result<SafeTensors<'_>, WeightsError> {
 
 /// Bytes of data that a header describes: the end of its last tensor.
 fn data_bytes(header: &[u8]) -> u64 {
-    let Ok(serde_json::Value::Object(entries)) = serde_json::from_slice(header) else { return 0 };
+    let Ok(Value::Object(entries)) = serde_json::from_slice(header) else { return 0 };
     entries.values().filter_map(|entry| entry.get("data_offsets")?.get(1)?.as_u64()).max().unwrap_or(0)
+}
+
+/// Makes `attributes` of what older files have in their place.
+fn replace(fields: &mut Value, old: &str, attributes: impl Fn(Value) -> Value) {
+    if let Some(fields) = fields.as_object_mut()
+        && let Some(value) = fields.remove(old)
+    {
+        fields.insert("attributes".to_owned(), attributes(value));
+    }
 }
 
 /// Reads the header of a file, without building networks.
@@ -219,7 +212,7 @@ pub fn read_header(bytes: &[u8]) -> Result<Header, WeightsError> {
         .ok_or(WeightsError::NoMetadata(METADATA_KEY))?;
     let unreadable =
         |key, error: serde_json::Error| WeightsError::UnreadableMetadata { key, reason: error.to_string() };
-    let mut fields: serde_json::Map<String, serde_json::Value> =
+    let mut fields: serde_json::Map<String, Value> =
         serde_json::from_str(text).map_err(|error| unreadable(METADATA_KEY, error))?;
     let mut take = |key| fields.remove(key).ok_or(WeightsError::NoMetadata(key));
     let version = take("format_version")?;
@@ -228,7 +221,8 @@ pub fn read_header(bytes: &[u8]) -> Result<Header, WeightsError> {
         return Err(WeightsError::UnknownVersion { found: version.to_string(), known: FORMAT_VERSION });
     }
     let part = serde_json::from_value(take("part")?).map_err(|error| unreadable("part", error))?;
-    let config = take("config")?;
+    let mut config = take("config")?;
+    replace(&mut config, "classes", |classes| if classes == 0 { json!([]) } else { json!([classes]) });
     let config: ModelConfig = if version_1 {
         let unusable = |reason| WeightsError::UnreadableMetadata { key: "config", reason };
         ModelConfig::from_version_1(config).map_err(unusable)?
@@ -236,7 +230,12 @@ pub fn read_header(bytes: &[u8]) -> Result<Header, WeightsError> {
         serde_json::from_value(config).map_err(|error| unreadable("config", error))?
     };
     config.validate()?;
-    let provenance = serde_json::from_value(take("provenance")?).map_err(|error| unreadable("provenance", error))?;
+    let mut provenance = take("provenance")?;
+    replace(&mut provenance, "class_names", |names| match names.as_array().is_some_and(Vec::is_empty) {
+        true => json!([]),
+        false => json!([{ "name": "class", "values": names }]),
+    });
+    let provenance = serde_json::from_value(provenance).map_err(|error| unreadable("provenance", error))?;
     let sampling: SamplingConfig = match fields.remove("sampling").filter(|_| !version_1) {
         None => SamplingConfig::default(),
         Some(value) => serde_json::from_value(value).map_err(|error| unreadable("sampling", error))?,

@@ -1,5 +1,6 @@
 //! The form for settings, and how its text becomes settings.
 
+use vdm::config::Classes;
 use vdm::sampler::Sampler;
 
 use crate::protocol::ModelInfo;
@@ -69,6 +70,29 @@ pub fn guidance(text: &str) -> Option<f64> {
 }
 
 impl Form {
+    /// The value of an attribute in the class, as typed; `counts` are the numbers of values.
+    pub fn value(&self, counts: &[usize], attribute: usize) -> String {
+        let value = self.values(Classes(counts)).get(attribute).copied().flatten();
+        value.map(|value| value.to_string()).unwrap_or_default()
+    }
+
+    /// The values of the class; all open where the weights have no such class.
+    fn values(&self, classes: Classes<'_>) -> Vec<Option<usize>> {
+        let count = classes.count();
+        classes.values(self.class.parse().map_or(count, |class: usize| class.min(count)))
+    }
+
+    /// Asks for a value of an attribute, as typed, and leaves the others.
+    pub fn ask(&mut self, counts: &[usize], attribute: usize, value: &str) {
+        let classes = Classes(counts);
+        let mut values = self.values(classes);
+        if let Some(of) = values.get_mut(attribute) {
+            *of = value.parse().ok();
+        }
+        let class = classes.number(&values);
+        self.class = if class == classes.count() { String::new() } else { class.to_string() };
+    }
+
     /// The settings, or every field with an unacceptable text.
     pub fn read(&self, model: Option<&ModelInfo>) -> Result<Settings, Vec<Field>> {
         let classes = model.map_or(0, ModelInfo::classes);
@@ -126,6 +150,27 @@ mod tests {
             assert_eq!(form("1", steps).read(None), Err(vec![Field::Steps]), "{steps}");
         }
         assert_eq!(form("x", "x").read(None), Err(vec![Field::Seed, Field::Steps]));
+    }
+
+    #[test]
+    fn attributes_are_asked_for_one_by_one() {
+        let (counts, mut form) = ([2, 3], Form::default());
+        assert_eq!((form.value(&counts, 0), form.value(&counts, 1)), (String::new(), String::new()));
+        form.ask(&counts, 1, "2");
+        assert_eq!((form.value(&counts, 0), form.value(&counts, 1)), (String::new(), "2".into()));
+        form.ask(&counts, 0, "1");
+        assert_eq!(
+            (form.value(&counts, 0), form.value(&counts, 1), form.class.as_str()),
+            ("1".into(), "2".into(), "7")
+        );
+        form.ask(&counts, 1, "");
+        form.ask(&counts, 0, "");
+        assert_eq!(form.class, "", "nothing is asked for");
+        // The class of other weights.
+        form.class = "99".into();
+        assert_eq!((form.value(&counts, 0), form.value(&[], 0)), (String::new(), String::new()));
+        form.ask(&counts, 5, "1");
+        assert_eq!(form.class, "", "an attribute that there is not");
     }
 
     #[test]

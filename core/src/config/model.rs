@@ -1,6 +1,6 @@
 //! What the shape of a model depends on.
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use crate::config::bands::{BandsConfig, COARSE_CHANNELS, FINE_CHANNELS, PATCH, TOKEN_PATCHES};
 use crate::config::classes::Classes;
@@ -20,7 +20,6 @@ pub struct ModelConfig {
     /// Image width in pixels.
     pub width: usize,
     /// The number of values of each attribute that the model is conditioned on; empty for an unconditional model.
-    #[serde(alias = "classes", deserialize_with = "attributes")]
     pub attributes: Vec<usize>,
     /// The diffusion of a learned latent, as in the paper.
     pub latent: Option<LatentConfig>,
@@ -68,24 +67,6 @@ pub struct ScoreNetConfig {
     pub layers: usize,
     /// Layer normalisation at the start of each block.
     pub layer_norm: bool,
-}
-
-/// A list, or the one number of older files, which is 0 without classes.
-fn attributes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<usize>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged, expecting = "a list of numbers of values is accepted")]
-    enum Attributes {
-        List(Vec<usize>),
-        One(usize),
-    }
-    if !deserializer.is_human_readable() {
-        return Vec::deserialize(deserializer);
-    }
-    Ok(match Attributes::deserialize(deserializer)? {
-        Attributes::List(list) => list,
-        Attributes::One(0) => Vec::new(),
-        Attributes::One(values) => vec![values],
-    })
 }
 
 impl Default for ModelConfig {

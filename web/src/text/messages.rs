@@ -160,8 +160,29 @@ pub fn class(words: &Words, model: &ModelInfo, class: u32) -> String {
     names.into_iter().map(|name| value(words, name)).collect::<Vec<_>>().join(", ")
 }
 
+/// The attributes that weights know: the name of each, and its values to choose from, of which the first is any.
+pub fn attributes(words: &Words, model: &ModelInfo) -> Vec<(&'static str, Vec<(String, String)>)> {
+    let field = |(i, &count): (usize, &usize)| {
+        let of = model.provenance.attributes.get(i);
+        let label = match of.map(|of| of.name.as_str()) {
+            Some("finding") => words.generate.finding,
+            Some("view") => words.generate.view,
+            Some("sex") => words.generate.sex,
+            _ => words.generate.class,
+        };
+        let mut options = vec![(String::new(), words.generate.class_any.to_owned())];
+        for number in 0..count {
+            let number_text = number.to_string();
+            let name = of.and_then(|of| of.values.get(number)).map_or(number_text.as_str(), |name| value(words, name));
+            options.push((number_text.clone(), name.to_owned()));
+        }
+        (label, options)
+    };
+    model.config.attributes.iter().enumerate().map(field).collect()
+}
+
 /// The name of an attribute's value.
-pub fn value<'a>(words: &Words, name: &'a str) -> &'a str {
+fn value<'a>(words: &Words, name: &'a str) -> &'a str {
     words.lang.finding(name).unwrap_or(name)
 }
 

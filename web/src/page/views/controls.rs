@@ -2,7 +2,6 @@
 
 use leptos::html;
 use leptos::prelude::*;
-use vdm::config::{Attribute, Classes};
 use vdm::sampler::Sampler;
 
 use super::film::{Play, Travel, can_draw};
@@ -12,7 +11,6 @@ use crate::page::controller::Controller;
 use crate::page::draw::{change, draw};
 use crate::page::lang::words;
 use crate::page::state::PageState;
-use crate::protocol::ModelInfo;
 use crate::session::{Event, Slot};
 use crate::settings::COUNTS;
 use crate::text::{fill, messages};
@@ -174,53 +172,26 @@ fn Count(state: PageState) -> impl IntoView {
 /// A value, or any, of each attribute that the weights know.
 #[component]
 fn ClassFields(controller: Controller, state: PageState) -> impl IntoView {
-    let words = words();
-    let attributes = Memo::new(move |_| {
-        let of = |model: &ModelInfo| (model.config.attributes.clone(), model.provenance.attributes.clone());
-        controller.session.with(|session| session.model.as_ref().map(of).unwrap_or_default())
+    let (words, session, form) = (words(), controller.session, state.form);
+    let fields = Memo::new(move |_| {
+        session
+            .with(|session| session.model.as_ref().map(|model| messages::attributes(words, model)).unwrap_or_default())
     });
-    let field = move |i: usize| {
-        let (counts, attributes) = attributes.get_untracked();
-        let Attribute { name, values } = attributes.get(i).cloned().unwrap_or_default();
-        let label = match name.as_str() {
-            "finding" => words.generate.finding,
-            "view" => words.generate.view,
-            "sex" => words.generate.sex,
-            _ => words.generate.class,
-        };
-        let named = |value: usize| {
-            values.get(value).map_or_else(|| value.to_string(), |name| messages::value(words, name).to_owned())
-        };
-        let options = (0..counts[i]).map(|value| (value.to_string(), named(value)));
-        let options = std::iter::once((String::new(), words.generate.class_any.to_owned())).chain(options);
-        let options = StoredValue::new(options.collect::<Vec<_>>());
-        let counts = StoredValue::new(counts);
-        let values =
-            move |class: &str| counts.with_value(|of| Classes(of).values(class.parse().unwrap_or(Classes(of).count())));
-        let value = move || {
-            let value = state.form.with(|form| values(&form.class)[i]);
-            value.map(|value| value.to_string()).unwrap_or_default()
-        };
-        let on_change = move |value: String| {
-            change(state, |form| {
-                let mut values = values(&form.class);
-                values[i] = value.parse().ok();
-                let all_open = values.iter().all(Option::is_none);
-                let number = counts.with_value(|of| Classes(of).number(&values));
-                form.class = if all_open { String::new() } else { number.to_string() };
-            });
-        };
+    let counts = Memo::new(move |_| {
+        session.with(|session| session.model.as_ref().map(|model| model.config.attributes.clone()).unwrap_or_default())
+    });
+    let field = move |(i, (label, options)): (usize, (&'static str, Vec<(String, String)>))| {
         view! {
             <Select
                 id=["class", "class-2", "class-3"][i.min(2)]
                 label
-                options=Signal::derive(move || options.get_value())
-                value=Signal::derive(value)
-                on_change
+                options=Signal::stored(options)
+                value=Signal::derive(move || counts.with(|counts| form.with(|form| form.value(counts, i))))
+                on_change=move |value: String| change(state, |form| counts.with(|counts| form.ask(counts, i, &value)))
             />
         }
     };
-    move || (0..attributes.with(|(counts, _)| counts.len())).map(field).collect_view()
+    move || fields.get().into_iter().enumerate().map(field).collect_view()
 }
 
 /// The guidance, for a class.
