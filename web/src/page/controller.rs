@@ -124,9 +124,9 @@ impl Controller {
     }
 }
 
-/// Whether a file of the worker is there to its end and can be compiled.
+/// Whether a file of the worker comes to its end and can be compiled.
 async fn is_whole(file: &str) -> bool {
-    let Ok(response) = HttpRequest::get(file).send().await else { return true };
+    let Ok(response) = HttpRequest::get(file).send().await else { return false };
     let Ok(bytes) = response.binary().await else { return false };
     if file.ends_with(".wasm") {
         return WebAssembly::validate(&js_sys::Uint8Array::from(&bytes[..])).unwrap_or(false);
