@@ -160,8 +160,17 @@ pub fn class(words: &Words, model: &ModelInfo, class: u32) -> String {
     names.into_iter().map(|name| value(words, name)).collect::<Vec<_>>().join(", ")
 }
 
-/// The attributes that weights know: the name of each, and its values to choose from, of which the first is any.
-pub fn attributes(words: &Words, model: &ModelInfo) -> Vec<(&'static str, Vec<(String, String)>)> {
+/// An attribute to choose a value of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choices {
+    /// Its name.
+    pub label: &'static str,
+    /// Key and name of each value; the first is any.
+    pub options: Vec<(String, String)>,
+}
+
+/// The attributes that weights know.
+pub fn attributes(words: &Words, model: &ModelInfo) -> Vec<Choices> {
     let field = |(i, &count): (usize, &usize)| {
         let of = model.provenance.attributes.get(i);
         let label = match of.map(|of| of.name.as_str()) {
@@ -176,7 +185,7 @@ pub fn attributes(words: &Words, model: &ModelInfo) -> Vec<(&'static str, Vec<(S
             let name = of.and_then(|of| of.values.get(number)).map_or(number_text.as_str(), |name| value(words, name));
             options.push((number_text.clone(), name.to_owned()));
         }
-        (label, options)
+        Choices { label, options }
     };
     model.config.attributes.iter().enumerate().map(field).collect()
 }

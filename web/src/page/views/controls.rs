@@ -180,7 +180,7 @@ fn ClassFields(controller: Controller, state: PageState) -> impl IntoView {
     let counts = Memo::new(move |_| {
         session.with(|session| session.model.as_ref().map(|model| model.config.attributes.clone()).unwrap_or_default())
     });
-    let field = move |(i, (label, options)): (usize, (&'static str, Vec<(String, String)>))| {
+    let field = move |(i, messages::Choices { label, options }): (usize, messages::Choices)| {
         view! {
             <Select
                 id=["class", "class-2", "class-3"][i.min(2)]
