@@ -275,7 +275,7 @@ fn further_attributes_change_nothing_until_they_are_trained() {
     let model = shaken(&[2]);
     let networks = model.networks.clone().with_attributes(&[2, 3], &Default::default()).expect("the CPU can be read");
     let config = ModelConfig { attributes: vec![2, 3], ..model.config.clone() };
-    let more = block_on(Vdm::new(config, model.sampling.clone(), networks)).expect("the CPU can be read");
+    let more = block_on(Vdm::new(config, model.sampling, networks)).expect("the CPU can be read");
     let z = seeded_noise::<Flex>(&[1], RngStream::Prior, 0, 6, &Default::default());
     let of = |model: &Vdm<Flex>, values: &[Option<usize>]| {
         let class = Some(model.config.classes().number(values));

@@ -66,7 +66,8 @@ pub fn agreement(real: &Known<'_>, samples: &[Images<'_>], seed: u64) -> Measure
     let rows = reduced(&real.images.select(&chosen));
     let of: Vec<usize> = chosen.iter().map(|&i| real.values[i]).collect();
     let drawn: Vec<Vec<Vec<f32>>> = samples.iter().map(reduced).collect();
-    let right: Vec<(Vec<bool>, Vec<bool>)> = (0..FOLDS)
+    // How many real images of the fold, and how many samples, are taken for what they are.
+    let right: Vec<[usize; 2]> = (0..FOLDS)
         .into_par_iter()
         .map(|held_out| {
             let classifiers: Vec<Classifier> = (0..values)
@@ -82,19 +83,17 @@ pub fn agreement(real: &Known<'_>, samples: &[Images<'_>], seed: u64) -> Measure
                 let scores = classifiers.iter().map(|classifier| classifier.score(row)).enumerate();
                 scores.max_by(|a, b| a.1.total_cmp(&b.1)).map(|(value, _)| value)
             };
-            let tested = (0..rows.len()).filter(|&i| fold[i] == held_out).map(|i| guess(&rows[i]) == Some(of[i]));
-            let drawn = drawn.iter().enumerate();
-            let asked = drawn.flat_map(|(value, rows)| rows.iter().map(move |row| (value, row)));
-            (tested.collect(), asked.map(|(value, row)| guess(row) == Some(value)).collect())
+            let tested = (0..rows.len()).filter(|&i| fold[i] == held_out && guess(&rows[i]) == Some(of[i]));
+            let asked = drawn.iter().enumerate();
+            let asked = asked.map(|(value, rows)| rows.iter().filter(|row| guess(row) == Some(value)).count());
+            [tested.count(), asked.sum()]
         })
         .collect();
-    let hits = |of: &dyn Fn(&(Vec<bool>, Vec<bool>)) -> &[bool]| -> usize {
-        right.iter().map(|fold| of(fold).iter().filter(|right| **right).count()).sum()
-    };
+    let hits = |of: usize| right.iter().map(|fold| fold[of]).sum::<usize>();
     // Each sample is asked about by all five: their answers go together, so that the interval is that of the samples.
     let count = drawn.iter().map(Vec::len).sum::<usize>();
-    let of_samples = (hits(&|fold| &fold.1) as f64 / FOLDS as f64).round() as usize;
-    Ok(Agreement { samples: Figure::rate(of_samples, count), real: Figure::rate(hits(&|fold| &fold.0), rows.len()) })
+    let of_samples = (hits(1) as f64 / FOLDS as f64).round() as usize;
+    Ok(Agreement { samples: Figure::rate(of_samples, count), real: Figure::rate(hits(0), rows.len()) })
 }
 
 /// A fold for each image, the same for all of one patient.
