@@ -94,7 +94,7 @@ impl Preset {
                     final_fraction: 1e-2,
                     objective: ObjectiveWeights {
                         sigmoid_bias: Some(6.0),
-                        velocity_gamma: (stage == Stage::Coarse).then_some(3.0),
+                        velocity_gamma: (stage == Stage::Coarse).then_some(9.0),
                         ..ObjectiveWeights::default()
                     },
                     ..paper
