@@ -180,11 +180,12 @@ pub fn attributes(words: &Words, model: &ModelInfo) -> Vec<Choices> {
             _ => words.generate.class,
         };
         let mut options = vec![(String::new(), words.generate.class_any.to_owned())];
-        for number in 0..count {
-            let number_text = number.to_string();
-            let name = of.and_then(|of| of.values.get(number)).map_or(number_text.as_str(), |name| value(words, name));
-            options.push((number_text.clone(), name.to_owned()));
-        }
+        options.extend((0..count).map(|number| {
+            let name = of.and_then(|of| of.values.get(number));
+            let number = number.to_string();
+            let name = name.map_or(number.as_str(), |name| value(words, name)).to_owned();
+            (number, name)
+        }));
         Choices { label, options }
     };
     model.config.attributes.iter().enumerate().map(field).collect()

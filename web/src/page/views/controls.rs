@@ -177,17 +177,16 @@ fn ClassFields(controller: Controller, state: PageState) -> impl IntoView {
         session
             .with(|session| session.model.as_ref().map(|model| messages::attributes(words, model)).unwrap_or_default())
     });
-    let counts = Memo::new(move |_| {
-        session.with(|session| session.model.as_ref().map(|model| model.config.attributes.clone()).unwrap_or_default())
-    });
+    // The first option is any.
+    let counts = move || fields.with(|fields| fields.iter().map(|field| field.options.len() - 1).collect::<Vec<_>>());
     let field = move |(i, messages::Choices { label, options }): (usize, messages::Choices)| {
         view! {
             <Select
                 id=["class", "class-2", "class-3"][i.min(2)]
                 label
                 options=Signal::stored(options)
-                value=Signal::derive(move || counts.with(|counts| form.with(|form| form.value(counts, i))))
-                on_change=move |value: String| change(state, |form| counts.with(|counts| form.ask(counts, i, &value)))
+                value=Signal::derive(move || form.with(|form| form.value(&counts(), i)))
+                on_change=move |value: String| change(state, |form| form.ask(&counts(), i, &value))
             />
         }
     };
