@@ -178,6 +178,12 @@ impl Page {
         (self.browser.attribute("app", "data-error").await, self.browser.text("error").await)
     }
 
+    /// Empties the stores of files: neither the service worker nor the weights' own stands between the page and its server.
+    pub async fn forget_files(&self) {
+        let emptied = "for (const name of await caches.keys()) await caches.delete(name); return true";
+        self.browser.wait_until(emptied, SOON).await;
+    }
+
     /// Fails if the page asked another server, or broke its Content-Security-Policy.
     pub async fn asked_nobody_else(&self) {
         let script = "return performance.getEntriesByType('resource').map(entry => entry.name) \

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tests::browser::Gpu;
-use tests::page::{Page, SOON, TO_LOAD, assert_same, natively};
+use tests::page::{Page, TO_LOAD, assert_same, natively};
 use tests::site::Answer;
 use vdm::image::{DIGITAL_SOURCE_TYPE, LABEL};
 
@@ -60,8 +60,7 @@ async fn every_model_of_the_page_draws_what_the_trainer_draws() {
             page.generate("11", steps, "dpmpp-2m").await;
             let native = natively(&page.weights_path(), "11", steps, "dpmpp-2m");
             assert_same(&format!("{model} on {name}"), &page.pixels("canvas").await, &native, most);
-            let emptied = "for (const name of await caches.keys()) await caches.delete(name); return true";
-            page.browser.wait_until(emptied, SOON).await;
+            page.forget_files().await;
         }
         page.browser.close().await;
     }
@@ -139,8 +138,7 @@ async fn weights_that_are_not_as_they_should_be_are_refused_readably() {
         page.site.heal();
         page.browser.click("retry").await;
         page.browser.wait_for_state("ready", TO_LOAD).await;
-        let emptied = "for (const name of await caches.keys()) await caches.delete(name); return true";
-        page.browser.wait_until(emptied, SOON).await;
+        page.forget_files().await;
     }
     page.generate("1", "2", "ddim").await;
     page.browser.close().await;
@@ -260,8 +258,7 @@ async fn a_broken_worker_is_named_and_a_busy_server_is_asked_again() {
         page.site.heal();
         browser.click("retry").await;
         browser.wait_for_state("ready", TO_LOAD).await;
-        let emptied = "for (const name of await caches.keys()) await caches.delete(name); return true";
-        browser.wait_until(emptied, SOON).await;
+        page.forget_files().await;
     }
     // Twice busy, then there.
     page.site.answer("sw.js", Answer::Missing);
@@ -320,8 +317,7 @@ async fn what_happens_on_the_way_is_mended_or_told() {
         }
         browser.wait_for_state("ready", TO_LOAD).await;
         page.site.heal();
-        let emptied = "for (const name of await caches.keys()) await caches.delete(name); return true";
-        browser.wait_until(emptied, SOON).await;
+        page.forget_files().await;
     }
     page.browser.close().await;
 }

@@ -61,8 +61,6 @@ impl Classes<'_> {
     /// two of one attribute.
     pub fn named(self, text: &str, attributes: &[Attribute]) -> Option<usize> {
         let mut values = vec![None; self.0.len()];
-        // A name may have a comma of its own.
-        let whole = [text.trim()].into_iter();
         let place = |part: &str| {
             let (of, name) = part.split_once('=').map_or((None, part), |(of, name)| (Some(of.trim()), name.trim()));
             attributes.iter().take(self.0.len()).enumerate().find_map(|(i, attribute)| {
@@ -71,7 +69,8 @@ impl Classes<'_> {
                 value.filter(|_| fits).map(|value| (i, value))
             })
         };
-        if let Some((i, value)) = whole.map(place).next().flatten() {
+        // A name may have a comma of its own.
+        if let Some((i, value)) = place(text.trim()) {
             values[i] = Some(value);
             return Some(self.number(&values));
         }

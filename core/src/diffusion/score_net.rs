@@ -183,7 +183,8 @@ impl<B: Backend> ScoreNet<B> {
 
     /// z `[B, D]`, γ `[B]` or `[1]`, embedded times `[B or 1, embedding_dim]` → ε̂ `[B, D]`.
     ///
-    /// `classes` `[B]` holds the numbers of [`Classes`]; without it everything is open. An unconditional model ignores it. `grid` is that of the tokens in z, and `context` belongs to the fine band.
+    /// `classes` `[B]` holds the numbers of [`Classes`]; without it everything is open. An unconditional model ignores it.
+    /// `grid` is that of the tokens in z, and `context` belongs to the fine band.
     ///
     /// On a whole latent ε̂ = z + F with the network's output F, as in the paper. On tokens the network gives two numbers for
     /// each of z: F, a prediction of unit variance, and log(ŝ / s), with the standard deviation s over the training images

@@ -2,8 +2,8 @@
 //!
 //! Images are reduced to [`SIDE`]² means of areas, and logistic regression learns to tell the values of an attribute apart,
 //! one value against all others. It is fitted to four fifths of the real images and asked about the last fifth, in turn, and
-//! each of the five is asked about all samples. No two fifths share a patient who is known. Of each value as many real images are taken, so that a
-//! guess is right one time in as many as there are values.
+//! each of the five is asked about all samples. No two fifths share a patient who is known. Of each value as many real
+//! images are taken, so that a guess is right one time in as many as there are values.
 
 use std::collections::BTreeMap;
 
