@@ -489,6 +489,23 @@ async fn class_and_guidance_are_offered_where_the_weights_have_classes() {
     for part in ["class=4", "guidance=2.5"] {
         assert!(browser.address().await.contains(part), "no {part} in {}", browser.address().await);
     }
+
+    // One seed for one class and for another, side by side.
+    page.go("conditions").await;
+    browser.click("pin").await;
+    browser.wait_for_attribute("pin", "aria-pressed", "true", SOON).await;
+    browser.wait_for_attribute("noisy", "aria-label", "Pinned: seed 6, Pneumonia, PA", SOON).await;
+    browser.select("class-2", "0").await;
+    browser.click("ask-draw").await;
+    browser.wait_until("return location.search.includes('class=1')", TO_SAMPLE).await;
+    browser.wait_for_text("status", "Done: seed 6, 5 steps", TO_SAMPLE).await;
+    assert!(page.pixels("noisy").await == shown, "what is pinned");
+    // The same seed with another class: untrained weights draw the same for both.
+    assert!(!browser.address().await.contains("class=4"), "{}", browser.address().await);
+    page.go("generate").await;
+    assert!(page.pixels("noisy").await == shown, "pinned in every view");
+    browser.click("pin").await;
+    browser.wait_for_attribute("noisy", "aria-label", "z, the noisy state", SOON).await;
     page.browser.close().await;
 }
 
@@ -624,7 +641,7 @@ async fn the_story_shows_each_figure_on_the_last_image() {
     assert_eq!(
         chapters,
         serde_json::json!(
-            ["forward", "schedule", "bound", "map", "race", "between", "learn", "copies"]
+            ["forward", "schedule", "bound", "map", "conditions", "race", "between", "learn", "copies"]
                 .map(|name| format!("{name}-heading"))
         )
     );

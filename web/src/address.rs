@@ -34,6 +34,8 @@ pub enum View {
     Bound,
     /// A map of pictures, with the run on it.
     Map,
+    /// One seed, drawn for one class and for another.
+    Conditions,
     /// Between two seeds.
     Between,
     /// Two samplers side by side.
@@ -47,7 +49,8 @@ pub enum View {
 impl View {
     /// Whether it is a chapter of the story.
     pub fn is_chapter(self) -> bool {
-        matches!(self, View::Forward | View::Schedule | View::Bound | View::Map | View::Between | View::Race)
+        use View::{Between, Bound, Conditions, Forward, Map, Race, Schedule};
+        matches!(self, Forward | Schedule | Bound | Map | Conditions | Between | Race)
     }
 
     /// The name in addresses.

@@ -92,6 +92,7 @@ fn view_name(words: &Words, view: View) -> &'static str {
         View::Schedule => common.schedule,
         View::Bound => common.bound,
         View::Map => common.map,
+        View::Conditions => common.conditions,
         View::Between => common.between,
         View::Race => common.race,
         View::Story => words.story.name,

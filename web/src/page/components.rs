@@ -6,7 +6,7 @@ use leptos::prelude::*;
 use leptos::task::spawn_local;
 use vdm::image::GreyImage;
 use wasm_bindgen::{Clamped, JsCast, JsValue};
-use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, ImageData};
+use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, HtmlInputElement, ImageData};
 
 use super::browser;
 use crate::protocol::Picture;
@@ -220,10 +220,8 @@ pub(super) fn Slider(
                 aria-disabled=move || (!possible.get()).to_string()
                 aria-valuetext=move || value_text.get()
                 on:input=move |event| {
-                    if let Ok(value) = event_target_value(&event).parse()
-                        && possible.get_untracked()
-                    {
-                        on_input.run(value);
+                    if possible.get_untracked() {
+                        on_input.run(event_target::<HtmlInputElement>(&event).value_as_number());
                     }
                 }
             />

@@ -15,7 +15,7 @@ use crate::text::messages;
 /// The images of a view.
 fn slot(view: View) -> Option<Slot> {
     match view {
-        View::Generate | View::Map => Some(Slot::Generate),
+        View::Generate | View::Map | View::Conditions => Some(Slot::Generate),
         View::Game => Some(Slot::Game),
         View::Forward => Some(Slot::Denoise),
         View::Between => Some(Slot::Between),

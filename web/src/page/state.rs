@@ -8,7 +8,7 @@ use super::components::random_seed;
 use crate::address::{Address, Link, View};
 use crate::form::{Field, Form};
 use crate::game::Game;
-use crate::protocol::Subject;
+use crate::protocol::{Picture, Subject};
 use crate::session::Choice;
 use crate::text::Lang;
 use crate::toy::{Point, Shape};
@@ -40,6 +40,8 @@ pub(super) struct PageState {
     pub(super) image: RwSignal<u32>,
     /// The moment of time travel.
     pub(super) moment: RwSignal<u32>,
+    /// A picture that stays beside the next ones.
+    pub(super) pinned: RwSignal<Option<Pinned>>,
     /// The image of the page's address, until it is made.
     pub(super) link: RwSignal<Option<Link>>,
     /// Weights to switch to as soon as nothing else runs.
@@ -79,6 +81,7 @@ impl PageState {
             wrong: RwSignal::new(Vec::new()),
             image: RwSignal::new(0),
             moment: RwSignal::new(0),
+            pinned: RwSignal::new(None),
             link: RwSignal::new(link.clone()),
             waiting: RwSignal::new(None),
             dragging: RwSignal::new(false),
@@ -90,6 +93,16 @@ impl PageState {
             learning: LearningState::new(),
         }
     }
+}
+
+/// A picture that stays beside the next ones.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Pinned {
+    pub(super) picture: Picture,
+    /// Its seed.
+    pub(super) seed: u64,
+    /// The name of its class, in the language of then; empty for none.
+    pub(super) class: String,
 }
 
 /// Signals of the learning views.

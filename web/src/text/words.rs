@@ -32,7 +32,7 @@ macro_rules! words {
 words! {
     /// Texts of the whole page.
     Common {
-        title, warning, warning_detail, skip, views, generate, forward, schedule, bound, map, between, race, weights,
+        title, warning, warning_detail, skip, views, generate, forward, schedule, bound, map, conditions, between, race, weights,
         about, language, going_on, progress, cancel, cancelling, close, picture, predicted, noisy, seed, seed_hint, steps, steps_hint, sampler, dpm_solver, ddim, ancestral, step,
         time, speed, play, leave_kiosk, kiosk_link, kiosk_noise, kiosk_emerging, kiosk_whole,
         kiosk_failed, nothing, accepts_seed, accepts_steps, accepts_class, accepts_guidance, accepts_sampler, accepts_count, class_one,
@@ -76,7 +76,7 @@ words! {
 words! {
     /// The first view.
     Generate {
-        heading, settings, count, count_one, count_many, class, finding, view, sex, class_any, guidance, generate, again, held, keys, pause,
+        heading, settings, count, count_one, count_many, class, finding, view, sex, class_any, guidance, generate, again, held, keys, pause, pin, pinned,
         step_once, moment, moment_value, open_one, all_images, keep, keep_intro, save_one, save_all, animation, gif, strip,
         share, share_copied, share_label, share_hint,
     }
@@ -94,7 +94,7 @@ words! {
 words! {
     /// The story.
     Story {
-        name, title, intro, noise, net, decoder, picture, map, map_intro, map_legend, map_here, copies, copies_text, card,
+        name, title, intro, noise, net, decoder, picture, map, map_intro, map_legend, map_here, ask, ask_intro, ask_more, ask_hint, ask_none, copies, copies_text, card,
     }
 }
 

@@ -4,7 +4,7 @@ use leptos::html;
 use leptos::prelude::*;
 use vdm::sampler::Sampler;
 
-use super::film::{Play, Travel, can_draw};
+use super::film::{Pin, Play, Travel, can_draw};
 use crate::form::Field;
 use crate::page::components::{Action, Select, TextField};
 use crate::page::controller::Controller;
@@ -34,6 +34,7 @@ pub(super) fn Actions(travel: Travel) -> impl IntoView {
                 {draw_label(travel)}
             </button>
             <Play travel />
+            <Pin travel />
             <Show when=move || state.opened.get() && count.get() != 1>
                 <Action
                     label=words.generate.all_images.to_owned()
@@ -171,7 +172,7 @@ fn Count(state: PageState) -> impl IntoView {
 
 /// A value, or any, of each attribute that the weights know.
 #[component]
-fn ClassFields(controller: Controller, state: PageState) -> impl IntoView {
+pub(super) fn ClassFields(controller: Controller, state: PageState) -> impl IntoView {
     let (words, session, form) = (words(), controller.session, state.form);
     let fields = Memo::new(move |_| {
         session
@@ -195,7 +196,7 @@ fn ClassFields(controller: Controller, state: PageState) -> impl IntoView {
 
 /// The guidance, for a class.
 #[component]
-fn Guidance(state: PageState) -> impl IntoView {
+pub(super) fn Guidance(state: PageState) -> impl IntoView {
     let (words, form) = (words(), state.form);
     let has_class = Memo::new(move |_| form.with(|form| !form.class.is_empty()));
     view! {

@@ -8,10 +8,10 @@ use super::shared::{idle, whole};
 use crate::page::components::{Action, Captioned, PictureCanvas};
 use crate::page::controller::Controller;
 use crate::page::lang::words;
-use crate::page::state::PageState;
+use crate::page::state::{PageState, Pinned};
 use crate::protocol::{Moment, Picture, Run};
 use crate::session::{Event, FRAMES, Panel, Session, Slot};
-use crate::text::{fill, messages};
+use crate::text::{Words, fill, messages};
 
 /// Minimum time of a moment while it plays.
 const FRAME_MS: u32 = 50;
@@ -148,7 +148,39 @@ fn moment(session: &Session, image: u32) -> Option<Moment> {
     (*of == image).then(|| moment.clone())
 }
 
-/// The noisy state and the prediction, side by side.
+/// The name of a picture that is pinned.
+fn name(words: &Words, pinned: &Pinned) -> String {
+    let name = fill(words.generate.pinned, &[("seed", &pinned.seed.to_string())]);
+    if pinned.class.is_empty() { name } else { [&name, ", ", &pinned.class].concat() }
+}
+
+/// Pins the finished picture in the place of the noisy state, or takes it away.
+#[component]
+pub(super) fn Pin(travel: Travel) -> impl IntoView {
+    let (words, session, pinned) = (words(), travel.session(), travel.state.pinned);
+    let possible = travel.possible();
+    let is_pinned = Memo::new(move |_| pinned.with(Option::is_some));
+    let finished = move || {
+        let image = travel.state.image.get_untracked() as usize;
+        session.with_untracked(|session| {
+            let panel = session.panel(Slot::Generate)?;
+            let class = panel.run.settings.class.zip(session.model.as_ref());
+            let class = class.map(|(class, model)| messages::class(words, model, class)).unwrap_or_default();
+            Some(Pinned { picture: panel.pictures.get(image)?.clone(), seed: *panel.run.seeds.get(image)?, class })
+        })
+    };
+    view! {
+        <Action
+            label=words.generate.pin.to_owned()
+            testid="pin"
+            possible=Signal::derive(move || possible.get() || is_pinned.get())
+            pressed=is_pinned
+            on_click=move |()| pinned.set(if is_pinned.get_untracked() { None } else { finished() })
+        />
+    }
+}
+
+/// The noisy state, or what is pinned in its place, and the prediction, side by side.
 #[component]
 pub(super) fn Pair(travel: Travel) -> impl IntoView {
     let words = words();
@@ -161,6 +193,12 @@ pub(super) fn Pair(travel: Travel) -> impl IntoView {
         let of_moment = moment.with(|moment| moment.as_ref().map(|moment| moment.noisy.clone()));
         if whole.get() { of_moment } else { noisy.get() }
     });
+    let pinned = travel.state.pinned;
+    let beside = Memo::new(move |_| pinned.with(|pinned| pinned.as_ref().map(|pinned| pinned.picture.clone())));
+    let beside = Memo::new(move |_| beside.get().or_else(|| noisy.get()));
+    let caption =
+        move || pinned.with(|pinned| pinned.as_ref().map_or(words.common.noisy.to_owned(), |of| name(words, of)));
+    let caption = Signal::derive(caption);
     let picture = travel.of_panel(|panel, image| panel.pictures.get(image).cloned());
     let picture = Memo::new(move |_| {
         let of_moment = || moment.with(|moment| moment.as_ref().map(|moment| moment.predicted.clone()));
@@ -170,8 +208,8 @@ pub(super) fn Pair(travel: Travel) -> impl IntoView {
     let label = Signal::derive(move || label.get().unwrap_or_else(|| words.common.picture.to_owned()));
     view! {
         <div class="pair">
-            <Captioned caption=words.common.noisy.to_owned()>
-                <PictureCanvas picture=noisy label=words.common.noisy.to_owned() testid="noisy" />
+            <Captioned caption>
+                <PictureCanvas picture=beside label=caption testid="noisy" />
             </Captioned>
             <Captioned caption=words.common.predicted.to_owned()>
                 <PictureCanvas picture label testid="canvas" finished=at_end />

@@ -4,6 +4,7 @@ pub(super) mod about;
 mod between;
 mod bound;
 mod card;
+mod conditions;
 mod controls;
 mod diagnostics;
 mod film;

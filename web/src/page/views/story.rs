@@ -5,6 +5,7 @@ use leptos::prelude::*;
 
 use super::between::Between;
 use super::bound::Bound;
+use super::conditions::Conditions;
 use super::forward::Forward;
 use super::learn::Learn;
 use super::map::Map;
@@ -18,8 +19,8 @@ use crate::page::state::PageState;
 use crate::session::{Job, JobKind, Plan, Session};
 
 /// The chapters, each of which is a view of its own, too.
-const CHAPTERS: [View; 7] =
-    [View::Forward, View::Schedule, View::Bound, View::Map, View::Race, View::Between, View::Learn];
+const CHAPTERS: [View; 8] =
+    [View::Forward, View::Schedule, View::Bound, View::Map, View::Conditions, View::Race, View::Between, View::Learn];
 
 /// A chapter as a view; as any other, the last one.
 pub(in crate::page) fn chapter_view(view: View, controller: Controller, state: PageState) -> AnyView {
@@ -28,6 +29,7 @@ pub(in crate::page) fn chapter_view(view: View, controller: Controller, state: P
         View::Schedule => view! { <Schedule controller state /> }.into_any(),
         View::Bound => view! { <Bound controller state /> }.into_any(),
         View::Map => view! { <Map controller state /> }.into_any(),
+        View::Conditions => view! { <Conditions controller state /> }.into_any(),
         View::Race => view! { <Race controller state /> }.into_any(),
         View::Between => view! { <Between controller state /> }.into_any(),
         _ => view! { <Learn controller state /> }.into_any(),
