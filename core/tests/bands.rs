@@ -229,6 +229,23 @@ fn detail_is_drawn_for_a_given_coarse_band() {
 }
 
 #[test]
+fn one_look_at_noise_is_a_run_of_a_step_a_band() {
+    let model = shaken();
+    let device = Default::default();
+    let condition = Condition { class: Some(1), guidance: 0.0 };
+    let options = SamplingOptions { sampler: Sampler::Ddim, steps: 2, condition };
+    let mut run = Trajectory::from_noise(&model, options, &[5, 6], &device).expect("options that fit");
+    let z = run.z().clone();
+    while run.step(&model).is_some() {}
+    let noise = seeded_noise::<Flex>(&[5, 6], RngStream::Context, 0, model.config.band_dims()[0], &device);
+    let clean = run.f_hat().expect("two steps").clone();
+    let difference = |noise| largest_difference(model.predict_clean(z.clone(), 1.0, condition, noise), clean.clone());
+    let (with_it, without) = (difference(noise.clone()), difference(noise.zeros_like()));
+    // 1/α, which f̂ is multiplied by, is 245 at t = 1.
+    assert!(with_it < 1e-3 && without > 1e-2, "{with_it} {without}");
+}
+
+#[test]
 fn an_image_comes_back_from_a_little_noise_and_not_from_much() {
     let model = shaken();
     let x = Tensor::<Flex, 2>::full([1, 64 * 64], 0.4, &Default::default());

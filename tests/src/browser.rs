@@ -244,6 +244,21 @@ impl Browser {
         self.evaluate(&script).await;
     }
 
+    /// Drags with the mouse across an element to a share of its width.
+    pub async fn drag(&self, id: &str, to: f64) {
+        self.find(id).await;
+        let script = format!(
+            "const of = document.querySelector('[data-testid=\"{id}\"]'); \
+             of.scrollIntoView({{ block: 'center' }}); \
+             const place = of.getBoundingClientRect(); \
+             const at = (across) => ({{ bubbles: true, buttons: 1, clientX: place.left + across * place.width, \
+                                        clientY: place.top + place.height / 2 }}); \
+             of.dispatchEvent(new PointerEvent('pointerdown', at(0))); \
+             of.dispatchEvent(new PointerEvent('pointermove', at({to})));"
+        );
+        self.evaluate(&script).await;
+    }
+
     /// Gives files to an input of files.
     pub async fn give_files(&self, id: &str, files: &[&Path]) {
         let names: Vec<_> = files.iter().map(|file| file.to_str().expect("a plain path")).collect();

@@ -189,19 +189,26 @@ async fn a_kiosk_generates_by_itself() {
     let browser = &page.browser;
     page.open("?kiosk").await;
     browser.wait_for_attribute("app", "data-kiosk", "true", SOON).await;
-    let mut images: Vec<Vec<u8>> = Vec::new();
-    let started = Instant::now();
-    while images.len() < 2 {
-        assert!(started.elapsed() < TO_LOAD, "it made {} images", images.len());
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        if browser.has("canvas").await && browser.attribute("canvas", "data-finished").await == "true" {
-            let image = page.pixels("canvas").await;
-            if images.last() != Some(&image) {
-                images.push(image);
-            }
-        }
-    }
-    assert!(browser.text("warning").await.to_lowercase().contains("not for diagnosis"));
+    let finished = "return document.querySelector('[data-testid=canvas]')?.dataset.finished === 'true'";
+    browser.wait_until(finished, TO_LOAD).await;
+    let drawn = page.pixels("canvas").await;
+    assert!(!browser.has("kiosk-code").await, "an address of this computer alone is no link for others");
+    // The second act: the same picture, without its label, beside a real one.
+    browser.wait_until("return document.querySelector('[data-testid=kiosk-left]') !== null", SOON).await;
+    browser.wait_for_text("kiosk-caption", "Which one is drawn?", SOON).await;
+    let sides = [page.pixels("kiosk-left").await, page.pixels("kiosk-right").await];
+    let above_the_label = 256 * 200;
+    let is_drawn = |side: &Vec<u8>| side[..above_the_label] == drawn[..above_the_label];
+    assert_eq!(sides.iter().filter(|side| is_drawn(side)).count(), 1, "one of both");
+    assert!(sides.iter().all(|side| *side != drawn), "the label would give it away");
+    let name = if is_drawn(&sides[0]) { "The left one" } else { "The right one" };
+    browser.wait_for_text("kiosk-caption", &format!("{name} is drawn"), SOON).await;
+    // The next one, in the other language, begins with noise.
+    browser.wait_until("return document.documentElement.lang === 'fr'", SOON).await;
+    browser.wait_for_text("kiosk-caption", "bruit", SOON).await;
+    browser.wait_until(finished, TO_LOAD).await;
+    assert!(page.pixels("canvas").await != drawn);
+    assert!(browser.text("warning").await.to_lowercase().contains("pas pour un diagnostic"));
     assert_accessible(browser, "kiosk").await;
     for (width, height) in [(360, 740), (1920, 1080), (3840, 2160)] {
         browser.resize(width, height).await;

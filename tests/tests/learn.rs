@@ -82,13 +82,33 @@ async fn an_image_is_noised_by_hand_and_denoised_from_there() {
     assert!((alpha2 + sigma2 - 1.0).abs() < 2e-3, "{alpha2} {sigma2}");
     assert!((snr / (alpha2 / sigma2) - 1.0).abs() < 2e-2, "{snr} {alpha2} {sigma2}");
     assert!(((-gamma).exp() / snr - 1.0).abs() < 2e-2, "{gamma} {snr}");
-    // More noise, another picture and less signal.
+    // What the guess gets wrong is its difference from the image, four times as strong, but for the label's rows.
     let half = page.pixels("forward-noisy").await;
     let clean = page.pixels("forward-clean").await;
+    let (guess, error) = (page.pixels("forward-guess").await, page.pixels("forward-error").await);
+    assert!(guess != clean && guess != half);
+    let above_the_label = 256 * 200;
+    let differs = |i: usize| clean[i].abs_diff(guess[i]).saturating_mul(Picture::MAGNIFIED) == error[i];
+    assert!((0..above_the_label).all(differs));
+    let off = "return Number(document.querySelector('[data-testid=forward-error]').closest('figure')\
+               .querySelector('figcaption').textContent.match(/: ([0-9.]+) of 255/)[1])";
+    let at_half = browser.evaluate(off).await.as_f64().expect("a number");
+    // More noise, another picture and less signal.
     browser.slide("forward-t", 1.0).await;
     browser.wait_until("return Number(document.querySelector('[data-testid=forward-alpha2]').textContent.replace(',', '.').match(/[0-9.]+/)[0]) < 0.02", SOON).await;
     tokio::time::sleep(Duration::from_millis(500)).await;
-    assert_ne!(page.pixels("forward-noisy").await, half);
+    assert!(page.pixels("forward-noisy").await != half);
+    let at_one = browser.evaluate(off).await.as_f64().expect("a number");
+    assert!(at_one > at_half, "the guess is worse where there is more noise: {at_one} {at_half}");
+    // The time is dragged on the picture, and on the schedule's curves.
+    browser.drag("forward-noisy", 0.25).await;
+    browser.wait_until("return document.querySelector('[data-testid=forward-t]').value === '0.25'", SOON).await;
+    page.go("schedule").await;
+    browser.drag("schedule-gamma-plot", 0.5).await;
+    // The axis begins at 48 of 360 and ends at 344.
+    let value = "return Math.abs(document.querySelector('[data-testid=schedule-t]').value - 0.445) < 0.01";
+    browser.wait_until(value, SOON).await;
+    page.go("forward").await;
     // With little noise, denoising brings the image back.
     browser.slide("forward-t", 0.05).await;
     browser.click("denoise").await;

@@ -6,7 +6,7 @@
 //! A module uses only those above it in this list, which `cargo xtask lint` checks.
 //!
 //! - [`interrupt`]: waiting that can be interrupted
-//! - [`crop`], [`game`] and [`plot`]: what views compute, from numbers alone
+//! - [`crop`], [`game`], [`plot`] and [`qr`]: what views compute, from numbers alone
 //! - [`manifest`] (which weights the site has), [`settings`] (how an image is made)
 //! - [`toy`]: a model that learns points while one looks
 //! - [`protocol`]: the messages between page and worker
@@ -32,6 +32,7 @@ pub mod manifest;
 pub mod map;
 pub mod plot;
 pub mod protocol;
+pub mod qr;
 pub mod session;
 pub mod settings;
 pub mod text;

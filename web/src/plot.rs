@@ -40,6 +40,11 @@ impl Frame {
         self.height - self.bottom - (self.height - self.top - self.bottom) * axis.share(value).clamp(0.0, 1.0)
     }
 
+    /// The share of the horizontal axis at a share of the whole width, as [`Axis::share`].
+    pub fn share(&self, across: f64) -> f64 {
+        (across * self.width - self.left) / (self.width - self.left - self.right)
+    }
+
     /// A line through points, as an SVG path.
     pub fn line(&self, x: &Axis, y: &Axis, points: &[(f64, f64)]) -> String {
         let mut path = String::new();

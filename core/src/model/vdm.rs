@@ -122,6 +122,22 @@ impl<B: Backend> Vdm<B> {
         Some(Context { values: lapped.context(coarse), embedded: self.embed(1, tau) })
     }
 
+    /// f̂ `[B, D]` of z_t `[B, D]` at one time t of all bands, from one evaluation of each: the fine band is given what the
+    /// coarse one predicts, with the noise `[B, D_coarse]` of its [context](Self::context).
+    pub fn predict_clean(&self, z: Tensor<B, 2>, t: f64, condition: Condition, noise: Tensor<B, 2>) -> Tensor<B, 2> {
+        let mut context = None;
+        let bands = self.schedules.iter().enumerate().map(|(band, schedule)| {
+            let (first, count) = self.band_range(band);
+            let (z, gamma) = (z.clone().narrow(1, first, count), schedule.gamma(t));
+            let eps_hat = self.predict_noise(band, z.clone(), gamma, condition, context.as_ref());
+            let alpha = math::alpha_squared(gamma).sqrt();
+            let f_hat = z / alpha - eps_hat * (math::sigma_squared(gamma).sqrt() / alpha);
+            context = if band == 0 { self.context(f_hat.clone(), noise.clone()) } else { None };
+            f_hat
+        });
+        Tensor::cat(bands.collect(), 1)
+    }
+
     fn device(&self) -> B::Device {
         self.networks.schedule.gamma_min.val().device()
     }

@@ -6,6 +6,7 @@ use vdm::config::Stage;
 use vdm::cost;
 use vdm::elbo;
 use vdm::image::{GreyImage, Origin};
+use vdm::model::Condition;
 use vdm::rng::{RngStream, seeded_noise};
 
 use super::files;
@@ -64,12 +65,17 @@ impl<B: Backend> Engine<B> {
         let dim = f.len();
         let noise = seeded_noise::<B>(&[seed], RngStream::Diffuse, 0, dim, &self.device);
         let z = self.model.diffuse(self.tensor(f.to_vec(), 1), noise, t);
+        let class = subject.class().filter(|&class| class < self.model.config.classes().count());
+        let (_, coarse) = self.model.band_range(0);
+        let context = seeded_noise::<B>(&[seed], RngStream::Context, 0, coarse, &self.device);
+        let guess = self.model.predict_clean(z.clone(), t, Condition { class, guidance: 0.0 }, context);
         let scaled = self.numbers(self.model.without_alpha(z, t)).await?;
-        let mut pictures = self.decode_rows(&[scaled, f.to_vec()]).await?.into_iter();
-        let (Some(noisy), Some(clean)) = (pictures.next(), pictures.next()) else {
+        let latents = [scaled, f.to_vec(), self.numbers(guess).await?];
+        let mut pictures = self.decode_rows(&latents).await?.into_iter();
+        let (Some(noisy), Some(clean), Some(guess)) = (pictures.next(), pictures.next(), pictures.next()) else {
             return Err(Problem::NotFinite.into());
         };
-        Ok(Outcome::Diffused(Diffused { noisy, clean }))
+        Ok(Outcome::Diffused(Diffused { noisy, clean, guess }))
     }
 
     async fn measure(&self, subject: &Subject, times: u32, seed: u64, host: &impl Host) -> Result<Outcome, Halt> {
@@ -82,10 +88,7 @@ impl<B: Backend> Engine<B> {
         };
         self.check_size(&picture)?;
         let encoder = self.encoder.borrow().clone().ok_or(Problem::NoEncoder)?;
-        let class = match subject {
-            Subject::Sample(Settings { class: Some(class), .. }) => *class as usize,
-            _ => self.model.config.classes().count(),
-        };
+        let class = subject.class().unwrap_or_else(|| self.model.config.classes().count());
         let measured = elbo::measure(
             &self.model.networks,
             &self.model.config,

@@ -40,6 +40,12 @@ pub(super) fn hash() -> String {
     window().location().hash().unwrap_or_default()
 }
 
+/// Whether the page's address is of this computer alone.
+pub(super) fn is_local() -> bool {
+    let host = window().location().hostname().unwrap_or_default();
+    matches!(&*host, "localhost" | "127.0.0.1" | "[::1]")
+}
+
 /// Replaces the page's address from `?` on, without loading it.
 pub(super) fn replace_address(search: &str) {
     let location = window().location();

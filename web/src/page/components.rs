@@ -6,7 +6,7 @@ use leptos::prelude::*;
 use leptos::task::spawn_local;
 use vdm::image::GreyImage;
 use wasm_bindgen::{Clamped, JsCast, JsValue};
-use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, HtmlInputElement, ImageData};
+use web_sys::{CanvasRenderingContext2d, Element, HtmlCanvasElement, HtmlInputElement, ImageData, PointerEvent};
 
 use super::browser;
 use crate::protocol::Picture;
@@ -252,6 +252,13 @@ pub(super) fn Select(
             </select>
         </div>
     }
+}
+
+/// How far across its element a pressed pointer is, from 0 at the left to 1.
+pub(super) fn dragged(event: &PointerEvent) -> Option<f64> {
+    let place = event.current_target()?.dyn_into::<Element>().ok()?.get_bounding_client_rect();
+    let across = (f64::from(event.client_x()) - place.left()) / place.width();
+    (event.buttons() == 1 && across.is_finite()).then_some(across.clamp(0.0, 1.0))
 }
 
 /// A term with its value, in a list of definitions.

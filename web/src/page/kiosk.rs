@@ -1,4 +1,5 @@
-//! The kiosk mode for a stand: it makes one image after another without a visitor.
+//! The kiosk mode for a stand: without a visitor it makes one image after another, shows each beside a real one, and changes
+//! the language in between.
 
 use std::time::Duration;
 
@@ -10,18 +11,24 @@ use leptos::task::spawn_local;
 use super::components::{Action, PictureCanvas, random_seed};
 use super::controller::Controller;
 use super::job::{Announcer, Bar};
-use super::lang::words;
-use super::share;
+use super::lang::{self, words};
 use super::state::PageState;
-use crate::protocol::Run;
-use crate::session::{Event, Phase, Session, Slot};
+use super::views::game;
+use super::{browser, share};
+use crate::address::Address;
+use crate::game::{Game, Side};
+use crate::protocol::{Picture, Run};
+use crate::qr;
+use crate::session::{Event, Job, Phase, Session, Slot};
 use crate::settings::Settings;
-use crate::text::messages;
+use crate::text::{Lang, fill, messages};
 
 /// Minimum time of a step: an image takes some seconds even on a fast machine.
 const STEP: Duration = Duration::from_millis(140);
 /// How long a complete image stays.
-const HOLD: Duration = Duration::from_secs(6);
+const HOLD: Duration = Duration::from_secs(8);
+/// How long the question of the game stays, and its answer.
+const GAME: Duration = Duration::from_secs(7);
 /// How long a failure stays before it recovers.
 const MEND: Duration = Duration::from_secs(12);
 /// A step that takes longer than this hangs.
@@ -29,23 +36,63 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Steps per image.
 const STEPS: u32 = 40;
 
-/// A large picture, a sentence about it, and the warning.
+/// What is on the screen.
+#[derive(Clone, Debug, PartialEq)]
+enum Act {
+    /// A picture that is drawn, then as it is.
+    Draw,
+    /// It beside a real one, and whether the answer is there.
+    Game { real: Picture, drawn_side: Side, answered: bool },
+}
+
+/// A large picture or two, a sentence about them, and the warning.
 #[component]
 pub(super) fn Kiosk(controller: Controller, state: PageState) -> impl IntoView {
     let (words, session) = (words(), controller.session);
-    let picture = Memo::new(move |_| {
-        session.with(|session| session.panel(Slot::Generate).and_then(|panel| panel.pictures.first().cloned()))
-    });
+    let act = RwSignal::new(Act::Draw);
     let whole = Memo::new(move |_| session.with(|session| session.is_whole(Slot::Generate)));
+    let drawn = Memo::new(move |_| session.with(drawn));
+    let which = |side| if side == Side::Left { words.game.left } else { words.game.right_one };
     let caption = Memo::new(move |_| {
+        if let Act::Game { drawn_side, answered, .. } = act.get() {
+            let answer = || fill(words.common.kiosk_answer, &[("which", which(drawn_side))]);
+            return if answered { answer() } else { words.common.kiosk_question.to_owned() };
+        }
         session.with(|session| match (&session.phase, session.filling(Slot::Generate)) {
             (Phase::Loading(_), _) => messages::status(words, session, None),
             (Phase::Failed(_), _) => words.common.kiosk_failed.to_owned(),
-            (Phase::Ready, Some(job)) if job.step * 4 < STEPS => words.common.kiosk_noise.to_owned(),
+            (Phase::Ready, Some(job)) if is_noise(job) => words.common.kiosk_noise.to_owned(),
             (Phase::Ready, Some(_)) => words.common.kiosk_emerging.to_owned(),
             (Phase::Ready, None) if session.is_whole(Slot::Generate) => words.common.kiosk_whole.to_owned(),
             (Phase::Ready, None) => words.common.kiosk_noise.to_owned(),
         })
+    });
+    let pictures = move || {
+        match act.get() {
+        Act::Draw => {
+            view! { <PictureCanvas picture=drawn label=words.common.picture.to_owned() testid="canvas" finished=whole /> }
+                .into_any()
+        }
+        Act::Game { real, drawn_side, answered } => {
+            let half = |side: Side| {
+                let is_drawn = side == drawn_side;
+                let real = real.clone();
+                let picture = Signal::derive(move || if is_drawn { drawn.get() } else { Some(real.clone()) });
+                // The label would give it away.
+                let synthetic = is_drawn && answered;
+                let label = if synthetic { words.common.picture } else { which(side) };
+                view! {
+                    <PictureCanvas picture label=label.to_owned() testid=format!("kiosk-{}", side.name()) synthetic />
+                }
+            };
+            view! { <div class="pair">{Side::BOTH.map(half).into_iter().collect_view()}</div> }.into_any()
+        }
+    }
+    };
+    let code = Memo::new(move |_| {
+        let link = session.with(share::link).filter(|_| act.with(|act| *act == Act::Draw))?;
+        // An address of this computer alone opens on no other.
+        (!browser::is_local()).then(|| qr::path(&share::url(link))).flatten()
     });
     let leave = move || {
         state.kiosk.set(false);
@@ -58,18 +105,26 @@ pub(super) fn Kiosk(controller: Controller, state: PageState) -> impl IntoView {
     });
     let running = StoredValue::new(());
     on_cleanup(move || escape.remove());
-    spawn_local(show(controller, running));
+    spawn_local(show(controller, state, act, running));
 
     view! {
         <main class="show">
             <h1 class="visually-hidden">{words.common.title}</h1>
-            <PictureCanvas picture label=words.common.picture.to_owned() testid="canvas" finished=whole />
+            {pictures}
             <div class="caption">
                 <p class="warning" data-testid="warning">
                     <strong>{words.common.warning}</strong>
                 </p>
                 <p class="tale" data-testid="kiosk-caption">{caption}</p>
                 <Bar session />
+                {move || code.get().map(|(side, path)| view! {
+                    <figure class="captioned code" data-testid="kiosk-code">
+                        <svg viewBox=format!("0 0 {side} {side}") role="img" aria-label=words.common.kiosk_code>
+                            <path d=path />
+                        </svg>
+                        <figcaption>{words.common.kiosk_code}</figcaption>
+                    </figure>
+                })}
                 <Action
                     label=words.common.leave_kiosk.to_owned()
                     testid="leave-kiosk"
@@ -81,8 +136,28 @@ pub(super) fn Kiosk(controller: Controller, state: PageState) -> impl IntoView {
     }
 }
 
+/// Whether a run is so near its start that its state shows more than what is predicted.
+fn is_noise(job: &Job) -> bool {
+    job.step * 4 < STEPS
+}
+
+/// The picture of the run: noise at first, then what the model makes of it.
+fn drawn(session: &Session) -> Option<Picture> {
+    let panel = session.panel(Slot::Generate)?;
+    let noise = session.filling(Slot::Generate).is_some_and(is_noise).then(|| panel.noisy.clone()).flatten();
+    noise.or_else(|| panel.pictures.first().cloned())
+}
+
+/// A real X-ray, in the size of the model's; none if it cannot be fetched.
+async fn real(session: RwSignal<Session>, file: &str) -> Option<Picture> {
+    let size = session.with_untracked(|session| {
+        session.model.as_ref().map(|model| (model.config.width as u32, model.config.height as u32))
+    })?;
+    game::read(&format!("real/{file}.jpg"), size).await.ok()
+}
+
 /// Runs until the component is removed, which disposes of `running`.
-async fn show(controller: Controller, running: StoredValue<()>) {
+async fn show(controller: Controller, state: PageState, act: RwSignal<Act>, running: StoredValue<()>) {
     let session = controller.session;
     let begin = move || {
         let settings = Settings { seed: random_seed().into(), steps: STEPS, ..Settings::default() };
@@ -118,14 +193,52 @@ async fn show(controller: Controller, running: StoredValue<()>) {
                     held = Duration::ZERO;
                     controller.dispatch(Event::Recover);
                 }
+                if !session.with_untracked(Session::is_idle) {
+                    continue;
+                }
                 let shown = session.with_untracked(|session| session.is_whole(Slot::Generate));
-                if session.with_untracked(Session::is_idle) && (held >= HOLD || !shown) {
-                    held = Duration::ZERO;
-                    begin();
+                let next = match act.try_get_untracked() {
+                    Some(Act::Draw) if shown && held < HOLD => continue,
+                    Some(Act::Draw) if shown => {
+                        let game = Game::new(random_seed());
+                        let real = real(session, game.real()).await;
+                        real.map(|real| Act::Game { real, drawn_side: game.drawn_side(), answered: false })
+                    }
+                    Some(Act::Game { .. }) if held < GAME => continue,
+                    Some(Act::Game { real, drawn_side, answered: false }) => {
+                        Some(Act::Game { real, drawn_side, answered: true })
+                    }
+                    _ => None,
+                };
+                held = Duration::ZERO;
+                if let Some(next) = next {
+                    act.try_set(next);
+                    continue;
+                }
+                act.try_set(Act::Draw);
+                begin();
+                if shown {
+                    speak_the_other(state, running).await;
                 }
             }
         }
     }
     // The run that was started step by step ends by itself.
-    controller.dispatch(Event::Resume);
+    if !state.kiosk.get_untracked() {
+        controller.dispatch(Event::Resume);
+    }
+}
+
+/// Changes the language for the next picture, unless the address names one. The page is rendered again.
+async fn speak_the_other(state: PageState, running: StoredValue<()>) {
+    if Address::parse(&browser::search()).lang.is_some() {
+        return;
+    }
+    let other = match state.lang.get_untracked() {
+        Lang::En => Lang::Fr,
+        Lang::Fr => Lang::En,
+    };
+    if lang::load(other).await.is_ok() && running.try_get_value().is_some() {
+        state.lang.set(other);
+    }
 }

@@ -155,6 +155,14 @@ impl Subject {
         matches!(self, Subject::Image { .. })
     }
 
+    /// The class that a sample was made for.
+    pub fn class(&self) -> Option<usize> {
+        match self {
+            Subject::Sample(settings) => settings.class.map(|class| class as usize),
+            Subject::Image { .. } => None,
+        }
+    }
+
     /// The seed that a sample was made from.
     pub fn seed(&self) -> Option<u64> {
         match self {
@@ -269,6 +277,8 @@ pub struct Diffused {
     pub noisy: Picture,
     /// f, the clean latent, decoded.
     pub clean: Picture,
+    /// f̂, what the model predicts of it from z_t in one look, decoded.
+    pub guess: Picture,
 }
 
 /// An 8-bit grey picture, row by row.
@@ -284,6 +294,9 @@ pub struct Picture {
 }
 
 impl Picture {
+    /// How much stronger a difference is shown, so that one of few grey levels is seen.
+    pub const MAGNIFIED: u8 = 4;
+
     /// The pixels as red, green, blue and opacity.
     pub fn to_rgba(&self) -> Vec<u8> {
         self.pixels.iter().flat_map(|&v| [v, v, v, 255]).collect()
@@ -292,6 +305,13 @@ impl Picture {
     /// Whether all pixels are the same.
     pub fn is_flat(&self) -> bool {
         self.pixels.windows(2).all(|pair| pair[0] == pair[1])
+    }
+
+    /// Where another picture of this size differs, [`Self::MAGNIFIED`] times as strong; none if the sizes differ.
+    pub fn difference(&self, other: &Picture) -> Option<Picture> {
+        let differs = |(a, b): (&u8, &u8)| a.abs_diff(*b).saturating_mul(Self::MAGNIFIED);
+        let pixels = self.pixels.iter().zip(&other.pixels).map(differs).collect();
+        ((self.width, self.height) == (other.width, other.height)).then_some(Picture { pixels, ..*self })
     }
 
     /// Root mean square of the differences from another picture, in grey levels; none if the sizes differ.
@@ -333,6 +353,8 @@ mod tests {
     fn pictures_are_compared_in_grey_levels() {
         let a = Picture { width: 2, height: 1, pixels: vec![0, 200] };
         let b = Picture { width: 2, height: 1, pixels: vec![3, 196] };
+        assert_eq!(a.difference(&b).map(|of| of.pixels), Some(vec![12, 16]));
+        assert_eq!(a.difference(&Picture { width: 1, height: 2, pixels: vec![0, 200] }), None);
         assert_eq!(a.rms_difference(&a), Some(0.0));
         assert_eq!(a.rms_difference(&b), Some(12.5_f64.sqrt()));
         assert_eq!(a.rms_difference(&Picture { width: 1, height: 2, pixels: vec![0, 200] }), None);

@@ -352,7 +352,7 @@ fn a_subject_is_diffused_measured_and_denoised() {
     let mut session = drawn();
     let subject = Subject::Sample(Settings::default());
     let (job, _) = started(&session.apply(Event::Diffuse { subject: subject.clone(), t: 0.5, seed: 1 }));
-    let diffused = Diffused { noisy: picture(1), clean: picture(2) };
+    let diffused = Diffused { noisy: picture(1), clean: picture(2), guess: picture(3) };
     session.apply(Event::Worker(1, done(job, Outcome::Diffused(diffused.clone()))));
     assert_eq!(session.diffused, Some(DiffusedAt { subject: subject.clone(), t: 0.5, seed: 1, diffused }));
 

@@ -54,6 +54,7 @@ mod tests {
             "reconstruction",
             "total",
             "pause",
+            "conditions",
         ]);
         for ((name, english), (_, french)) in en::EN.entries().into_iter().zip(Lang::Fr.words().entries()) {
             assert!(!english.trim().is_empty() && !french.trim().is_empty(), "{name} is empty");

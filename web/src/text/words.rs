@@ -35,7 +35,7 @@ words! {
         title, warning, warning_detail, skip, views, generate, forward, schedule, bound, map, conditions, between, race, weights,
         about, language, going_on, progress, cancel, cancelling, close, picture, predicted, noisy, seed, seed_hint, steps, steps_hint, sampler, dpm_solver, ddim, ancestral, step,
         time, speed, play, leave_kiosk, kiosk_link, kiosk_noise, kiosk_emerging, kiosk_whole,
-        kiosk_failed, nothing, accepts_seed, accepts_steps, accepts_class, accepts_guidance, accepts_sampler, accepts_count, class_one,
+        kiosk_question, kiosk_answer, kiosk_code, kiosk_failed, nothing, accepts_seed, accepts_steps, accepts_class, accepts_guidance, accepts_sampler, accepts_count, class_one,
         steps_one, steps_many,
     }
 }
@@ -135,7 +135,7 @@ words! {
 words! {
     /// The forward process, and back.
     Forward {
-        title, intro, intro_more, time, seed, seed_hint, new_noise, clean, kept, noisy, shares, signal, noise, snr, gamma, back, back_intro, denoise, denoised, not_denoised,
+        title, intro, intro_more, time, seed, seed_hint, new_noise, clean, kept, noisy, guess, error, error_of, shares, signal, noise, snr, gamma, back, back_intro, denoise, denoised, not_denoised,
         denoised_from, at_zero,
     }
 }

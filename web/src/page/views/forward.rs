@@ -1,13 +1,14 @@
 //! The forward process from an image to noise, and the model's way back.
 
 use leptos::prelude::*;
+use web_sys::PointerEvent;
 
 use super::shared::{Intro, figure, figure_of_time, idle, synthetic, wrong_seed};
 use super::subject::SubjectPicker;
 use crate::form::seed;
 use crate::learning::{NoiseAt, percent};
 use crate::page::components::{
-    Action, Captioned, Fact, PictureCanvas, Slider, TextField, ViewHeading, heading_id, random_seed,
+    Action, Captioned, Fact, PictureCanvas, Slider, TextField, ViewHeading, dragged, heading_id, random_seed,
 };
 use crate::page::controller::Controller;
 use crate::page::lang::words;
@@ -54,7 +55,7 @@ pub(super) fn Forward(controller: Controller, state: PageState) -> impl IntoView
                         on_click=move |()| state.learning.noise_seed.set(random_seed().to_string())
                     />
                 </div>
-                <Pictures session />
+                <Pictures session t=state.learning.t />
                 <Numbers session state />
             </div>
             <WayBack controller state noise_seed />
@@ -85,34 +86,48 @@ fn follow_the_slider(controller: Controller, wanted: Memo<Option<(Subject, f64, 
     });
 }
 
-/// The image and the noisy image.
+/// The image, the image with noise on which t is dragged, what the model makes of it in one look, and what is wrong there.
 #[component]
-fn Pictures(session: RwSignal<Session>) -> impl IntoView {
-    let words = &words().learning.forward;
-    let part = move |of: fn(&Diffused) -> Picture| {
-        Memo::new(move |_| session.with(|session| session.diffused.as_ref().map(|at| of(&at.diffused))))
+fn Pictures(session: RwSignal<Session>, t: RwSignal<f64>) -> impl IntoView {
+    let Words { lang, learning, .. } = words();
+    let words = &learning.forward;
+    let part = move |of: fn(&Diffused) -> Option<Picture>| {
+        Memo::new(move |_| session.with(|session| session.diffused.as_ref().and_then(|at| of(&at.diffused))))
     };
     // A user's own picture has passed encoder and decoder here.
     let is_own = Memo::new(move |_| {
         session.with(|session| session.diffused.as_ref().is_some_and(|at| at.subject.needs_encoder()))
     });
-    let clean = move || if is_own.get() { words.kept } else { words.clean };
+    let clean = Signal::derive(move || if is_own.get() { words.kept } else { words.clean }.to_owned());
+    let off = move || {
+        let off = session.with(|session| {
+            let Diffused { clean, guess, .. } = &session.diffused.as_ref()?.diffused;
+            clean.rms_difference(guess)
+        });
+        off.map_or_else(|| words.error.to_owned(), |off| fill(words.error_of, &[("levels", &lang.decimal(off, 1))]))
+    };
+    let picture = move |caption: Signal<String>, testid: &'static str, of: fn(&Diffused) -> Option<Picture>| {
+        let label = Signal::derive(move || synthetic(&caption.get()));
+        view! {
+            <Captioned caption>
+                <PictureCanvas picture=part(of) label testid />
+            </Captioned>
+        }
+    };
+    let named = |words: &'static str| Signal::stored(words.to_owned());
+    let drag = move |event: PointerEvent| {
+        if let Some(across) = dragged(&event) {
+            t.set((across * 100.0).round() / 100.0);
+        }
+    };
     view! {
-        <div class="pair">
-            <Captioned caption=Signal::derive(move || clean().to_owned())>
-                <PictureCanvas
-                    picture=part(|diffused| diffused.clean.clone())
-                    label=Signal::derive(move || synthetic(clean()))
-                    testid="forward-clean"
-                />
-            </Captioned>
-            <Captioned caption=words.noisy>
-                <PictureCanvas
-                    picture=part(|diffused| diffused.noisy.clone())
-                    label=synthetic(words.noisy)
-                    testid="forward-noisy"
-                />
-            </Captioned>
+        <div class="pair four">
+            {picture(clean, "forward-clean", |at| Some(at.clean.clone()))}
+            <div class="drag" on:pointerdown=drag on:pointermove=drag>
+                {picture(named(words.noisy), "forward-noisy", |at| Some(at.noisy.clone()))}
+            </div>
+            {picture(named(words.guess), "forward-guess", |at| Some(at.guess.clone()))}
+            {picture(Signal::derive(off), "forward-error", |at| at.clean.difference(&at.guess))}
         </div>
     }
 }

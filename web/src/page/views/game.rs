@@ -291,7 +291,8 @@ fn fetch_real(controller: Controller, state: PageState, real: RwSignal<Option<(u
     });
 }
 
-async fn read(url: &str, size: (u32, u32)) -> Result<Picture, JsValue> {
+/// A real X-ray of the site, in a size.
+pub(in crate::page) async fn read(url: &str, size: (u32, u32)) -> Result<Picture, JsValue> {
     let response = Request::get(url).send().await.map_err(|error| JsValue::from(error.to_string()))?;
     if !response.ok() {
         return Err(format!("the server answers {}", response.status()).into());

@@ -2,7 +2,9 @@
 
 use leptos::prelude::*;
 use vdm::axis::Axis;
+use web_sys::PointerEvent;
 
+use crate::page::components::dragged;
 use crate::page::lang::words;
 use crate::plot::Frame;
 
@@ -31,6 +33,9 @@ pub(super) fn Plot(
     /// The time of the mark, and the value of each line there.
     #[prop(into)]
     mark: Signal<(f64, Vec<f64>)>,
+    /// Takes the time to which the mark is dragged; it stays where it is without.
+    #[prop(optional, into)]
+    on_drag: Option<Callback<f64>>,
 ) -> impl IntoView {
     let time = Axis::unit();
     let (left, right, bottom) = (FRAME.left, FRAME.width - FRAME.right, FRAME.height - FRAME.bottom);
@@ -71,9 +76,17 @@ pub(super) fn Plot(
         view! { <circle class=format!("plot-dot plot-line-{i}") r="5" cx=x cy=y /> }
     });
     let dots = dots.collect_view();
+    let drag = move |event: PointerEvent| {
+        if let Some((on_drag, across)) = on_drag.zip(dragged(&event)) {
+            on_drag.run(FRAME.share(across).clamp(0.0, 1.0));
+        }
+    };
     view! {
         <svg
             class="plot"
+            class:drag=on_drag.is_some()
+            on:pointerdown=drag
+            on:pointermove=drag
             data-testid=testid
             role="img"
             aria-label=move || description.get()

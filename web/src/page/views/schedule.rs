@@ -34,7 +34,7 @@ pub(super) fn Schedule(controller: Controller, state: PageState) -> impl IntoVie
     let t = Memo::new(move |_| running.get().unwrap_or_else(|| state.learning.schedule_t.get()));
     let drawn = move || match schedule.get() {
         Some((schedule, kind)) => view! {
-            <Plots schedule=schedule.clone() t />
+            <Plots schedule=schedule.clone() t on_drag=move |t| state.learning.schedule_t.set(t) />
             <About schedule kind t />
         }
         .into_any(),
@@ -67,7 +67,7 @@ pub(super) fn Schedule(controller: Controller, state: PageState) -> impl IntoVie
 }
 
 #[component]
-fn Plots(schedule: NoiseSchedule, t: Memo<f64>) -> impl IntoView {
+fn Plots(schedule: NoiseSchedule, t: Memo<f64>, #[prop(into)] on_drag: Callback<f64>) -> impl IntoView {
     let words = &words().learning.schedule;
     let schedule = StoredValue::new(schedule);
     let gamma = move |t| schedule.with_value(|schedule| schedule.gamma(t));
@@ -87,6 +87,7 @@ fn Plots(schedule: NoiseSchedule, t: Memo<f64>) -> impl IntoView {
             <PlotCard title=words.gamma_title hint=words.gamma_hint>
                 <Plot
                     testid="schedule-gamma-plot"
+                    on_drag
                     description=describe(words.gamma_title, |at| at.gamma)
                     lines=vec![line("", &gamma)]
                     vertical=Axis::covering(first, last, TICKS)
@@ -97,6 +98,7 @@ fn Plots(schedule: NoiseSchedule, t: Memo<f64>) -> impl IntoView {
             <PlotCard title=words.snr_title hint=words.snr_hint>
                 <Plot
                     testid="schedule-snr-plot"
+                    on_drag
                     description=describe(words.snr_title, |at| at.snr)
                     lines=vec![line("", &move |t| exponent(gamma(t)))]
                     vertical=Axis::exponents(exponent(last), exponent(first), TICKS)
@@ -107,6 +109,7 @@ fn Plots(schedule: NoiseSchedule, t: Memo<f64>) -> impl IntoView {
             <PlotCard title=words.shares_title hint=words.shares_hint>
                 <Plot
                     testid="schedule-shares-plot"
+                    on_drag
                     description=describe(words.signal, |at| at.signal)
                     lines=vec![
                         line(words.signal, &move |t| noise(t).signal),
