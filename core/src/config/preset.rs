@@ -90,11 +90,12 @@ impl Preset {
                     ema_half_lives: vec![50_000],
                     times_per_image: 1,
                     learning_rate: 4e-3,
-                    weight_decay: 1e-2,
+                    weight_decay: 0.0,
                     final_fraction: 1e-2,
                     objective: ObjectiveWeights {
                         sigmoid_bias: Some(6.0),
-                        velocity_gamma: (stage == Stage::Coarse).then_some(9.0),
+                        // Two below γ(1) of the band.
+                        velocity_gamma: Some(if stage == Stage::Fine { 5.0 } else { 9.0 }),
                         ..ObjectiveWeights::default()
                     },
                     ..paper

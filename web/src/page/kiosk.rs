@@ -52,10 +52,9 @@ pub(super) fn Kiosk(controller: Controller, state: PageState) -> impl IntoView {
     let act = RwSignal::new(Act::Draw);
     let whole = Memo::new(move |_| session.with(|session| session.is_whole(Slot::Generate)));
     let drawn = Memo::new(move |_| session.with(drawn));
-    let which = |side| if side == Side::Left { words.game.left } else { words.game.right_one };
     let caption = Memo::new(move |_| {
         if let Act::Game { drawn_side, answered, .. } = act.get() {
-            let answer = || fill(words.common.kiosk_answer, &[("which", which(drawn_side))]);
+            let answer = || fill(words.common.kiosk_answer, &[("which", game::which(words, drawn_side))]);
             return if answered { answer() } else { words.common.kiosk_question.to_owned() };
         }
         session.with(|session| match (&session.phase, session.filling(Slot::Generate)) {
@@ -67,27 +66,12 @@ pub(super) fn Kiosk(controller: Controller, state: PageState) -> impl IntoView {
             (Phase::Ready, None) => words.common.kiosk_noise.to_owned(),
         })
     });
-    let pictures = move || {
-        match act.get() {
+    let label = words.common.picture;
+    let pictures = move || match act.get() {
         Act::Draw => {
-            view! { <PictureCanvas picture=drawn label=words.common.picture.to_owned() testid="canvas" finished=whole /> }
-                .into_any()
+            view! { <PictureCanvas picture=drawn label=label.to_owned() testid="canvas" finished=whole /> }.into_any()
         }
-        Act::Game { real, drawn_side, answered } => {
-            let half = |side: Side| {
-                let is_drawn = side == drawn_side;
-                let real = real.clone();
-                let picture = Signal::derive(move || if is_drawn { drawn.get() } else { Some(real.clone()) });
-                // The label would give it away.
-                let synthetic = is_drawn && answered;
-                let label = if synthetic { words.common.picture } else { which(side) };
-                view! {
-                    <PictureCanvas picture label=label.to_owned() testid=format!("kiosk-{}", side.name()) synthetic />
-                }
-            };
-            view! { <div class="pair">{Side::BOTH.map(half).into_iter().collect_view()}</div> }.into_any()
-        }
-    }
+        Act::Game { real, drawn_side, answered } => view! { <Both drawn real drawn_side answered /> }.into_any(),
     };
     let code = Memo::new(move |_| {
         let link = session.with(share::link).filter(|_| act.with(|act| *act == Act::Draw))?;
@@ -117,14 +101,7 @@ pub(super) fn Kiosk(controller: Controller, state: PageState) -> impl IntoView {
                 </p>
                 <p class="tale" data-testid="kiosk-caption">{caption}</p>
                 <Bar session />
-                {move || code.get().map(|(side, path)| view! {
-                    <figure class="captioned code" data-testid="kiosk-code">
-                        <svg viewBox=format!("0 0 {side} {side}") role="img" aria-label=words.common.kiosk_code>
-                            <path d=path />
-                        </svg>
-                        <figcaption>{words.common.kiosk_code}</figcaption>
-                    </figure>
-                })}
+                {move || code.get().map(|(side, path)| view! { <Code side path /> })}
                 <Action
                     label=words.common.leave_kiosk.to_owned()
                     testid="leave-kiosk"
@@ -133,6 +110,36 @@ pub(super) fn Kiosk(controller: Controller, state: PageState) -> impl IntoView {
             </div>
         </main>
         <Announcer controller state />
+    }
+}
+
+/// The drawn picture and a real one; the label comes with the answer, which it would give away.
+#[component]
+fn Both(drawn: Memo<Option<Picture>>, real: Picture, drawn_side: Side, answered: bool) -> impl IntoView {
+    let words = words();
+    let half = |side: Side| {
+        let is_drawn = side == drawn_side;
+        let real = real.clone();
+        let picture = Signal::derive(move || if is_drawn { drawn.get() } else { Some(real.clone()) });
+        let synthetic = is_drawn && answered;
+        let label = if synthetic { words.common.picture } else { game::which(words, side) };
+        let testid = format!("kiosk-{}", side.name());
+        view! { <PictureCanvas picture label=label.to_owned() testid synthetic /> }
+    };
+    view! { <div class="pair">{Side::BOTH.map(half).into_iter().collect_view()}</div> }
+}
+
+/// A QR code of `side` modules.
+#[component]
+fn Code(side: i32, path: String) -> impl IntoView {
+    let name = words().common.kiosk_code;
+    view! {
+        <figure class="captioned code" data-testid="kiosk-code">
+            <svg viewBox=format!("0 0 {side} {side}") role="img" aria-label=name>
+                <path d=path />
+            </svg>
+            <figcaption>{name}</figcaption>
+        </figure>
     }
 }
 

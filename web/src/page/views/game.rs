@@ -19,7 +19,7 @@ use crate::page::state::PageState;
 use crate::protocol::{Picture, Problem, Run};
 use crate::session::{Event, Session, Slot};
 use crate::settings::Settings;
-use crate::text::fill;
+use crate::text::{Words, fill};
 
 /// How much the loupe magnifies.
 const LOUPE: &str = "scale(3)";
@@ -163,10 +163,7 @@ fn Half(
 ) -> impl IntoView {
     let (all, game) = (words(), state.game);
     let words = &all.game;
-    let name = match side {
-        Side::Left => words.left,
-        Side::Right => words.right_one,
-    };
+    let name = which(all, side);
     let is_drawn = Memo::new(move |_| game.with(|game| game.drawn_side() == side));
     let picture = Memo::new(move |_| round.get().map(|round| if is_drawn.get() { round.drawn } else { round.real }));
     let answered = Memo::new(move |_| game.with(|game| game.answer.is_some()));
@@ -216,6 +213,14 @@ fn Half(
                 />
             </Show>
         </div>
+    }
+}
+
+/// A side in words.
+pub(in crate::page) fn which(words: &Words, side: Side) -> &'static str {
+    match side {
+        Side::Left => words.game.left,
+        Side::Right => words.game.right_one,
     }
 }
 
