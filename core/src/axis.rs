@@ -101,9 +101,10 @@ impl Axis {
 /// The least of 1, 2 and 5 times a power of ten that is at least `step`, and the decimals that it needs.
 fn round_step(step: f64) -> (f64, usize) {
     let power = step.log10().floor();
-    let factor = [1.0, 2.0, 5.0].into_iter().find(|factor| factor * 10f64.powf(power) >= step * (1.0 - 1e-9));
+    let unit = 10f64.powi(power as i32);
+    let factor = [1.0, 2.0, 5.0].into_iter().find(|factor| factor * unit >= step * (1.0 - 1e-9));
     let decimals = if factor.is_some() { -power } else { -power - 1.0 };
-    (factor.unwrap_or(10.0) * 10f64.powf(power), decimals.max(0.0) as usize)
+    (factor.unwrap_or(10.0) * unit, decimals.max(0.0) as usize)
 }
 
 /// Products, not sums: 0.1 + 0.2 is not 0.3.

@@ -13,13 +13,15 @@ use crate::model::{LatentNoise, Networks};
 use crate::rng::{Rng, RngStream};
 
 /// The loss of an image.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ImageElbo {
     /// The terms, averaged over the image's diffusion times.
     pub terms: Terms<f64>,
     /// The minimum of the reconstruction term, in nats: the binary entropy of the image's greys under a Bernoulli decoder, 0
     /// under the discretised decoder of a model of bands.
     pub entropy_floor: f64,
+    /// The image's diffusion times, in equal strata of [0, 1], and the diffusion term at each, whose mean is that of `terms`.
+    pub diffusion_at: Vec<(f64, f64)>,
 }
 
 /// The loss of 8-bit images of H·W pixels, at `times` antithetic diffusion times each.
@@ -67,7 +69,8 @@ pub async fn measure<B: Backend>(
         let gammas: Vec<_> =
             (0..config.band_dims().len()).map(|band| networks.gammas(band, &at, None, device)).collect();
         let losses = networks.losses(config, stage, encoder, x.clone(), classes.clone(), &gammas, noise);
-        for (image, terms) in all.iter_mut().zip(losses.terms.read().await?) {
+        for ((image, t), terms) in all.iter_mut().zip(at).zip(losses.terms.read().await?) {
+            image.diffusion_at.push((t, terms.diffusion));
             image.terms = image.terms.zip(terms).map(|(sum, value)| sum + value / times as f64);
         }
     }

@@ -204,6 +204,16 @@ async fn the_bound_is_what_the_trainer_measures() {
         // The page shows three significant digits, or four decimals.
         assert!((shown - expected).abs() <= (0.006 * expected.abs()).max(6e-5), "{term}: {shown} against {expected}");
     }
+    // The bar of the diffusion term answers the time: all of it at 0, nothing at 1, and the picture has the same time.
+    let all = browser.text("bound-diffusion").await;
+    for (t, told) in
+        [(0.0, format!("t = 0.00: {all} of the {all} bits")), (1.0, format!("t = 1.00: 0.0000 of the {all} bits"))]
+    {
+        browser.slide("bound-t", t).await;
+        browser.wait_for_text("bound-told", &told, SOON).await;
+    }
+    page.go("forward").await;
+    assert_eq!(browser.evaluate("return document.querySelector('[data-testid=forward-t]').value").await, "1");
     page.browser.close().await;
 }
 

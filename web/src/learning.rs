@@ -38,19 +38,31 @@ impl NoiseAt {
 }
 
 /// The bound in bits per pixel.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Bits {
     /// The terms of the bound.
     pub terms: Terms<f64>,
     /// The minimum of the reconstruction.
     pub floor: f64,
+    /// Diffusion times, and the diffusion term at each, whose mean is that of `terms`.
+    diffusion_at: Vec<(f64, f64)>,
 }
 
 impl Bits {
     /// From nats of an image with this number of pixels.
     pub fn new(elbo: &ImageElbo, pixels: usize) -> Self {
         let bits = |nats| bits_per_dim(nats, pixels.max(1));
-        Self { terms: elbo.terms.map(bits), floor: bits(elbo.entropy_floor) }
+        let diffusion_at = elbo.diffusion_at.iter().map(|&(t, nats)| (t, bits(nats))).collect();
+        Self { terms: elbo.terms.map(bits), floor: bits(elbo.entropy_floor), diffusion_at }
+    }
+
+    /// The part of the diffusion term that comes from times above t, where there is more noise.
+    pub fn diffusion_above(&self, t: f64) -> f64 {
+        let strata = self.diffusion_at.len().max(1) as f64;
+        // A stratum counts by its part above t.
+        let above =
+            |&(at, bits): &(f64, f64)| bits / strata * ((at * strata).floor() + 1.0 - t * strata).clamp(0.0, 1.0);
+        self.diffusion_at.iter().map(above).sum()
     }
 
     /// The reconstruction above its floor.
@@ -159,8 +171,12 @@ mod tests {
         let nats = 100.0 * std::f64::consts::LN_2;
         let terms =
             Terms { reconstruction: 0.8 * nats, latent: 0.01 * nats, diffusion: 0.02 * nats, ..Terms::default() };
-        let bits = Bits::new(&ImageElbo { terms, entropy_floor: 0.75 * nats }, 100);
+        let diffusion_at = vec![(0.3, 2.0 * nats), (0.8, 4.0 * nats)];
+        let bits = Bits::new(&ImageElbo { terms, entropy_floor: 0.75 * nats, diffusion_at }, 100);
         let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-12, "{a} and {b}");
+        for (t, above) in [(0.0, 3.0), (0.25, 2.5), (0.5, 2.0), (0.75, 1.0), (1.0, 0.0)] {
+            close(bits.diffusion_above(t), above);
+        }
         close(bits.terms.total(), 0.83);
         close(bits.excess(), 0.05);
         close(bits.floor + bits.above_floor(), bits.terms.total());

@@ -103,7 +103,7 @@ impl<B: Backend> Engine<B> {
         )
         .await
         .map_err(|error| Problem::GpuError { detail: error.to_string() })?;
-        let measured = measured.first().copied().ok_or(Problem::NotFinite)?;
+        let measured = measured.into_iter().next().ok_or(Problem::NotFinite)?;
         if !measured.terms.total().is_finite() {
             return Err(Problem::NotFinite.into());
         }

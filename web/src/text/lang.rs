@@ -65,7 +65,7 @@ impl Lang {
         match ms / 1000.0 {
             s if s < 10.0 => format!("{}{space}s", self.decimal(s, 2)),
             s if s < 60.0 => format!("{}{space}s", self.decimal(s, 1)),
-            s => format!("{:.0}{space}min {:02.0}{space}s", (s / 60.0).floor(), (s % 60.0).floor()),
+            s => format!("{}{space}min {:02}{space}s", s as u64 / 60, s as u64 % 60),
         }
     }
 

@@ -112,6 +112,9 @@ pub(super) const EN: Learning = Learning {
         magnified_hint: "Only this part, {share} % of the total, could still shrink. It is drawn here at full width.",
         excess: "Reconstruction above the floor",
         lossless_meaning: "What held-out X-rays take as files without loss.",
+        told: "What the noise hides",
+        told_at: "From t = 1, nothing but noise, to t = {t}: {bits} of the {total} bits of the diffusion term. They buy what is \
+            seen at this t in “To noise and back”; the rest is detail that is still to come.",
     },
     between: Between {
         title: "Between two seeds",

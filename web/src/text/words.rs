@@ -155,7 +155,7 @@ words! {
         title, intro, intro_more, intro_last, measure, measuring, needs_encoder, not_measured, measured,
         of_a_sample, of_a_picture, unit, terms, reconstruction, reconstruction_meaning, floor,
         floor_meaning, latent, latent_meaning, diffusion, diffusion_meaning, total, total_meaning,
-        magnified, magnified_hint, excess, lossless_meaning,
+        magnified, magnified_hint, excess, lossless_meaning, told, told_at,
     }
 }
 

@@ -2,10 +2,10 @@
 
 use leptos::prelude::*;
 
-use super::shared::{Intro, figure, has_encoder, idle};
+use super::shared::{Intro, figure, figure_of_time, has_encoder, idle};
 use super::subject::{SubjectPicker, subject_name};
 use crate::learning::{Bits, percent};
-use crate::page::components::{Action, ViewHeading, heading_id};
+use crate::page::components::{Action, Slider, ViewHeading, heading_id};
 use crate::page::controller::Controller;
 use crate::page::lang::words;
 use crate::page::state::PageState;
@@ -48,6 +48,7 @@ pub(super) fn Bound(controller: Controller, state: PageState) -> impl IntoView {
         Some(view! {
             <p class="hint">{of_what}</p>
             <Terms bits=Bits::new(&measured.elbo, pixels) />
+            <Told bits=Bits::new(&measured.elbo, pixels) t=state.learning.t />
         })
     };
     view! {
@@ -152,6 +153,33 @@ fn Terms(bits: Bits) -> impl IntoView {
         <Bar parts=magnified.map(|(_, part)| part).to_vec() whole=bits.above_floor() />
         <ul class="legend">{legend.collect_view()}</ul>
         {has_floor.then(|| view! { <p class="hint">{fill(words.magnified_hint, &[("share", &share)])}</p> })}
+    }
+}
+
+/// How much of the diffusion term is told before the time that is dragged, here or on the picture.
+#[component]
+fn Told(bits: Bits, t: RwSignal<f64>) -> impl IntoView {
+    let learning = &words().learning;
+    let words = &learning.bound;
+    let total = bits.terms.diffusion;
+    let told = Memo::new(move |_| bits.diffusion_above(t.get()));
+    let says = move || {
+        let (t, told) = (figure_of_time(t.get()), figure(told.get(), DECIMALS));
+        fill(words.told_at, &[("t", &t), ("bits", &told), ("total", &figure(total, DECIMALS))])
+    };
+    view! {
+        <h3>{words.told}</h3>
+        <Slider
+            id="bound-t"
+            label=learning.forward.time
+            max=1.0
+            step=0.01
+            value=t
+            value_text=Signal::derive(move || figure_of_time(t.get()))
+            on_input=move |to| t.set(to)
+        />
+        {move || view! { <Bar parts=vec![("bar-diffusion", told.get())] whole=total /> }}
+        <p class="hint" data-testid="bound-told">{says}</p>
     }
 }
 

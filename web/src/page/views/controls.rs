@@ -141,10 +141,10 @@ fn Count(state: PageState) -> impl IntoView {
     let words = words();
     let choice = |count: u32| {
         let template = if count == 1 { words.generate.count_one } else { words.generate.count_many };
-        let side = f64::from(count).sqrt();
-        let tile = 20.0 / side;
+        let side = count.isqrt();
+        let tile = 20.0 / f64::from(side);
         let tile_at = |i| {
-            let (x, y) = (f64::from(i) % side * tile, (f64::from(i) / side).floor() * tile);
+            let (x, y) = (f64::from(i % side) * tile, f64::from(i / side) * tile);
             format!("M{:.2} {:.2}h{d:.2}v{d:.2}h-{d:.2}z", x + 0.75, y + 0.75, d = tile - 1.5)
         };
         let tiles: String = (0..count).map(tile_at).collect();
