@@ -24,10 +24,14 @@ pub struct ImageElbo {
     pub diffusion_at: Vec<(f64, f64)>,
 }
 
-/// The loss of 8-bit images of H·W pixels, at `times` antithetic diffusion times each.
+/// The golden ratio's fraction: its multiples spread evenly over [0, 1] modulo 1, however many there are.
+const GOLDEN: f64 = 0.618_033_988_749_894_9;
+
+/// The loss of 8-bit images of H·W pixels, at `times` evenly spaced diffusion times each.
 ///
-/// Image i draws from the stream ([`RngStream::Evaluation`], `first + i`) of `seed`, so its terms do not depend on how a
-/// folder is cut into batches. `classes` has the class of each image, where the model has classes.
+/// Image `first + i` has noise from its own stream ([`RngStream::Evaluation`]) of `seed` and its own place in a sequence of
+/// times, so its terms do not depend on how a folder is cut into batches. The sequence is even over the images: with few
+/// times each, the mean over a folder would otherwise follow the schedule that spreads the times, and not the model. `classes` has the class of each image, where the model has classes.
 ///
 /// # Errors
 /// The device cannot be read.
@@ -46,7 +50,8 @@ pub async fn measure<B: Backend>(
 ) -> Result<Vec<ImageElbo>, BackendError> {
     let (batch, dim) = (images.len(), config.latent_dim());
     let mut streams: Vec<Rng> = (0..batch as u64).map(|i| Rng::new(seed, RngStream::Evaluation, first + i)).collect();
-    let starts: Vec<f64> = streams.iter_mut().map(Rng::uniform).collect();
+    let start = Rng::new(seed, RngStream::Evaluation, u64::MAX).uniform();
+    let starts: Vec<f64> = (0..batch as u64).map(|i| (start + (first + i) as f64 * GOLDEN) % 1.0).collect();
     let values: Vec<f32> = images.iter().flat_map(|image| image.iter().map(|&v| to_unit(v))).collect();
     let x = Tensor::<B, 2>::from_data(TensorData::new(values, [batch, config.pixels()]), device);
     let classes = classes.filter(|_| config.classes().count() > 0).map(|classes| {
