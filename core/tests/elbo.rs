@@ -54,7 +54,8 @@ fn the_diffusion_term_is_the_mean_over_the_times_strata() {
 #[test]
 fn the_times_of_many_images_are_even() {
     let images = vec![&[90_u8; 64 * 64][..]; 55];
-    let mut times: Vec<f64> = measured(&images, 0, 3).iter().flat_map(|image| &image.diffusion_at).map(|at| at.0).collect();
+    let mut times: Vec<f64> =
+        measured(&images, 0, 3).iter().flat_map(|image| &image.diffusion_at).map(|at| at.0).collect();
     times.sort_by(f64::total_cmp);
     let count = times.len() as f64;
     // Random times would be off by about 1/√count, a tenth.
