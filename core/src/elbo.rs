@@ -31,7 +31,8 @@ const GOLDEN: f64 = 0.618_033_988_749_894_9;
 ///
 /// Image `first + i` has noise from its own stream ([`RngStream::Evaluation`]) of `seed` and its own place in a sequence of
 /// times, so its terms do not depend on how a folder is cut into batches. The sequence is even over the images: with few
-/// times each, the mean over a folder would otherwise follow the schedule that spreads the times, and not the model. `classes` has the class of each image, where the model has classes.
+/// times each, the mean over a folder would otherwise follow the schedule that spreads the times, and not the model.
+/// `classes` has the class of each image, where the model has classes.
 ///
 /// # Errors
 /// The device cannot be read.

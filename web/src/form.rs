@@ -67,7 +67,8 @@ pub fn steps(text: &str) -> Option<u32> {
 /// A guidance weight, as typed, with a point or a comma.
 pub fn guidance(text: &str) -> Option<f64> {
     let text = text.trim().replace(',', ".");
-    let text = if text.starts_with('.') { format!("0{text}") } else { text };
+    let text = text.trim_end_matches('.');
+    let text = if text.starts_with('.') { format!("0{text}") } else { text.to_owned() };
     // As a number of JSON, which the page reads anyway: the tables of `f64::from_str` would add 10 kB to it.
     serde_json::from_str(&text).ok().filter(|weight| GUIDANCE.contains(weight))
 }
@@ -181,8 +182,8 @@ mod tests {
         let labelled = Form { class: "3".into(), guidance: "2.5".into(), ..Form::default() };
         assert_eq!(labelled.read(None).map(|settings| settings.class), Ok(None));
         assert_eq!(
-            [guidance(" 2,5"), guidance("2.5"), guidance(",5"), guidance("-1"), guidance("11")],
-            [Some(2.5), Some(2.5), Some(0.5), None, None]
+            [" 2,5", "2.5", "2.", ",5", "-1", "11", "."].map(guidance),
+            [Some(2.5), Some(2.5), Some(2.0), Some(0.5), None, None, None]
         );
         let settings = Settings { class: Some(3), guidance: 2.5, ..Settings::default() };
         assert_eq!(settings.sampling_options().condition, Condition { class: Some(3), guidance: 2.5 });

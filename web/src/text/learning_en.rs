@@ -31,7 +31,7 @@ pub(super) const EN: Learning = Learning {
         noisy: "The image with noise: drag across it",
         guess: "x̂, the model's guess in one look",
         error: "What the guess gets wrong",
-        error_of: "What the guess gets wrong: {levels} of 255 grey levels, shown 4 times as strong",
+        error_of: "What the guess gets wrong: {levels} of 255 grey levels, shown {times} times as strong",
         shares: "How much of it is image, how much is noise",
         signal: "Image, α²",
         noise: "Noise, σ²",

@@ -2,12 +2,11 @@
 
 use leptos::prelude::*;
 
-use super::controls::{ClassFields, Guidance, draw_label};
-use super::film::{Pair, Pin, Travel, can_draw};
+use super::controls::{ClassFields, DrawOne, Guidance};
+use super::film::{Pair, Pin, Travel};
 use super::shared::Intro;
-use crate::page::components::{Action, ViewHeading, heading_id};
+use crate::page::components::{ViewHeading, heading_id};
 use crate::page::controller::Controller;
-use crate::page::draw::draw;
 use crate::page::lang::words;
 use crate::page::state::PageState;
 
@@ -29,16 +28,7 @@ pub(super) fn Conditions(controller: Controller, state: PageState) -> impl IntoV
                     <Guidance state />
                     <p class="hint">{move || if knows.get() { words.ask_hint } else { words.ask_none }}</p>
                     <div class="buttons">
-                        <Action
-                            label=draw_label(travel)
-                            testid="ask-draw"
-                            primary=true
-                            possible=can_draw(travel)
-                            on_click=move |()| {
-                                state.form.update(|form| form.count = 1);
-                                draw(controller, state, false);
-                            }
-                        />
+                        <DrawOne travel testid="ask-draw" />
                         <Pin travel />
                     </div>
                 </div>

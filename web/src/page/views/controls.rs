@@ -47,8 +47,26 @@ pub(super) fn Actions(travel: Travel) -> impl IntoView {
     }
 }
 
+/// Draws one picture, in a chapter.
+#[component]
+pub(super) fn DrawOne(travel: Travel, testid: &'static str) -> impl IntoView {
+    let Travel { controller, state, .. } = travel;
+    view! {
+        <Action
+            label=draw_label(travel)
+            testid
+            primary=true
+            possible=can_draw(travel)
+            on_click=move |()| {
+                state.form.update(|form| form.count = 1);
+                draw(controller, state, false);
+            }
+        />
+    }
+}
+
 /// What the button that draws says.
-pub(super) fn draw_label(travel: Travel) -> Signal<String> {
+fn draw_label(travel: Travel) -> Signal<String> {
     let words = &words().generate;
     let drawn = travel.of_panel(|panel, _| Some(panel.step > 0));
     Signal::derive(move || {

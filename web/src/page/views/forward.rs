@@ -104,7 +104,12 @@ fn Pictures(session: RwSignal<Session>, t: RwSignal<f64>) -> impl IntoView {
             let Diffused { clean, guess, .. } = &session.diffused.as_ref()?.diffused;
             clean.rms_difference(guess)
         });
-        off.map_or_else(|| words.error.to_owned(), |off| fill(words.error_of, &[("levels", &lang.decimal(off, 1))]))
+        off.map_or_else(
+            || words.error.to_owned(),
+            |off| {
+                fill(words.error_of, &[("levels", &lang.decimal(off, 1)), ("times", &Picture::MAGNIFIED.to_string())])
+            },
+        )
     };
     let picture = move |caption: Signal<String>, testid: &'static str, of: fn(&Diffused) -> Option<Picture>| {
         let label = Signal::derive(move || synthetic(&caption.get()));

@@ -2,14 +2,13 @@
 
 use leptos::prelude::*;
 
-use super::controls::draw_label;
-use super::film::{Film, Pair, Play, Travel, can_draw};
+use super::controls::DrawOne;
+use super::film::{Film, Pair, Play, Travel};
 use super::shared::Intro;
 use crate::learning::trail;
 use crate::map::{dots, from_middle, line};
-use crate::page::components::{Action, ViewHeading, heading_id};
+use crate::page::components::{ViewHeading, heading_id};
 use crate::page::controller::Controller;
-use crate::page::draw::draw;
 use crate::page::lang::words;
 use crate::page::state::PageState;
 use crate::text::fill;
@@ -54,16 +53,7 @@ pub(super) fn Map(controller: Controller, state: PageState) -> impl IntoView {
                     <Pair travel />
                     <Film travel />
                     <div class="buttons">
-                        <Action
-                            label=draw_label(travel)
-                            testid="map-draw"
-                            primary=true
-                            possible=can_draw(travel)
-                            on_click=move |()| {
-                                state.form.update(|form| form.count = 1);
-                                draw(controller, state, false);
-                            }
-                        />
+                        <DrawOne travel testid="map-draw" />
                         <Play travel />
                     </div>
                 </div>
